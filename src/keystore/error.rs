@@ -1,0 +1,71 @@
+//! What can go wrong in a keystore.
+
+use thiserror::Error;
+
+use crate::model::{JobId, KeystoreId};
+
+/// A failure of a keystore.
+#[derive(Debug, Error)]
+pub enum KeystoreError {
+    /// It no longer (or not yet) holds this: read the catalogue again.
+    #[error("the keystore {0} does not hold this resource")]
+    Moved(KeystoreId),
+    /// It cannot be reached, or its store cannot be used. Worth retrying.
+    #[error("the keystore {keystore} cannot be used: {detail}")]
+    Unavailable {
+        /// Which.
+        keystore: KeystoreId,
+        /// Why.
+        detail: String,
+    },
+    /// A ciphertext, blob or signature does not open or verify.
+    #[error("the data does not open under this key")]
+    Rejected,
+    /// The operation does not fit the key's spec.
+    #[error("this key cannot do that: {0}")]
+    Unsuitable(&'static str),
+    /// A stored record does not open or does not belong where it lies.
+    #[error("a record of {keystore} is damaged: {detail}")]
+    Damaged {
+        /// Which keystore.
+        keystore: KeystoreId,
+        /// What was found.
+        detail: String,
+    },
+    /// A worker with an older token: it has lost its lease.
+    #[error("token {token} of {job} is older than {seen}, which this keystore has seen")]
+    Fenced {
+        /// The job.
+        job: JobId,
+        /// The token that came.
+        token: u64,
+        /// The highest seen.
+        seen: u64,
+    },
+    /// Staging is closed; it is not reopened.
+    #[error("staging of {0} is closed")]
+    StagingClosed(JobId),
+    /// Staging is not closed yet, or nothing was staged.
+    #[error("staging of {0} is not closed")]
+    StagingOpen(JobId),
+    /// The job was forgotten here; nothing later is accepted for it.
+    #[error("{0} was rolled back here; nothing more is accepted for it")]
+    Forgotten(JobId),
+    /// The job's copies are final here.
+    #[error("{0} is past its first purge; its copies are not given up")]
+    PastReturn(JobId),
+    /// The manifest, a staged record or a second parcel does not agree with what was agreed.
+    #[error("the copies of {job} are not what was staged: {detail}")]
+    Mismatch {
+        /// The job.
+        job: JobId,
+        /// What differs.
+        detail: String,
+    },
+    /// A parcel or an offer is not for this job, target or token, has expired, or its signature does not verify.
+    #[error("the parcel or offer is refused: {0}")]
+    Refused(String),
+    /// The place is taken.
+    #[error("this version already exists")]
+    Exists,
+}

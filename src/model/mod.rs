@@ -1,0 +1,25 @@
+//! Plain types shared by every room: identifiers, records and reports. No I/O, no cryptography.
+
+mod calendar;
+mod ids;
+mod job;
+mod key;
+mod problem;
+mod schedule;
+mod secret;
+mod selection;
+
+pub use calendar::{format_utc, Clock, Random, SystemClock, SystemRandom};
+pub use ids::{
+    AccountId, IdError, Incarnation, InstanceId, JobId, KeyId, KeystoreId, MaterialId, RegionId, ResourceId, ResourceKind,
+    Scope, SecretName, SecretVersionId,
+};
+pub use job::{Ending, Failure, Job, JobEvent, JobState, LeftBehind, Method, TaskStatus, TransitionError};
+pub use key::{
+    ImportedMaterial, KeyOrigin, KeyRecord, KeySpec, KeyState, KeyUsage, KeyVersionRecord, Placement, ProtectionLevel,
+    Rotation, TagMap,
+};
+pub use problem::{Problem, ProblemCode};
+pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
+pub use secret::{SecretRecord, SecretType, SecretVersionRecord};
+pub use selection::{Selection, MAX_SELECTED};
