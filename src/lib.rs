@@ -4,5 +4,8 @@
 //! The rooms, from the outside in; each may use the rooms named after it, never one named before
 //! (see `docs/design.md`).
 
+pub mod catalogue;
+pub mod keystore;
+pub mod kms;
 pub mod model;
 pub mod store;

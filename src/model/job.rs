@@ -346,7 +346,8 @@ pub struct Job {
     pub cancel_requested: bool,
     /// Why it did not complete.
     pub failure: Option<Failure>,
-    /// What stays where it is.
+    /// What stays where it is; kept in pages of its own.
+    #[serde(skip)]
     pub left_behind: Vec<LeftBehind>,
     /// Warnings, such as `TerraformUnchecked`.
     pub warnings: Vec<Problem>,
