@@ -4,5 +4,7 @@
 //! The rooms, from the outside in; each may use the rooms named after it, never one named before
 //! (see `docs/design.md`).
 
+pub mod access;
+pub mod api;
 pub mod model;
 pub mod store;
