@@ -4,7 +4,10 @@
 //! The rooms, from the outside in; each may use the rooms named after it, never one named before
 //! (see `docs/design.md`).
 
+pub mod access;
+pub mod api;
 pub mod catalogue;
+pub mod crypto;
 pub mod keystore;
 pub mod kms;
 pub mod model;

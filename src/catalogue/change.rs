@@ -4,23 +4,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, CatalogueError, Demand, Guarded, Intent, Locked, paths};
-use crate::model::{InstanceId, KeyId, KeyRecord, KeyVersionRecord, ResourceKind, Scope, SecretRecord, SecretVersionRecord};
-use crate::store::{Compare, MAX_OPERATIONS, Record, Stored, Transaction};
+use crate::model::{InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord, SecretVersionRecord};
+use crate::store::{Compare, MAX_OPERATIONS, Record, Stored, Transaction, scan_records};
 
 /// A change being put together.
 pub struct Change {
     transaction: Transaction,
-}
-
-/// The nonce of a management request, put in that request's own transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NonceClaim {
-    /// The request's timestamp.
-    pub at: Timestamp,
-    /// The access key that signed.
-    pub access_key: String,
-    /// The nonce.
-    pub nonce: String,
 }
 
 impl Change {
@@ -45,7 +34,7 @@ impl Change {
     /// # Errors
     /// When the record cannot be written.
     pub fn claim(&mut self, nonce: &NonceClaim) -> Result<&mut Self, CatalogueError> {
-        self.transaction.create(&paths::nonce(nonce.at, &nonce.access_key, &nonce.nonce), &NonceRecord {})?;
+        self.transaction.create(&paths::nonce(nonce), &NonceRecord { expires_at: nonce.expires_at })?;
         Ok(self)
     }
 
@@ -213,29 +202,24 @@ impl Catalogue {
     /// # Errors
     /// When the store cannot be read.
     pub async fn nonce_used(&self, nonce: &NonceClaim) -> Result<bool, CatalogueError> {
-        let path = paths::nonce(nonce.at, &nonce.access_key, &nonce.nonce);
-        Ok(self.store().get(&path).await?.is_some())
+        Ok(self.store().get(&paths::nonce(nonce)).await?.is_some())
     }
 
-    /// Removes claimed nonces whose timestamps lie before `before`; answers how many.
+    /// Removes claimed nonces that need not be remembered any more; answers how many.
     ///
     /// # Errors
     /// When the store refuses.
-    pub async fn sweep_nonces(&self, before: Timestamp) -> Result<usize, CatalogueError> {
-        let end = format!("n/{:012}/", before.as_second().max(0));
-        let mut swept = 0_usize;
-        loop {
-            let page = self.store().scan(paths::NONCES, Some(end.as_bytes()), MAX_OPERATIONS).await?;
-            if page.entries.is_empty() {
-                return Ok(swept);
-            }
+    pub async fn sweep_nonces(&self, now: Timestamp) -> Result<usize, CatalogueError> {
+        let claimed = scan_records::<NonceRecord>(self.store().as_ref(), paths::NONCES, None, usize::MAX).await?;
+        let expired: Vec<Vec<u8>> = claimed.into_iter().filter(|(_, n)| n.expires_at < now).map(|(path, _)| path).collect();
+        for batch in expired.chunks(MAX_OPERATIONS) {
             let mut transaction = Transaction::new();
-            swept = swept.saturating_add(page.entries.len());
-            for (key, _) in page.entries {
-                transaction.delete(key);
+            for path in batch {
+                transaction.delete(path.clone());
             }
             self.commit_transaction(transaction).await?;
         }
+        Ok(expired.len())
     }
 }
 
@@ -252,7 +236,9 @@ impl Record for AliasRecord {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct NonceRecord {}
+struct NonceRecord {
+    expires_at: Timestamp,
+}
 
 impl Record for NonceRecord {
     const KIND: &'static str = "nonce";

@@ -18,7 +18,7 @@ mod usage;
 
 use std::sync::Arc;
 
-pub use change::{AliasRecord, Change, NonceClaim};
+pub use change::{AliasRecord, Change};
 pub use error::CatalogueError;
 pub use instances::InstanceRecord;
 pub use intents::{Intent, IntentRecord};

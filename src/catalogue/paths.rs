@@ -1,8 +1,9 @@
 //! Where each record lies in the control store. Names that may contain `/` come last.
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
-use crate::model::{AccountId, Incarnation, InstanceId, JobId, KeyId, MaterialId, RegionId, ResourceId, ResourceKind, Scope, SecretName, SecretVersionId};
+use crate::model::{AccountId, Incarnation, InstanceId, JobId, KeyId, MaterialId, NonceClaim, RegionId, ResourceId, ResourceKind, Scope, SecretName, SecretVersionId};
 
 pub(super) fn key(region: &RegionId, id: &KeyId) -> Vec<u8> {
     format!("c/key/{region}/{id}").into_bytes()
@@ -83,8 +84,13 @@ pub(super) fn marks(scope: Option<&Scope>) -> Vec<u8> {
     }
 }
 
-pub(super) fn nonce(at: Timestamp, access_key: &str, nonce: &str) -> Vec<u8> {
-    format!("n/{:012}/{access_key}/{nonce}", at.as_second().max(0)).into_bytes()
+pub(super) fn nonce(claim: &NonceClaim) -> Vec<u8> {
+    // Hashed: a nonce is the client's text and may hold any byte.
+    let mut digest = Sha256::new();
+    digest.update(claim.access_key_id.as_bytes());
+    digest.update([0]);
+    digest.update(claim.nonce.as_bytes());
+    format!("n/{}", hex::encode(digest.finalize())).into_bytes()
 }
 
 pub(super) const NONCES: &[u8] = b"n/";

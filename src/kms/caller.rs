@@ -1,7 +1,8 @@
 //! Who calls.
 
-use crate::catalogue::NonceClaim;
-use crate::model::{AccountId, RegionId, Scope};
+use std::net::IpAddr;
+
+use crate::model::{AccountId, NonceClaim, RegionId, Scope};
 
 /// An authenticated caller of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,11 +12,13 @@ pub struct Caller {
     /// The region the request is for.
     pub region: RegionId,
     /// The access key's ID.
-    pub access_key: String,
+    pub access_key_id: String,
     /// The request's ID, as it is answered.
     pub request_id: String,
     /// The request's nonce: claimed by the transaction of a management operation.
     pub nonce: Option<NonceClaim>,
+    /// Where the request came from.
+    pub source: IpAddr,
 }
 
 impl Caller {

@@ -4,6 +4,7 @@ mod calendar;
 mod ids;
 mod job;
 mod key;
+mod nonce;
 mod problem;
 mod schedule;
 mod secret;
@@ -19,6 +20,7 @@ pub use key::{
     ImportedMaterial, KeyOrigin, KeyRecord, KeySpec, KeyState, KeyUsage, KeyVersionRecord, Placement, ProtectionLevel,
     Rotation, TagMap,
 };
+pub use nonce::NonceClaim;
 pub use problem::{Problem, ProblemCode};
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
 pub use secret::{SecretRecord, SecretType, SecretVersionRecord};
