@@ -90,7 +90,7 @@ async fn an_open_database_is_busy_and_a_closed_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_damaged_log_is_refused_without_a_panic() {
+async fn unreadable_settings_are_damage_without_a_panic() {
     let directory = tempfile::tempdir().unwrap();
     let store = SledStore::open(directory.path(), &Options::default())
         .unwrap()
