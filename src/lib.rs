@@ -5,4 +5,6 @@
 //! (see `docs/design.md`).
 
 pub mod model;
+pub mod observe;
+pub mod schedule;
 pub mod store;
