@@ -4,6 +4,7 @@
 //! The rooms, from the outside in; each may use the rooms named after it, never one named before
 //! (see `docs/design.md`).
 
+pub mod config;
 pub mod model;
 pub mod observe;
 pub mod schedule;
