@@ -4,5 +4,7 @@
 //! The rooms, from the outside in; each may use the rooms named after it, never one named before
 //! (see `docs/design.md`).
 
+pub mod crypto;
+pub mod keystore;
 pub mod model;
 pub mod store;
