@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Catalogue, CatalogueError, paths};
 use crate::keystore::Place;
 use crate::model::{AccountId, InstanceId, Job, JobId, KeySpec, LeftBehind, RegionId, ResourceId};
-use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Store, Stored, Transaction, get_record, scan_records};
+use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, get_record, scan_records};
 
 /// Resources on one page of a plan: a page stays far below the size limit of a value.
 pub const PLAN_PAGE: usize = 40;

@@ -80,7 +80,7 @@ impl Context {
     /// The identity pinned for the target.
     pub(super) async fn pinned(&self) -> Result<PublicIdentity, MigrationError> {
         let record = self.migrations.service.catalogue.instance(&self.job.instance).await?;
-        record.map(|r| r.identity.clone()).ok_or_else(|| MigrationError::Internal("no pinned identity".to_owned()))
+        record.map(|r| r.identity).ok_or_else(|| MigrationError::Internal("no pinned identity".to_owned()))
     }
 
     pub(super) fn destination(&self) -> Destination {
@@ -149,10 +149,17 @@ impl Context {
 
     /// The job's fields for an event, with the present figures.
     pub(super) fn fields(&self) -> Fields {
-        let mut job = (*self.job).clone();
-        (job.keys_done, job.secrets_done) = self.progress.done();
-        Fields::of_job(&job)
+        figures(&self.job, self.progress.done())
     }
+}
+
+/// A job's fields with its phase and how far the phase is.
+pub(super) fn figures(job: &Job, done: (u64, u64)) -> Fields {
+    let fields = Fields::of_job(job).phase(job.state);
+    if job.keys_total == 0 && job.secrets_total == 0 {
+        return fields;
+    }
+    fields.progress((done.0, job.keys_total), (done.1, job.secrets_total))
 }
 
 pub(super) fn window_ended(job: &Job) -> Failure {

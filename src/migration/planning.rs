@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
-
 use super::cutover::entry_digest;
 use super::{MigrationError, Migrations, compatibility};
 use crate::catalogue::PlanItem;
@@ -138,33 +136,27 @@ impl Migrations {
         secrets.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
 
         let catalogue = &self.service.catalogue;
-        let mut items: Vec<PlanItem> = stream::iter(keys)
-            .map(|key| async move {
-                let versions = catalogue.key_versions(&key.incarnation).await?;
-                let places = versions
-                    .iter()
-                    .map(|v| Place { incarnation: key.incarnation.clone(), version: v.id.clone() })
-                    .collect();
-                let entry = entry_digest(&**key)?;
-                Ok::<_, MigrationError>(PlanItem { resource: ResourceId::Key(key.id.clone()), spec: Some(key.spec), places, entry })
-            })
-            .buffered(16)
-            .try_collect()
-            .await?;
-        let secret_items: Vec<PlanItem> = stream::iter(secrets)
-            .map(|secret| async move {
-                let versions = catalogue.secret_versions(&secret.incarnation).await?;
-                let places = versions
-                    .iter()
-                    .map(|v| Place { incarnation: secret.incarnation.clone(), version: v.material.clone() })
-                    .collect();
-                let entry = entry_digest(&**secret)?;
-                Ok::<_, MigrationError>(PlanItem { resource: ResourceId::Secret(secret.name.clone()), spec: None, places, entry })
-            })
-            .buffered(16)
-            .try_collect()
-            .await?;
-        items.extend(secret_items);
+        let mut items = Vec::with_capacity(chosen.len());
+        for key in keys {
+            let place = |version| Place { incarnation: key.incarnation.clone(), version };
+            let versions = catalogue.key_versions(&key.incarnation).await?;
+            items.push(PlanItem {
+                resource: ResourceId::Key(key.id.clone()),
+                spec: Some(key.spec),
+                places: versions.iter().map(|version| place(version.id.clone())).collect(),
+                entry: entry_digest(&**key)?,
+            });
+        }
+        for secret in secrets {
+            let place = |version| Place { incarnation: secret.incarnation.clone(), version };
+            let versions = catalogue.secret_versions(&secret.incarnation).await?;
+            items.push(PlanItem {
+                resource: ResourceId::Secret(secret.name.clone()),
+                spec: None,
+                places: versions.iter().map(|version| place(version.material.clone())).collect(),
+                entry: entry_digest(&**secret)?,
+            });
+        }
         Ok(items)
     }
 

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
 use jiff::Timestamp;
+use tokio::task::{JoinError, JoinSet};
 
 use super::MigrationError;
 use super::context::Context;
@@ -14,6 +14,8 @@ use crate::model::ResourceKind;
 
 /// Resources in one batch.
 const BATCH: usize = 25;
+
+type Done = Result<Vec<PlanItem>, MigrationError>;
 
 impl Context {
     /// Runs `work` on every batch of the plan: batches of one kind in parallel, the next kind only after them. Stops at
@@ -35,23 +37,27 @@ impl Context {
                 Ok(rate) if rate > 0 => (rate.clamp(1, BATCH), 1),
                 _ => (BATCH, settings.workers.max(1)),
             };
-            let mut running = stream::iter(same.chunks(size))
-                .map(|batch| {
-                    let work = work(self.now(), batch.to_vec());
-                    async move {
-                        self.checkpoint().await?;
-                        // On a task of its own, so that batches use all cores.
-                        tokio::spawn(work).await.map_err(|e| MigrationError::Internal(e.to_string()))??;
-                        self.progress.add(batch);
-                        self.pace(batch.len()).await;
-                        Ok::<_, MigrationError>(())
-                    }
-                })
-                .buffer_unordered(parallel);
-            while let Some(done) = running.next().await {
-                done?;
+            let mut running = JoinSet::new();
+            for batch in same.chunks(size) {
+                while running.len() >= parallel {
+                    self.settle(running.join_next().await).await?;
+                }
+                self.checkpoint().await?;
+                let (work, batch) = (work(self.now(), batch.to_vec()), batch.to_vec());
+                running.spawn(async move { work.await.map(|()| batch) });
+            }
+            while !running.is_empty() {
+                self.settle(running.join_next().await).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn settle(&self, joined: Option<Result<Done, JoinError>>) -> Result<(), MigrationError> {
+        let Some(joined) = joined else { return Ok(()) };
+        let batch = joined.map_err(|e| MigrationError::Internal(e.to_string()))??;
+        self.progress.add(&batch);
+        self.pace(batch.len()).await;
         Ok(())
     }
 
@@ -70,13 +76,6 @@ impl Context {
         let offer = self.target()?.offer(&self.job.id, self.lease.token(), nonce, self.now()).await?;
         self.offer = Some(Arc::new(offer));
         Ok(())
-    }
-
-    /// What share of the present phase is done, 0 to 100.
-    pub(super) fn percent(&self) -> u64 {
-        let (keys, secrets) = self.progress.done();
-        let total = self.job.keys_total.saturating_add(self.job.secrets_total);
-        keys.saturating_add(secrets).saturating_mul(100).checked_div(total).unwrap_or(100).min(100)
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use futures::{TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -100,18 +99,16 @@ impl Proofs {
     pub(super) async fn served(&self, batch: &[PlanItem]) -> Result<(), MigrationError> {
         self.labels(batch).await?;
         self.secrets(batch).await?;
-        stream::iter(of_kind(batch, ResourceKind::Key).map(Ok))
-            .try_for_each_concurrent(4, |item| async move {
-                let ResourceId::Key(id) = &item.resource else { return Ok(()) };
-                let key = self.key(id).await?;
-                let keystore = self.migrations.service.keystores.get(&key.keystore);
-                let keystore = keystore.ok_or_else(|| self.unproved(item, "its keystore is not connected"))?;
-                for place in &item.places {
-                    self.served_version(item, &key, &keystore, place).await?;
-                }
-                Ok(())
-            })
-            .await
+        for item in of_kind(batch, ResourceKind::Key) {
+            let ResourceId::Key(id) = &item.resource else { continue };
+            let key = self.key(id).await?;
+            let keystore = self.migrations.service.keystores.get(&key.keystore);
+            let keystore = keystore.ok_or_else(|| self.unproved(item, "its keystore is not connected"))?;
+            for place in &item.places {
+                self.served_version(item, &key, &keystore, place).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn served_version(
@@ -141,7 +138,7 @@ impl Proofs {
         let digest = Sha256::digest(challenge.as_slice());
         let signature = keystore.sign(place, algorithm, &digest).await.map_err(failed)?.value;
         let holds = verify::verify(&public, key.spec, algorithm, &digest, &signature);
-        self.equal(item, holds.unwrap_or(false), "a signature does not verify")
+        self.equal(item, holds.is_ok(), "a signature does not verify")
     }
 
     async fn labels(&self, batch: &[PlanItem]) -> Result<(), MigrationError> {
@@ -207,7 +204,7 @@ impl Proofs {
                 let digest = Sha256::digest(challenge.as_slice());
                 let signature = self.target.prove_sign(job, place, algorithm, &digest).await.map_err(|e| self.refused(item, e))?;
                 let holds = verify::verify(public, key.spec, algorithm, &digest, &signature);
-                self.equal(item, holds.unwrap_or(false), "a signature does not verify")?;
+                self.equal(item, holds.is_ok(), "a signature does not verify")?;
             }
         }
         Ok(())

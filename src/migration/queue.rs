@@ -99,7 +99,7 @@ impl Migrations {
             let ahead = other.state != JobState::Queued || (other.scheduled_for, &other.id) < (job.scheduled_for, &job.id);
             let waits_itself = other.state == JobState::Queued
                 && holds.iter().any(|hold| hold.covers(&other.scope.region, &other.scope.account));
-            !before_in_group && !(meets && ahead && !waits_itself)
+            !(before_in_group || (meets && ahead && !waits_itself))
         })
     }
 

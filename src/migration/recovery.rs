@@ -24,7 +24,7 @@ impl Migrations {
             if !catalogue.job_runs(&mark.job).await? {
                 match catalogue.clear_stranded(&mark).await {
                     Ok(()) => {
-                        let fields = Fields::new().scope(&mark.scope).resource(&mark.resource).job(mark.job.clone());
+                        let fields = Fields::new().scope(&mark.scope).resource(&mark.resource).job(&mark.job);
                         emit(Event::RotationStranded, &fields, "a rotation mark of a job that does not run was cleared");
                     }
                     Err(CatalogueError::Conflict) => {}

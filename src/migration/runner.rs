@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, Progress, unreachable, window_ended};
+use super::context::{Context, Progress, figures, unreachable, window_ended};
 use super::steps::{Ended, step};
 use super::{MigrationError, Migrations};
 use crate::catalogue::{CatalogueError, CleanUp, Lease};
 use crate::keystore::KeystoreError;
 use crate::model::{Ending, Failure, Job, JobEvent, JobId, JobState};
-use crate::observe::{Event, Fields, emit};
+use crate::observe::{Event, emit};
 use crate::store::{Revision, Stored, StoreError};
 
 /// How often the runner looks although nobody told it of a change.
@@ -186,13 +186,15 @@ impl Context {
         teller.tick().await;
         recorder.tick().await;
         let (progress, migrations, lease) = (Arc::clone(&self.progress), self.migrations.clone(), self.lease.clone());
-        let mut seen = (*self.job).clone();
+        let seen = (*self.job).clone();
+        let (clock, start) = (Arc::clone(&self.migrations.service.clock), self.migrations.service.clock.monotonic());
         let telling = async move {
             loop {
                 tokio::select! {
                     _ = teller.tick() => {
-                        (seen.keys_done, seen.secrets_done) = progress.done();
-                        emit(Event::MigrationProgress, &Fields::of_job(&seen), "migration in progress");
+                        let (done, spent) = (progress.done(), clock.monotonic().saturating_sub(start));
+                        let (percent, eta) = share(&seen, done, spent);
+                        emit(Event::MigrationProgress, &figures(&seen, done).estimate(percent, eta), "migration in progress");
                     }
                     _ = recorder.tick() => record(&migrations, &lease, progress.done()).await,
                 }
@@ -283,13 +285,13 @@ impl Context {
     }
 
     fn tell(&self) {
-        let mut fields = self.fields();
-        fields = fields.percent(self.percent());
-        emit(Event::MigrationProgress, &fields, "migration in progress");
+        // At a phase change nothing of the new phase is done yet.
+        let (percent, _) = share(&self.job, (0, 0), Duration::ZERO);
+        emit(Event::MigrationProgress, &figures(&self.job, (0, 0)).estimate(percent, None), "migration in progress");
     }
 
     fn tell_end(&self) {
-        let fields = Fields::of_job(&self.job);
+        let fields = figures(&self.job, (self.job.keys_done, self.job.secrets_done));
         match self.job.state {
             JobState::Complete => emit(Event::MigrationComplete, &fields, "Migration Complete"),
             JobState::Canceled => emit(Event::MigrationCanceled, &fields, "migration canceled"),
@@ -327,6 +329,15 @@ async fn record(migrations: &Migrations, lease: &Lease, done: (u64, u64)) {
             migrations.touch();
         }
     }
+}
+
+/// What share of the phase is done (0 to 100), and the seconds left at the pace so far.
+fn share(job: &Job, (keys, secrets): (u64, u64), spent: Duration) -> (u64, Option<u64>) {
+    let total = job.keys_total.saturating_add(job.secrets_total);
+    let done = keys.saturating_add(secrets).min(total);
+    let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0);
+    let left = spent.as_secs().saturating_mul(total.saturating_sub(done)).checked_div(done);
+    (percent, left)
 }
 
 fn is_lost(error: &MigrationError) -> bool {

@@ -26,7 +26,7 @@ impl Step for Copying {
         context
             .each_batch(context.plan().await?, move |now, batch: Vec<PlanItem>| {
                 let (source, target, offer) = (Arc::clone(&source), Arc::clone(&target), Arc::clone(&offer));
-                let (pinned, scope) = (pinned.clone(), scope.clone());
+                let (pinned, scope) = (pinned, scope.clone());
                 async move {
                     let orders: Vec<WrapOrder> = batch
                         .iter()
