@@ -22,7 +22,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const TELL: Duration = Duration::from_secs(4);
 /// Tries of a step before the first purge while the target cannot be reached.
 const TRIES: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What another worker's lease looked like, and since when on our monotonic clock.
@@ -144,8 +143,9 @@ impl Context {
                 Err(error) if is_lost(&error) => return Err(error),
                 Err(error) => {
                     if !self.stop_for(error, tries).await? {
+                        let first = self.migrations.settings().first_pause;
+                        let pause = first.saturating_mul(1 << tries.min(8)).min(LONGEST_PAUSE);
                         tries = tries.saturating_add(1);
-                        let pause = FIRST_PAUSE.saturating_mul(1 << tries.min(8)).min(LONGEST_PAUSE);
                         let stop = self.stop.clone();
                         tokio::select! {
                             () = stop.cancelled() => return Ok(()),

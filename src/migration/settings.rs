@@ -13,6 +13,8 @@ pub struct Settings {
     pub lease: Duration,
     /// The store's engine excludes a second process, so jobs of an earlier process are taken over at once.
     pub exclusive: bool,
+    /// The first pause before a step is tried again because the target cannot be reached; it doubles up to 5 s.
+    pub first_pause: Duration,
     /// How long an instance must still be valid for a migration into it to start, unless it renews itself.
     pub expiry_margin: Duration,
 }
@@ -24,6 +26,7 @@ impl Default for Settings {
             max_rate: 0,
             exclusive: true,
             lease: Duration::from_secs(10),
+            first_pause: Duration::from_millis(200),
             expiry_margin: Duration::from_secs(30 * 24 * 3600),
         }
     }
