@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
 use zeroize::Zeroizing;
@@ -7,8 +7,16 @@ use super::*;
 use crate::crypto::material::{KeyMaterial, OpenedMaterial};
 use crate::model::{KeySpec, SystemRandom};
 
-/// Blobs that were handed out: (spec, material, context, blob). They must open for ever; add, never change.
-const GOLDEN: [(KeySpec, &str, &[(&str, &str)], &str); 2] = [
+/// Spec, material, context, blob.
+type Golden = (
+    KeySpec,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+/// Blobs that were handed out. They must open for ever; add, never change.
+const GOLDEN: [Golden; 2] = [
     (
         KeySpec::Aes256,
         "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",

@@ -2,9 +2,9 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::bulk::in_order;
 use super::fence::{Digest, State};
 use super::staging::Staged;
-use super::vault::in_order;
 use super::{SoftwareKeystore, layout, records};
 use crate::crypto::Writer;
 use crate::keystore::KeystoreError;

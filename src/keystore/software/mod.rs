@@ -4,6 +4,7 @@
 //! goes stale only through its own writes. A migration's copies are written to the place where they will be used, marked
 //! with the job that staged them; they are visible once that job is activated, which is one guarded write.
 
+mod bulk;
 mod cache;
 mod daily;
 mod fence;
@@ -15,6 +16,7 @@ pub mod rootkey;
 mod source;
 mod staging;
 mod target;
+mod unpacking;
 mod vault;
 
 use std::collections::HashMap;

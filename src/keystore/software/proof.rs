@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use super::SoftwareKeystore;
+use super::bulk::in_order;
 use super::fence::State;
-use super::vault::{OpenHead, Sight, in_order};
+use super::vault::{OpenHead, Sight};
 use crate::crypto::CryptoError;
 use crate::crypto::Writer;
 use crate::crypto::material::{DecryptAlgorithm, OpenedMaterial, SignAlgorithm};

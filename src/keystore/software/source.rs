@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 
-use super::vault::{Sight, in_order};
+use super::bulk::in_order;
+use super::vault::Sight;
 use super::{SoftwareKeystore, layout, records};
 use crate::crypto::identity::PublicIdentity;
 use crate::crypto::offer::{SignedOffer, WRAPPING};

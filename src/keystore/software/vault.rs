@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
-
 use super::fence::State;
 use super::records::{self, Head};
 use super::{SoftwareKeystore, layout};
@@ -13,13 +11,7 @@ use crate::crypto::material::{KeyMaterial, OpenedMaterial};
 use crate::crypto::sealing::{Address, SealingKey};
 use crate::keystore::{KeystoreError, Label, Place};
 use crate::model::{Incarnation, JobId, KeySpec, MaterialId, Scope};
-use crate::store::{
-    Compare, Outcome, Revision, Store, StoreError, Transaction, Versioned, prefix_end,
-};
-
-/// How many store calls one bulk operation has under way.
-const PARALLEL: usize = 16;
-const PAGE: usize = 500;
+use crate::store::{Compare, Outcome, Revision, Store, StoreError, Transaction, Versioned};
 
 /// A head with its data key opened.
 pub(super) struct OpenHead {
@@ -36,9 +28,6 @@ pub(super) enum Sight {
     Provisional,
     Settled,
 }
-
-/// A resource as stored.
-pub(super) type Entries = Vec<(Vec<u8>, Versioned)>;
 
 impl SoftwareKeystore {
     pub(super) fn store(&self) -> &dyn Store {
@@ -91,43 +80,8 @@ impl SoftwareKeystore {
             .map_err(|e| self.store_error(e))
     }
 
-    /// Commits transactions, several at a time. False if any of them conflicted or is unknown.
-    pub(super) async fn commit_all(
-        &self,
-        transactions: Vec<Transaction>,
-    ) -> Result<bool, KeystoreError> {
-        let outcomes = in_order(
-            transactions
-                .into_iter()
-                .map(|transaction| self.commit(transaction)),
-        )
-        .await?;
-        Ok(outcomes
-            .into_iter()
-            .all(|outcome| matches!(outcome, Outcome::Committed(_))))
-    }
-
     pub(super) async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, KeystoreError> {
         self.store.get(key).await.map_err(|e| self.store_error(e))
-    }
-
-    /// All entries under a prefix.
-    pub(super) async fn scan(&self, prefix: &[u8]) -> Result<Entries, KeystoreError> {
-        let end = prefix_end(prefix);
-        let mut start = prefix.to_vec();
-        let mut entries = Vec::new();
-        loop {
-            let page = self
-                .store
-                .scan(&start, end.as_deref(), PAGE)
-                .await
-                .map_err(|e| self.store_error(e))?;
-            entries.extend(page.entries);
-            match page.next {
-                Some(next) => start = next,
-                None => return Ok(entries),
-            }
-        }
     }
 
     /// The KEK of a scope; made when the scope is first used.
@@ -411,27 +365,6 @@ impl SoftwareKeystore {
             })
     }
 
-    /// Deletes keys in as few transactions as the limits allow, each under the condition. False: the condition failed
-    /// or the outcome is unknown.
-    pub(super) async fn delete_all(
-        &self,
-        keys: impl IntoIterator<Item = Vec<u8>>,
-        condition: &Compare,
-    ) -> Result<bool, KeystoreError> {
-        let mut transactions = Vec::new();
-        let mut transaction = Transaction::new();
-        for key in keys {
-            if !transaction.has_room(1, 1) {
-                transactions.push(std::mem::take(&mut transaction));
-            }
-            transaction.compare(condition.clone()).delete(key);
-        }
-        if !transaction.operations().is_empty() {
-            transactions.push(transaction);
-        }
-        self.commit_all(transactions).await
-    }
-
     /// Forgets in memory what was opened of these incarnations.
     pub(super) fn drop_opened(&self, gone: &dyn Fn(&Incarnation) -> bool) {
         self.opened.retain(|place, _| !gone(&place.incarnation));
@@ -444,14 +377,4 @@ impl SoftwareKeystore {
             detail: format!("label: {error}"),
         }
     }
-}
-
-/// Runs work, some of it at a time; the results come in the order of the work.
-pub(super) async fn in_order<T, F>(work: impl Iterator<Item = F>) -> Result<Vec<T>, KeystoreError>
-where
-    F: Future<Output = Result<T, KeystoreError>>,
-{
-    // Collected, because a lazy closure over references does not make a `Send` future.
-    let work: Vec<F> = work.collect();
-    stream::iter(work).buffered(PARALLEL).try_collect().await
 }
