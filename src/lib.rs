@@ -4,7 +4,15 @@
 //! The rooms, from the outside in; each may use the rooms named after it, never one named before
 //! (see `docs/design.md`).
 
+pub mod access;
+pub mod api;
+pub mod catalogue;
+pub mod config;
 pub mod crypto;
 pub mod keystore;
+pub mod kms;
+pub mod migration;
 pub mod model;
+pub mod observe;
+pub mod schedule;
 pub mod store;

@@ -63,6 +63,8 @@ pub enum JobEvent {
     Cancel,
     /// There is nothing to move.
     NothingToDo,
+    /// The worker that staged is gone and staging was not closed: what it staged is discarded and staged again.
+    Restage,
     /// The roll-back is done; carries how the job ends.
     RolledBack(Ending),
 }
@@ -130,6 +132,7 @@ impl JobState {
             (S::RotationOff, E::Done) => S::Copying,
             (S::Copying, E::Done) => S::Verifying,
             (S::Verifying, E::Done) => S::Activating,
+            (S::Verifying, E::Restage) => S::Copying,
             (S::Verifying, E::RehearsalProved) => S::RollingBack,
             (S::Activating, E::Done) => S::CuttingOver,
             (S::CuttingOver, E::Done) => S::Confirming,
@@ -346,7 +349,8 @@ pub struct Job {
     pub cancel_requested: bool,
     /// Why it did not complete.
     pub failure: Option<Failure>,
-    /// What stays where it is.
+    /// What stays where it is; kept in pages of its own.
+    #[serde(skip)]
     pub left_behind: Vec<LeftBehind>,
     /// Warnings, such as `TerraformUnchecked`.
     pub warnings: Vec<Problem>,
@@ -364,6 +368,7 @@ mod tests {
             JobEvent::Fail,
             JobEvent::Cancel,
             JobEvent::NothingToDo,
+            JobEvent::Restage,
             JobEvent::RolledBack(Ending::Failed),
             JobEvent::RolledBack(Ending::Canceled),
             JobEvent::RolledBack(Ending::Rehearsed),

@@ -1,15 +1,21 @@
 //! Plain types shared by every room: identifiers, records and reports. No I/O, no cryptography.
 
 mod calendar;
+mod cron;
+mod hours;
 mod ids;
 mod job;
 mod key;
+mod nonce;
 mod problem;
 mod schedule;
 mod secret;
 mod selection;
+mod zone;
 
 pub use calendar::{format_utc, Clock, Random, SystemClock, SystemRandom};
+pub use cron::{Cron, CronError};
+pub use hours::{AllowedHours, HoursError, HoursRange};
 pub use ids::{
     AccountId, IdError, Incarnation, InstanceId, JobId, KeyId, KeystoreId, MaterialId, RegionId, ResourceId, ResourceKind,
     Scope, SecretName, SecretVersionId,
@@ -19,7 +25,9 @@ pub use key::{
     ImportedMaterial, KeyOrigin, KeyRecord, KeySpec, KeyState, KeyUsage, KeyVersionRecord, Placement, ProtectionLevel,
     Rotation, TagMap,
 };
+pub use nonce::NonceClaim;
 pub use problem::{Problem, ProblemCode};
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
 pub use secret::{SecretRecord, SecretType, SecretVersionRecord};
 pub use selection::{Selection, MAX_SELECTED};
+pub use zone::{ZoneError, first_instant, time_zone};

@@ -1,0 +1,134 @@
+//! From a request as it came to its answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio_util::task::TaskTracker;
+
+use super::nonces::NonceMemory;
+use super::request::{self, RawRequest};
+use super::response::Reply;
+use super::{ApiError, Call, Caller, Dispatcher, Regions, actions, signature};
+use crate::access::AccessKeys;
+use crate::model::{Clock, RegionId};
+
+/// The API version that is served.
+pub const VERSION: &str = "2016-01-20";
+
+/// What every listener shares.
+pub struct Gateway {
+    /// Who may sign.
+    pub access_keys: Arc<dyn AccessKeys>,
+    /// The configured regions.
+    pub regions: Arc<Regions>,
+    /// Nonces of the last half hour.
+    pub nonces: Arc<NonceMemory>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The operations.
+    pub dispatcher: Arc<dyn Dispatcher>,
+    /// Operations under way; waited for when the daemon stops.
+    pub running: TaskTracker,
+}
+
+/// Where a request came in.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The region of the listener, if it always means one.
+    pub region: Option<RegionId>,
+    /// The address it came from.
+    pub source: IpAddr,
+}
+
+impl Gateway {
+    /// Answers a request.
+    pub async fn answer(&self, raw: RawRequest, arrival: &Arrival) -> Reply {
+        let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
+        let format = raw.format();
+        let host = raw.host().unwrap_or_default().to_owned();
+        match self.run(raw, arrival, &request_id).await {
+            Ok((action, value)) => Reply::success(action, value, request_id, format),
+            Err(error) => {
+                log(&error, &request_id, arrival.source);
+                Reply::error(&error, request_id, &host, format)
+            }
+        }
+    }
+
+    /// The answer to a request that could not be read to its end.
+    #[must_use]
+    pub fn refuse(&self, error: &ApiError, source: IpAddr) -> Reply {
+        let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
+        log(error, &request_id, source);
+        Reply {
+            close: true,
+            ..Reply::error(error, request_id, "", request::Format::Json)
+        }
+    }
+
+    async fn run(
+        &self,
+        raw: RawRequest,
+        arrival: &Arrival,
+        request_id: &str,
+    ) -> Result<(&'static str, Value), ApiError> {
+        let request = request::decode(&raw)?;
+        let now = self.clock.now();
+        let who = signature::authenticate(&raw, &request, self.access_keys.as_ref(), now)?;
+        let nonce = who.claim(now);
+        self.nonces.claim(&nonce, now)?;
+        if request.version != VERSION {
+            return Err(ApiError::invalid_version().with_remedy("Send 2016-01-20."));
+        }
+        let action = actions::find(&request.action).ok_or_else(ApiError::api_not_found)?;
+        let parameters = request.parameters;
+        let region = self.regions.resolve(
+            arrival.region.as_ref(),
+            parameters.optional("RegionId"),
+            raw.host(),
+        )?;
+        drop(raw);
+        let caller = Caller {
+            account: who.account,
+            region,
+            access_key_id: who.access_key_id,
+            request_id: request_id.to_owned(),
+            nonce: Some(nonce),
+            source: arrival.source,
+        };
+        let dispatcher = Arc::clone(&self.dispatcher);
+        // A task of its own: an operation half done must not stop because its client hung up.
+        let task = self.running.spawn(async move {
+            dispatcher
+                .dispatch(Call {
+                    caller,
+                    action,
+                    parameters,
+                })
+                .await
+        });
+        let value = task.await.map_err(|error| {
+            ApiError::internal(format!("{} did not end: {error}", action.name))
+        })??;
+        Ok((action.name, value))
+    }
+}
+
+fn log(error: &ApiError, request_id: &str, source: IpAddr) {
+    let internal = error.internal.as_deref();
+    if error.http >= 500 {
+        tracing::error!(code = error.code, request_id, %source, internal, "a request failed inside");
+    } else if matches!(error.http, 401 | 403)
+        || error.code.starts_with("InvalidAccessKeyId")
+        || error.code == "SignatureDoesNotMatch"
+    {
+        tracing::warn!(event = "request.denied", code = error.code, request_id, %source, internal, "a request was denied");
+    } else {
+        tracing::debug!(code = error.code, request_id, %source, internal, "a request was refused");
+    }
+}
+
+#[cfg(test)]
+#[path = "gateway_tests.rs"]
+mod tests;

@@ -1,0 +1,157 @@
+//! TLS: a certificate and its key from PEM files (rustls with aws-lc-rs, TLS 1.2 and 1.3).
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// A certificate or key that cannot be used.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{path}: {error}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A file holds no such thing, or a damaged one.
+    #[error("{path}: no usable {what} in PEM form ({error})")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+        /// Why.
+        error: String,
+    },
+    /// Certificate and key do not fit each other, or have a form that is not supported.
+    #[error("{certificate} with {private_key}: {error}")]
+    Unusable {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        private_key: PathBuf,
+        /// Why.
+        error: rustls::Error,
+    },
+}
+
+/// What a listener presents. Reading the files again affects later connections only.
+pub struct Identity {
+    certificate: PathBuf,
+    private_key: PathBuf,
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+impl Identity {
+    /// Reads certificate (the chain, leaf first) and private key (PKCS#8, PKCS#1 or SEC1).
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn load(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
+        let config = RwLock::new(read(certificate, private_key)?);
+        Ok(Self {
+            certificate: certificate.to_owned(),
+            private_key: private_key.to_owned(),
+            config,
+        })
+    }
+
+    /// Reads the files again; what was there stays when that fails.
+    ///
+    /// # Errors
+    /// As [`Identity::load`].
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let config = read(&self.certificate, &self.private_key)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+
+    /// The present configuration.
+    #[must_use]
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn read(certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let malformed = |path: &Path, what, error: String| TlsError::Pem {
+        path: path.to_owned(),
+        what,
+        error,
+    };
+    let chain = CertificateDer::pem_slice_iter(&contents(certificate)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| malformed(certificate, "certificate", error.to_string()))?;
+    if chain.is_empty() {
+        return Err(malformed(
+            certificate,
+            "certificate",
+            "none found".to_owned(),
+        ));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&contents(private_key)?)
+        .map_err(|error| malformed(private_key, "private key", error.to_string()))?;
+    let unusable = |error| TlsError::Unusable {
+        certificate: certificate.to_owned(),
+        private_key: private_key.to_owned(),
+        error,
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    std::fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|error| TlsError::Read {
+            path: path.to_owned(),
+            error,
+        })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_file_and_a_failed_reload_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, private_key) = (dir.path().join("c.pem"), dir.path().join("k.pem"));
+        let message = || {
+            Identity::load(&certificate, &private_key)
+                .err()
+                .unwrap()
+                .to_string()
+        };
+        assert!(message().contains("c.pem"));
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&private_key, "nothing").unwrap();
+        assert!(message().contains("k.pem") && message().contains("private key"));
+        std::fs::write(&private_key, made.signing_key.serialize_pem()).unwrap();
+        let identity = Identity::load(&certificate, &private_key).unwrap();
+        let before = identity.config();
+        let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(&private_key, other.signing_key.serialize_pem()).unwrap();
+        assert!(identity.reload().is_err());
+        assert!(Arc::ptr_eq(&before, &identity.config()));
+        std::fs::write(&certificate, other.cert.pem()).unwrap();
+        identity.reload().unwrap();
+        assert!(!Arc::ptr_eq(&before, &identity.config()));
+    }
+}

@@ -1,0 +1,254 @@
+//! One guarded transaction over resources. Made with a token, so that no change forgets its guard.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Catalogue, CatalogueError, Demand, Guarded, Intent, Locked, paths};
+use crate::model::{InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord, SecretVersionRecord};
+use crate::store::{Compare, MAX_OPERATIONS, Record, Stored, Transaction, scan_records};
+
+/// A change being put together.
+pub struct Change {
+    transaction: Transaction,
+}
+
+impl Change {
+    /// A management change.
+    #[must_use]
+    pub fn guarded(guarded: &Guarded) -> Self {
+        let mut transaction = Transaction::new();
+        guarded.apply(&mut transaction);
+        Self { transaction }
+    }
+
+    /// A change by the job that holds the lock.
+    #[must_use]
+    pub fn locked(locked: &Locked) -> Self {
+        let mut transaction = Transaction::new();
+        locked.apply(&mut transaction);
+        Self { transaction }
+    }
+
+    /// Claims the request's nonce: the change conflicts if it was claimed before.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn claim(&mut self, nonce: &NonceClaim) -> Result<&mut Self, CatalogueError> {
+        self.transaction.create(&paths::nonce(nonce), &NonceRecord { expires_at: nonce.expires_at })?;
+        Ok(self)
+    }
+
+    /// Ends an intent: conflicts if the sweeper has taken it.
+    pub fn fulfil(&mut self, intent: &Intent) -> &mut Self {
+        intent.apply(&mut self.transaction);
+        self
+    }
+
+    /// A new key.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn create_key(&mut self, record: &KeyRecord) -> Result<&mut Self, CatalogueError> {
+        let scope = scope_of_key(record);
+        self.transaction.create(&paths::key(&record.region, &record.id), record)?;
+        self.transaction.put(paths::index(&scope, ResourceKind::Key, record.created_at, record.id.as_str()), Vec::new());
+        Ok(self)
+    }
+
+    /// A changed key.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn update_key(&mut self, record: &Stored<KeyRecord>) -> Result<&mut Self, CatalogueError> {
+        self.transaction.replace(&paths::key(&record.region, &record.id), record)?;
+        Ok(self)
+    }
+
+    /// A key that goes, with its aliases. Its versions go by [`Change::delete_key_version`].
+    pub fn delete_key(&mut self, record: &Stored<KeyRecord>) -> &mut Self {
+        let scope = scope_of_key(record);
+        self.transaction.remove(&paths::key(&record.region, &record.id), record);
+        self.transaction.delete(paths::index(&scope, ResourceKind::Key, record.created_at, record.id.as_str()));
+        for alias in record.aliases.iter().take(MAX_OPERATIONS / 2) {
+            self.transaction.delete(paths::alias(&scope, alias));
+        }
+        self
+    }
+
+    /// A new version of a key.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn create_key_version(&mut self, key: &KeyRecord, version: &KeyVersionRecord) -> Result<&mut Self, CatalogueError> {
+        self.transaction.create(&paths::key_version(&key.incarnation, &version.id), version)?;
+        Ok(self)
+    }
+
+    /// A version that goes with its key.
+    pub fn delete_key_version(&mut self, key: &KeyRecord, version: &Stored<KeyVersionRecord>) -> &mut Self {
+        self.transaction.remove(&paths::key_version(&key.incarnation, &version.id), version);
+        self
+    }
+
+    /// A new alias; the key's own list is changed by [`Change::update_key`].
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn create_alias(&mut self, scope: &Scope, alias: &str, key: &KeyId) -> Result<&mut Self, CatalogueError> {
+        self.transaction.create(&paths::alias(scope, alias), &AliasRecord { key: key.clone() })?;
+        Ok(self)
+    }
+
+    /// An alias that points elsewhere now, comparing what it pointed to.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn update_alias(&mut self, scope: &Scope, alias: &str, record: &Stored<AliasRecord>) -> Result<&mut Self, CatalogueError> {
+        self.transaction.replace(&paths::alias(scope, alias), record)?;
+        Ok(self)
+    }
+
+    /// An alias that goes.
+    pub fn delete_alias(&mut self, scope: &Scope, alias: &str, record: &Stored<AliasRecord>) -> &mut Self {
+        self.transaction.remove(&paths::alias(scope, alias), record);
+        self
+    }
+
+    /// A new secret, comparing that its key (if named) is still as it was read.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn create_secret(&mut self, record: &SecretRecord, key: Option<&Stored<KeyRecord>>) -> Result<&mut Self, CatalogueError> {
+        let scope = scope_of_secret(record);
+        self.transaction.create(&paths::secret(&scope, &record.name), record)?;
+        self.transaction.put(paths::index(&scope, ResourceKind::Secret, record.created_at, record.name.as_str()), Vec::new());
+        if let Some(key) = key {
+            self.transaction.compare(Compare::Revision(paths::key(&key.region, &key.id), key.revision()));
+            self.transaction.put(paths::under_key(&record.region, &key.id, &record.account, &record.name), Vec::new());
+        }
+        Ok(self)
+    }
+
+    /// A changed secret.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn update_secret(&mut self, record: &Stored<SecretRecord>) -> Result<&mut Self, CatalogueError> {
+        self.transaction.replace(&paths::secret(&scope_of_secret(record), &record.name), record)?;
+        Ok(self)
+    }
+
+    /// A secret that goes. Its versions go by [`Change::delete_secret_version`].
+    pub fn delete_secret(&mut self, record: &Stored<SecretRecord>) -> &mut Self {
+        let scope = scope_of_secret(record);
+        self.transaction.remove(&paths::secret(&scope, &record.name), record);
+        self.transaction.delete(paths::index(&scope, ResourceKind::Secret, record.created_at, record.name.as_str()));
+        if let Some(key) = &record.encryption_key {
+            self.transaction.delete(paths::under_key(&record.region, key, &record.account, &record.name));
+        }
+        self
+    }
+
+    /// A new version of a secret.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn create_secret_version(&mut self, secret: &SecretRecord, version: &SecretVersionRecord) -> Result<&mut Self, CatalogueError> {
+        self.transaction.create(&paths::secret_version(&secret.incarnation, &version.id), version)?;
+        Ok(self)
+    }
+
+    /// A version whose stages changed.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn update_secret_version(
+        &mut self,
+        secret: &SecretRecord,
+        version: &Stored<SecretVersionRecord>,
+    ) -> Result<&mut Self, CatalogueError> {
+        self.transaction.replace(&paths::secret_version(&secret.incarnation, &version.id), version)?;
+        Ok(self)
+    }
+
+    /// A version that goes.
+    pub fn delete_secret_version(&mut self, secret: &SecretRecord, version: &Stored<SecretVersionRecord>) -> &mut Self {
+        self.transaction.remove(&paths::secret_version(&secret.incarnation, &version.id), version);
+        self
+    }
+
+    /// Room for this many more records of one key each?
+    #[must_use]
+    pub fn has_room(&self, records: usize) -> bool {
+        self.transaction.has_room(records, records)
+    }
+
+    pub(super) fn into_transaction(self) -> Transaction {
+        self.transaction
+    }
+}
+
+impl Catalogue {
+    /// Adds to a change what an instance holds more or less by it; guarded by the quota record's revision.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn count_in(&self, change: &mut Change, id: &InstanceId, plus: Demand, minus: Demand) -> Result<(), CatalogueError> {
+        self.count(&mut change.transaction, id, plus, minus).await
+    }
+
+    /// Whether a management request's nonce was claimed before.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn nonce_used(&self, nonce: &NonceClaim) -> Result<bool, CatalogueError> {
+        Ok(self.store().get(&paths::nonce(nonce)).await?.is_some())
+    }
+
+    /// Removes claimed nonces that need not be remembered any more; answers how many.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn sweep_nonces(&self, now: Timestamp) -> Result<usize, CatalogueError> {
+        let claimed = scan_records::<NonceRecord>(self.store().as_ref(), paths::NONCES, None, usize::MAX).await?;
+        let expired: Vec<Vec<u8>> = claimed.into_iter().filter(|(_, n)| n.expires_at < now).map(|(path, _)| path).collect();
+        for batch in expired.chunks(MAX_OPERATIONS) {
+            let mut transaction = Transaction::new();
+            for path in batch {
+                transaction.delete(path.clone());
+            }
+            self.commit_transaction(transaction).await?;
+        }
+        Ok(expired.len())
+    }
+}
+
+/// Which key an alias names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasRecord {
+    /// The key.
+    pub key: KeyId,
+}
+
+impl Record for AliasRecord {
+    const KIND: &'static str = "alias";
+    const SCHEMA: u16 = 1;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct NonceRecord {
+    expires_at: Timestamp,
+}
+
+impl Record for NonceRecord {
+    const KIND: &'static str = "nonce";
+    const SCHEMA: u16 = 1;
+}
+
+fn scope_of_key(record: &KeyRecord) -> Scope {
+    Scope { region: record.region.clone(), account: record.account.clone() }
+}
+
+fn scope_of_secret(record: &SecretRecord) -> Scope {
+    Scope { region: record.region.clone(), account: record.account.clone() }
+}

@@ -1,0 +1,62 @@
+//! What the catalogue remembers of an instance besides its configuration: the pinned identity and the shares made by hand.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Catalogue, CatalogueError, paths};
+use crate::crypto::parcel::PublicIdentity;
+use crate::model::{AccountId, InstanceId};
+use crate::store::{Record, Stored, Transaction, get_record};
+
+/// An instance as the catalogue knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceRecord {
+    /// The instance.
+    pub id: InstanceId,
+    /// The Ed25519 identity seen when the instance was set up.
+    pub identity: PublicIdentity,
+    /// Shares made with `instance share`; those of the configuration add up.
+    pub shared_with: BTreeSet<AccountId>,
+}
+
+impl Record for InstanceRecord {
+    const KIND: &'static str = "instance";
+    const SCHEMA: u16 = 1;
+}
+
+impl Catalogue {
+    /// The record of an instance.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn instance(&self, id: &InstanceId) -> Result<Option<Stored<InstanceRecord>>, CatalogueError> {
+        Ok(get_record(self.store().as_ref(), &paths::instance(id)).await?)
+    }
+
+    /// Pins the identity of an instance that was never seen before; answers the pinned one.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn pin_identity(&self, id: &InstanceId, identity: &PublicIdentity) -> Result<PublicIdentity, CatalogueError> {
+        if let Some(known) = self.instance(id).await? {
+            return Ok(known.identity);
+        }
+        let record = InstanceRecord { id: id.clone(), identity: *identity, shared_with: BTreeSet::new() };
+        let mut transaction = Transaction::new();
+        transaction.create(&paths::instance(id), &record)?;
+        self.commit_transaction(transaction).await?;
+        Ok(*identity)
+    }
+
+    /// Writes a changed instance record, comparing that no job holds the instance.
+    ///
+    /// # Errors
+    /// `Conflict` when the record changed or a job has closed the instance's gate.
+    pub async fn update_instance(&self, record: &Stored<InstanceRecord>) -> Result<(), CatalogueError> {
+        let mut transaction = Transaction::new();
+        transaction.compare(crate::store::Compare::Absent(paths::instance_gate(&record.id)));
+        transaction.replace(&paths::instance(&record.id), record)?;
+        self.commit_transaction(transaction).await.map(|_| ())
+    }
+}

@@ -1,0 +1,69 @@
+//! All metadata, wherever the material lives, and which keystore holds it.
+//!
+//! A write needs a token made only here: [`Guarded`] says that the scope was seen without a gate, and the transaction
+//! compares that it still is; [`Locked`] says that the writer's job holds the lock, and the transaction compares that
+//! its lease was not taken over. There is no third way to change a resource.
+
+mod change;
+mod error;
+mod instances;
+mod intents;
+mod jobs;
+mod lock;
+mod marks;
+mod paths;
+mod quota;
+mod resources;
+mod usage;
+
+use std::sync::Arc;
+
+pub use change::{AliasRecord, Change};
+pub use error::CatalogueError;
+pub use instances::InstanceRecord;
+pub use intents::{Intent, IntentRecord};
+pub use jobs::{CleanUp, Hold, LeftPage, Lease, PlanItem, PlanPage, PLAN_PAGE};
+pub use lock::{GateRecord, Guarded, LockRecord, Locked, Refusal};
+pub use marks::MarkRecord;
+pub use quota::{Demand, QuotaRecord};
+pub use resources::{KeyOrAlias, Listed};
+
+use crate::store::{Outcome, SharedStore, Transaction};
+
+/// The catalogue of one deployment. Cheap to clone.
+#[derive(Clone)]
+pub struct Catalogue {
+    store: SharedStore,
+    usage: Arc<usage::Reserved>,
+}
+
+impl Catalogue {
+    /// A catalogue in the control store.
+    #[must_use]
+    pub fn new(store: SharedStore) -> Self {
+        Self { store, usage: Arc::default() }
+    }
+
+    /// The control store, for records of other rooms (schedules).
+    #[must_use]
+    pub fn store(&self) -> &SharedStore {
+        &self.store
+    }
+
+    /// Commits a change.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Conflict`] when something it read has changed: read again and retry. `Unknown`: it may have
+    /// been committed.
+    pub async fn commit(&self, change: Change) -> Result<(), CatalogueError> {
+        self.commit_transaction(change.into_transaction()).await.map(|_| ())
+    }
+
+    async fn commit_transaction(&self, transaction: Transaction) -> Result<crate::store::Revision, CatalogueError> {
+        match self.store.commit(transaction).await? {
+            Outcome::Committed(revision) => Ok(revision),
+            Outcome::Conflict => Err(CatalogueError::Conflict),
+            Outcome::Unknown => Err(CatalogueError::Unknown),
+        }
+    }
+}

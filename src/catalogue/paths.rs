@@ -1,0 +1,156 @@
+//! Where each record lies in the control store. Names that may contain `/` come last.
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::model::{AccountId, Incarnation, InstanceId, JobId, KeyId, MaterialId, NonceClaim, RegionId, ResourceId, ResourceKind, Scope, SecretName, SecretVersionId};
+
+pub(super) fn key(region: &RegionId, id: &KeyId) -> Vec<u8> {
+    format!("c/key/{region}/{id}").into_bytes()
+}
+
+pub(super) fn key_version(incarnation: &Incarnation, version: &MaterialId) -> Vec<u8> {
+    format!("c/keyver/{incarnation}/{version}").into_bytes()
+}
+
+pub(super) fn key_versions(incarnation: &Incarnation) -> Vec<u8> {
+    format!("c/keyver/{incarnation}/").into_bytes()
+}
+
+pub(super) fn secret(scope: &Scope, name: &SecretName) -> Vec<u8> {
+    format!("c/secret/{}/{}/{name}", scope.region, scope.account).into_bytes()
+}
+
+pub(super) fn secret_version(incarnation: &Incarnation, id: &SecretVersionId) -> Vec<u8> {
+    format!("c/secver/{incarnation}/{id}").into_bytes()
+}
+
+pub(super) fn secret_versions(incarnation: &Incarnation) -> Vec<u8> {
+    format!("c/secver/{incarnation}/").into_bytes()
+}
+
+pub(super) fn alias(scope: &Scope, name: &str) -> Vec<u8> {
+    format!("c/alias/{}/{}/{name}", scope.region, scope.account).into_bytes()
+}
+
+pub(super) fn aliases(scope: &Scope) -> Vec<u8> {
+    format!("c/alias/{}/{}/", scope.region, scope.account).into_bytes()
+}
+
+/// Secrets under a key, so that a plan and a deletion see them without reading every secret.
+pub(super) fn under_key(region: &RegionId, id: &KeyId, account: &AccountId, name: &SecretName) -> Vec<u8> {
+    format!("c/under/{region}/{id}/{account}/{name}").into_bytes()
+}
+
+pub(super) fn under_key_prefix(region: &RegionId, id: &KeyId) -> Vec<u8> {
+    format!("c/under/{region}/{id}/").into_bytes()
+}
+
+/// Lists walk this: by account, region, kind, creation instant, ID; a cut-over does not change it.
+pub(super) fn index(scope: &Scope, kind: ResourceKind, created: Timestamp, name: &str) -> Vec<u8> {
+    let nanos = created.as_nanosecond().max(0);
+    format!("c/index/{}/{}/{kind}/{nanos:020}/{name}", scope.account, scope.region).into_bytes()
+}
+
+pub(super) fn index_prefix(scope: &Scope, kind: ResourceKind) -> Vec<u8> {
+    format!("c/index/{}/{}/{kind}/", scope.account, scope.region).into_bytes()
+}
+
+pub(super) fn gate(scope: &Scope) -> Vec<u8> {
+    format!("l/gate/{}/{}", scope.region, scope.account).into_bytes()
+}
+
+pub(super) fn lock(scope: &Scope) -> Vec<u8> {
+    format!("l/lock/{}/{}", scope.region, scope.account).into_bytes()
+}
+
+pub(super) fn instance_gate(id: &InstanceId) -> Vec<u8> {
+    format!("l/instance-gate/{id}").into_bytes()
+}
+
+/// Present while a rotation with outside effects is in flight in the scope.
+pub(super) fn flight(scope: &Scope) -> Vec<u8> {
+    format!("l/flight/{}/{}", scope.region, scope.account).into_bytes()
+}
+
+pub(super) fn mark(scope: &Scope, resource: &ResourceId) -> Vec<u8> {
+    format!("l/mark/{}/{}/{}/{}", scope.region, scope.account, resource.kind(), resource.name()).into_bytes()
+}
+
+pub(super) fn marks(scope: Option<&Scope>) -> Vec<u8> {
+    match scope {
+        Some(scope) => format!("l/mark/{}/{}/", scope.region, scope.account).into_bytes(),
+        None => b"l/mark/".to_vec(),
+    }
+}
+
+pub(super) fn nonce(claim: &NonceClaim) -> Vec<u8> {
+    // Hashed: a nonce is the client's text and may hold any byte.
+    let mut digest = Sha256::new();
+    digest.update(claim.access_key_id.as_bytes());
+    digest.update([0]);
+    digest.update(claim.nonce.as_bytes());
+    format!("n/{}", hex::encode(digest.finalize())).into_bytes()
+}
+
+pub(super) const NONCES: &[u8] = b"n/";
+
+pub(super) fn intent(id: &str) -> Vec<u8> {
+    format!("i/{id}").into_bytes()
+}
+
+pub(super) const INTENTS: &[u8] = b"i/";
+
+pub(super) fn instance(id: &InstanceId) -> Vec<u8> {
+    format!("k/instance/{id}").into_bytes()
+}
+
+pub(super) fn quota(id: &InstanceId) -> Vec<u8> {
+    format!("k/quota/{id}").into_bytes()
+}
+
+pub(super) fn usage(region: &RegionId, incarnation: &Incarnation, version: &MaterialId) -> Vec<u8> {
+    format!("u/{region}/{incarnation}/{version}").into_bytes()
+}
+
+pub(super) fn job(id: &JobId) -> Vec<u8> {
+    format!("j/job/{id}").into_bytes()
+}
+
+pub(super) const JOBS: &[u8] = b"j/job/";
+
+pub(super) fn owner(id: &JobId) -> Vec<u8> {
+    format!("j/owner/{id}").into_bytes()
+}
+
+pub(super) fn renewal(id: &JobId) -> Vec<u8> {
+    format!("j/renewal/{id}").into_bytes()
+}
+
+pub(super) fn plan_page(id: &JobId, page: u32) -> Vec<u8> {
+    format!("j/plan/{id}/{page:06}").into_bytes()
+}
+
+pub(super) fn plan(id: &JobId) -> Vec<u8> {
+    format!("j/plan/{id}/").into_bytes()
+}
+
+pub(super) fn left_page(id: &JobId, page: u32) -> Vec<u8> {
+    format!("j/left/{id}/{page:06}").into_bytes()
+}
+
+pub(super) fn left(id: &JobId) -> Vec<u8> {
+    format!("j/left/{id}/").into_bytes()
+}
+
+pub(super) fn clean_up(id: &JobId) -> Vec<u8> {
+    format!("j/clean/{id}").into_bytes()
+}
+
+pub(super) const CLEAN_UPS: &[u8] = b"j/clean/";
+
+pub(super) fn hold(id: &str) -> Vec<u8> {
+    format!("h/{id}").into_bytes()
+}
+
+pub(super) const HOLDS: &[u8] = b"h/";

@@ -1,0 +1,111 @@
+//! Which keystores there are, and what the configuration says of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::Timestamp;
+
+use crate::keystore::{Keystore, SharedSource, SharedTarget};
+use crate::model::{AccountId, InstanceId, KeystoreId, RegionId};
+
+/// What the configuration says of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceFacts {
+    /// Its ID.
+    pub id: InstanceId,
+    /// Its region.
+    pub region: RegionId,
+    /// Its owner.
+    pub owner: AccountId,
+    /// True for hardware.
+    pub hardware: bool,
+    /// Keys it may hold.
+    pub key_quota: u64,
+    /// Secrets it may hold.
+    pub secret_quota: u64,
+    /// End of the contract.
+    pub expires: Option<Timestamp>,
+    /// Somebody renews it.
+    pub auto_renew: bool,
+    /// Accounts it is shared with by configuration.
+    pub shared_with: BTreeSet<AccountId>,
+}
+
+/// What the configuration says of a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionFacts {
+    /// Its ID.
+    pub id: RegionId,
+    /// Cloud products whose service keys exist here.
+    pub service_keys: Vec<String>,
+}
+
+/// All keystores of the deployment. The set is fixed while the process runs; the facts change on reload.
+pub struct Keystores {
+    shared: BTreeMap<RegionId, SharedSource>,
+    instances: BTreeMap<InstanceId, SharedTarget>,
+    facts: RwLock<Arc<BTreeMap<InstanceId, InstanceFacts>>>,
+    regions: RwLock<Arc<BTreeMap<RegionId, RegionFacts>>>,
+}
+
+impl Keystores {
+    /// The keystores with their facts.
+    #[must_use]
+    pub fn new(
+        shared: BTreeMap<RegionId, SharedSource>,
+        instances: BTreeMap<InstanceId, SharedTarget>,
+        facts: Vec<InstanceFacts>,
+        regions: Vec<RegionFacts>,
+    ) -> Self {
+        let keystores = Self { shared, instances, facts: RwLock::default(), regions: RwLock::default() };
+        keystores.reload(facts, regions);
+        keystores
+    }
+
+    /// Replaces the facts.
+    pub fn reload(&self, facts: Vec<InstanceFacts>, regions: Vec<RegionFacts>) {
+        *self.facts.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(facts.into_iter().map(|f| (f.id.clone(), f)).collect());
+        *self.regions.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(regions.into_iter().map(|r| (r.id.clone(), r)).collect());
+    }
+
+    /// The keystore of an ID, for use.
+    #[must_use]
+    pub fn get(&self, id: &KeystoreId) -> Option<Arc<dyn Keystore>> {
+        match id {
+            KeystoreId::Shared(region) => self.shared.get(region).map(|s| Arc::clone(s) as Arc<dyn Keystore>),
+            KeystoreId::Instance(id) => self.instances.get(id).map(|t| Arc::clone(t) as Arc<dyn Keystore>),
+        }
+    }
+
+    /// The shared keystore of a region, as the source of a migration.
+    #[must_use]
+    pub fn source(&self, region: &RegionId) -> Option<SharedSource> {
+        self.shared.get(region).cloned()
+    }
+
+    /// An instance, as the target of a migration.
+    #[must_use]
+    pub fn target(&self, id: &InstanceId) -> Option<SharedTarget> {
+        self.instances.get(id).cloned()
+    }
+
+    /// What is known of an instance.
+    #[must_use]
+    pub fn instance(&self, id: &InstanceId) -> Option<InstanceFacts> {
+        self.facts().get(id).cloned()
+    }
+
+    /// All instances.
+    #[must_use]
+    pub fn facts(&self) -> Arc<BTreeMap<InstanceId, InstanceFacts>> {
+        Arc::clone(&self.facts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All regions.
+    #[must_use]
+    pub fn regions(&self) -> Arc<BTreeMap<RegionId, RegionFacts>> {
+        Arc::clone(&self.regions.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
