@@ -55,7 +55,11 @@ pub struct SoftwareKeystore {
     job_states: Cache<JobId, State>,
     offers: std::sync::Mutex<HashMap<JobId, staging::OfferSession>>,
     sessions: tokio::sync::Mutex<HashMap<JobId, source::Session>>,
+    free_space: Option<FreeSpace>,
 }
+
+/// Tells how many bytes are free where the store lies.
+pub type FreeSpace = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// Why a software keystore cannot be opened.
 #[derive(Debug, Error)]
@@ -201,8 +205,16 @@ impl SoftwareKeystore {
                 job_states: Cache::new(),
                 offers: std::sync::Mutex::default(),
                 sessions: tokio::sync::Mutex::default(),
+                free_space: None,
             });
         }
+    }
+
+    /// With a probe of the free space where its store lies; preflight asks it.
+    #[must_use]
+    pub fn with_free_space(mut self, probe: FreeSpace) -> Self {
+        self.free_space = Some(probe);
+        self
     }
 
     /// The public half of its identity.

@@ -29,7 +29,7 @@ impl Target for SoftwareKeystore {
         let mut transaction = Transaction::new();
         transaction.put(layout::READY, mark);
         match self.commit(transaction).await? {
-            Outcome::Committed(_) => Ok(Readiness { free_bytes: None }),
+            Outcome::Committed(_) => Ok(Readiness { free_bytes: self.free_space.as_ref().and_then(|probe| probe()) }),
             Outcome::Conflict | Outcome::Unknown => Err(KeystoreError::Unavailable {
                 keystore: self.id.clone(),
                 detail: "a test write was not confirmed".to_owned(),
