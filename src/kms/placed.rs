@@ -78,8 +78,12 @@ impl Service {
                         continue;
                     }
                     let Some(former) = self.whole_source(&entry).await? else { return Err(AskError::Keystore(error)) };
-                    let answer = ask(self.keystore(&former)?).await.map_err(AskError::Keystore)?;
-                    return Ok(answer.value);
+                    match ask(self.keystore(&former)?).await {
+                        Ok(answer) => return Ok(answer.value),
+                        // The target came back and the purge went on in between.
+                        Err(KeystoreError::Moved(_)) => {}
+                        Err(error) => return Err(AskError::Keystore(error)),
+                    }
                 }
                 Err(error) => return Err(AskError::Keystore(error)),
             }

@@ -1,0 +1,74 @@
+//! The migration: compatibility, plan, preflight, journal and runner; `steps/` holds one file a step.
+//!
+//! A job is a state machine ([`crate::model::JobState`]) whose every transition is one guarded transaction. Each step is
+//! idempotent: a worker that takes a job over runs the step of the state it finds, again or for the first time.
+
+mod compatibility;
+mod context;
+mod cutover;
+mod error;
+mod order;
+mod planning;
+mod preflight;
+mod progress;
+mod proofs;
+mod queue;
+mod recovery;
+mod runner;
+mod settings;
+mod steps;
+
+pub use compatibility::{Verdict, compatibility};
+pub use error::MigrationError;
+pub use order::Order;
+pub use planning::{Counts, Plan};
+pub use settings::Settings;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use crate::kms::Service;
+
+/// The migrations of this deployment. Cheap to clone.
+#[derive(Clone)]
+pub struct Migrations {
+    service: Service,
+    settings: Arc<RwLock<Settings>>,
+    changed: Arc<watch::Sender<u64>>,
+}
+
+impl Migrations {
+    /// Migrations over a service.
+    #[must_use]
+    pub fn new(service: Service, settings: Settings) -> Self {
+        Self { service, settings: Arc::new(RwLock::new(settings)), changed: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// The service they work on.
+    #[must_use]
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Moves whenever a job is added or changes: what `job watch` and the runner wait for.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The present settings.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the settings (reload).
+    pub fn reload(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    fn touch(&self) {
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+}
