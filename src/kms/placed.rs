@@ -98,7 +98,7 @@ impl Service {
         Ok(job.filter(|job| !job.state.is_past_return() && !job.state.is_final()).map(|_| former.clone()))
     }
 
-    fn keystore(&self, id: &KeystoreId) -> Result<Arc<dyn Keystore>, KmsError> {
+    pub(super) fn keystore(&self, id: &KeystoreId) -> Result<Arc<dyn Keystore>, KmsError> {
         self.keystores.get(id).ok_or_else(|| KmsError::Internal(format!("no keystore {id} in this deployment")))
     }
 
