@@ -8,6 +8,7 @@ mod change_loop;
 mod error;
 mod keystores;
 mod placed;
+pub mod secrets;
 
 use std::sync::Arc;
 
