@@ -30,6 +30,7 @@ mod tags;
 #[cfg(test)]
 mod testing;
 mod wording;
+pub mod secrets;
 
 use std::sync::Arc;
 
