@@ -14,6 +14,7 @@ mod marks;
 mod paths;
 mod quota;
 mod resources;
+mod scopes;
 mod usage;
 
 use std::sync::Arc;
