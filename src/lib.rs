@@ -9,6 +9,7 @@ pub mod api;
 pub mod catalogue;
 pub mod config;
 pub mod crypto;
+pub mod daemon;
 pub mod keystore;
 pub mod kms;
 pub mod migration;
