@@ -1,0 +1,224 @@
+"""The real daemon on a throw-away state directory: start, reload, kill, its log as events, its command line."""
+
+import datetime
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import clients
+
+REGION = "cn-hangzhou"
+INSTANCE = "kst-hzz0000000000000001"
+SMALL_INSTANCE = "kst-hzz0000000000000002"
+RETAIL = clients.Account("1000000000000001", "LTAIretail", "retail-secret-0123456789")
+LOGISTICS = clients.Account("1000000000000002", "LTAIlogistics", "logistics-secret-0123456789")
+STRANGER = clients.Account("1000000000000003", "LTAIstranger", "stranger-secret-0123456789")
+
+# Generous: the machine may be busy. Nothing waits this long unless something is wrong.
+PATIENCE = 60
+
+
+def binary():
+    path = os.environ.get("KEYFERRY_BIN")
+    if path is None:
+        path = pathlib.Path(__file__).resolve().parents[2] / "target" / "debug" / "keyferry"
+    return str(path)
+
+
+def in_seconds(seconds):
+    """An instant for `at`: whole seconds, UTC."""
+    at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    return at.replace(microsecond=0).isoformat()
+
+
+class Log:
+    """What the daemon writes to standard error, line by line, as events that can be awaited."""
+
+    def __init__(self):
+        self.lines = []
+        self.closed = False
+        self.changed = threading.Condition()
+
+    def follow(self, stream):
+        for line in stream:
+            with self.changed:
+                self.lines.append(self.parse(line))
+                self.changed.notify_all()
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+
+    @staticmethod
+    def parse(line):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else {"message": line.rstrip()}
+
+    def mark(self):
+        """Where the log stands now: events before it are not looked at by `wait(..., since=mark)`."""
+        with self.changed:
+            return len(self.lines)
+
+    def wait(self, event, since=0, timeout=PATIENCE, **fields):
+        """The first such event, also one that has come already. Fails when it does not come or the daemon ends."""
+
+        def matches(line):
+            return line.get("event") == event and all(line.get(name) == value for name, value in fields.items())
+
+        deadline = time.monotonic() + timeout
+        seen = since
+        with self.changed:
+            while True:
+                for line in self.lines[seen:]:
+                    if matches(line):
+                        return line
+                seen = len(self.lines)
+                left = deadline - time.monotonic()
+                if left <= 0 or self.closed:
+                    reason = "the daemon has ended" if self.closed else f"{timeout} s have passed"
+                    tail = "\n".join(json.dumps(line) for line in self.lines[-25:])
+                    raise AssertionError(f"no {event} {fields}: {reason}; the log ends:\n{tail}")
+                self.changed.wait(left)
+
+    def all(self, event, since=0, **fields):
+        with self.changed:
+            return [
+                line
+                for line in self.lines[since:]
+                if line.get("event") == event and all(line.get(name) == value for name, value in fields.items())
+            ]
+
+
+class Deployment:
+    """One daemon with its configuration."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.state_dir = self.directory / "state"
+        self.socket = self.directory / "admin.sock"
+        self.config = self.directory / "keyferry.toml"
+        self.port = free_port()
+        self.accounts = [RETAIL, LOGISTICS, STRANGER]
+        self.instances = [INSTANCE, SMALL_INSTANCE]
+        self.schedules = []
+        self.extra = ""
+        self.process = None
+        self.log = None
+
+    def write_config(self):
+        lines = [
+            f'state_dir = "{self.state_dir}"',
+            "[log]",
+            'format = "json"',
+            'level = "info"',
+            "[admin]",
+            f'socket = "{self.socket}"',
+            "[api]",
+            f'listen = "127.0.0.1:{self.port}"',
+            "[[region]]",
+            f'id = "{REGION}"',
+            'service_keys = ["ecs"]',
+        ]
+        for account in self.accounts:
+            lines += ["[[account]]", f'id = "{account.id}"']
+            lines += ["[[account.access_key]]", f'id = "{account.access_key}"', f'secret = "{account.secret}"']
+        for instance in self.instances:
+            quota = 2 if instance == SMALL_INSTANCE else 1000
+            lines += [
+                "[[instance]]",
+                f'id = "{instance}"',
+                f'region = "{REGION}"',
+                f'owner = "{RETAIL.id}"',
+                'kind = "software"',
+                f"key_quota = {quota}",
+                f"secret_quota = {quota}",
+                f'shared_with = ["{LOGISTICS.id}"]',
+            ]
+        for schedule in self.schedules:
+            lines += ["[[schedule]]", *(f"{name} = {value}" for name, value in schedule.items())]
+        self.config.touch(mode=0o600)
+        self.config.write_text("\n".join([*lines, self.extra]) + "\n")
+
+    def start(self):
+        self.write_config()
+        command = [binary(), "--config", str(self.config), "run"]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        self.log = Log()
+        threading.Thread(target=self.log.follow, args=[self.process.stderr], daemon=True).start()
+        self.log.wait("daemon.started")
+        return self
+
+    def reload(self, expect="config.reloaded"):
+        """Writes the configuration anew and sends SIGHUP; answers the event that tells what became of it."""
+        self.write_config()
+        mark = self.log.mark()
+        self.process.send_signal(signal.SIGHUP)
+        return self.log.wait(expect, since=mark)
+
+    def stop(self):
+        """SIGTERM: the daemon finishes its step and leaves."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    def kill(self):
+        """SIGKILL: nothing is finished."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def close(self):
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+    def sdk(self, kind="v3", account=RETAIL):
+        return clients.connect(kind, account, REGION, self.port)
+
+    def schedule(self, name="move", account=RETAIL, instance=INSTANCE, seconds=3, resources='"all"', **more):
+        """Puts a schedule into the configuration, a few seconds ahead, and reloads."""
+        entry = {
+            "name": f'"{name}"',
+            "region": f'"{REGION}"',
+            "account": f'"{account.id}"',
+            "instance": f'"{instance}"',
+            "at": in_seconds(seconds),
+            "resources": resources,
+            "acknowledge": "true",
+        }
+        entry.update(more)
+        self.schedules.append(entry)
+        if self.process is not None:
+            self.reload()
+
+    def cli(self, *arguments, timeout=PATIENCE):
+        """Exit code and JSON document of a client command."""
+        command = [binary(), "--socket", str(self.socket), "--json", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        text = done.stdout.strip() or done.stderr.strip()
+        try:
+            document = json.loads(text)
+        except ValueError:
+            document = text
+        return done.returncode, document
+
+    def migrate(self, *selection, account=RETAIL, instance=INSTANCE, wait=True, extra=()):
+        options = ["--wait"] if wait else []
+        scope = ["--region", REGION, "--account", account.id, "--instance", instance]
+        return self.cli("migrate", *scope, *selection, "--yes", *options, *extra)
+
+    def job(self):
+        """The newest job."""
+        code, document = self.cli("job", "list")
+        assert code == 0, document
+        return document["jobs"][-1]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
