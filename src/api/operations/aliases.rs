@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{naming, table};
+use super::{naming, rows};
 use crate::api::{ApiError, Caller, Paging, Parameters};
 use crate::catalogue::KeyOrAlias;
 use crate::kms::{Service, alias_arn};
 use crate::model::KeyId;
 
-table! {
+rows! {
     "CreateAlias" => create_alias,
     "UpdateAlias" => update_alias,
     "DeleteAlias" => delete_alias,

@@ -4,11 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{naming, table};
+use super::{naming, rows};
 use crate::api::{ApiError, Caller, Parameters};
 use crate::kms::{Sealed, Service};
 
-table! {
+rows! {
     "Encrypt" => encrypt,
     "Decrypt" => decrypt,
     "GenerateDataKey" => generate_data_key,

@@ -5,12 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{naming, table};
+use super::{naming, rows};
 use crate::api::{ApiError, Caller, Parameters};
 use crate::kms::Service;
 use crate::model::format_utc;
 
-table! {
+rows! {
     "GetParametersForImport" => get_parameters_for_import,
     "ImportKeyMaterial" => import_key_material,
     "DeleteKeyMaterial" => delete_key_material,

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{naming, table};
+use super::{naming, rows};
 use crate::api::{ApiError, Caller, Parameters};
 use crate::kms::Service;
 use crate::model::{KeyVersionRecord, format_utc};
 
-table! {
+rows! {
     "CreateKeyVersion" => create_key_version,
     "DescribeKeyVersion" => describe_key_version,
     "ListKeyVersions" => list_key_versions,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{metadata, naming, table};
+use super::{metadata, naming, rows};
 use crate::api::{ApiError, Caller, Parameters};
 use crate::kms::{KeyFilter, KeyFilters, NewKey, Service, key_arn};
 use crate::model::{KeyOrigin, KeySpec, KeyUsage, ProtectionLevel};
 
-table! {
+rows! {
     "CreateKey" => create_key,
     "DescribeKey" => describe_key,
     "ListKeys" => list_keys,

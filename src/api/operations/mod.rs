@@ -9,6 +9,8 @@ mod keys;
 mod metadata;
 mod naming;
 mod regions;
+mod secret_versions;
+mod secrets;
 mod tags;
 
 use async_trait::async_trait;
@@ -35,7 +37,7 @@ impl Operations {
 #[async_trait]
 impl Dispatcher for Operations {
     async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
-        let row = rows().find(|row| row.name == call.action.name).ok_or_else(ApiError::unsupported_operation)?;
+        let row = table().find(|row| row.name == call.action.name).ok_or_else(ApiError::unsupported_operation)?;
         let answer = (row.run)(&self.service, &call.caller, &call.parameters).await;
         if let Err(error) = &answer
             && error.code == "Rejected.Migrating"
@@ -56,7 +58,7 @@ pub(super) struct Row {
 }
 
 /// A table row for each function: the operation's name and its function.
-macro_rules! table {
+macro_rules! rows {
     ($($name:literal => $function:ident,)*) => {
         pub(super) const ROWS: &[$crate::api::operations::Row] = &[
             $($crate::api::operations::Row {
@@ -66,12 +68,22 @@ macro_rules! table {
         ];
     };
 }
-use table;
+use rows;
 
-fn rows() -> impl Iterator<Item = &'static Row> {
-    [aliases::ROWS, cryptography::ROWS, import::ROWS, key_versions::ROWS, keys::ROWS, regions::ROWS, tags::ROWS]
-        .into_iter()
-        .flatten()
+fn table() -> impl Iterator<Item = &'static Row> {
+    [
+        aliases::ROWS,
+        cryptography::ROWS,
+        import::ROWS,
+        key_versions::ROWS,
+        keys::ROWS,
+        regions::ROWS,
+        secret_versions::ROWS,
+        secrets::ROWS,
+        tags::ROWS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 #[cfg(test)]

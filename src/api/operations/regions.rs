@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::table;
+use super::rows;
 use crate::api::{ApiError, Caller, Parameters};
 use crate::kms::Service;
 
-table! {
+rows! {
     "DescribeRegions" => describe_regions,
 }
 

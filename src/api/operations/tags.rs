@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{naming, table};
+use super::{naming, rows};
 use crate::api::{ApiError, Caller, Parameters};
 use crate::catalogue::KeyOrAlias;
 use crate::kms::{Service, Tagged, secret_name};
 
-table! {
+rows! {
     "TagResource" => tag_resource,
     "UntagResource" => untag_resource,
     "ListResourceTags" => list_resource_tags,
