@@ -209,4 +209,3 @@ pub(in crate::kms) fn caller(account: &str) -> Caller {
         source: [127, 0, 0, 1].into(),
     }
 }
-

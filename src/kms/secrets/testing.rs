@@ -25,7 +25,7 @@ pub(super) fn generic(name: &str, value: &str) -> NewSecret {
     }
 }
 
-pub(super) fn rds(name: &str) -> NewSecret {
+pub(in crate::kms) fn rds(name: &str) -> NewSecret {
     NewSecret {
         secret_type: SecretType::Rds,
         value: bytes(r#"{"Accounts":[{"AccountName":"app","AccountPassword":"p1"}]}"#),
