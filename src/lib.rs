@@ -7,8 +7,13 @@
 pub mod access;
 pub mod api;
 pub mod catalogue;
+pub mod config;
 pub mod crypto;
+pub mod daemon;
 pub mod keystore;
 pub mod kms;
+pub mod migration;
 pub mod model;
+pub mod observe;
+pub mod schedule;
 pub mod store;

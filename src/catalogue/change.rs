@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Catalogue, CatalogueError, Demand, Guarded, Intent, Locked, paths};
+use super::{Catalogue, CatalogueError, Demand, DueEntry, Guarded, Intent, IntentRecord, Locked, paths};
 use crate::model::{InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord, SecretVersionRecord};
 use crate::store::{Compare, MAX_OPERATIONS, Record, Stored, Transaction, scan_records};
 
 /// A change being put together.
 pub struct Change {
     transaction: Transaction,
+    /// False for a job's change: it moves resources, which changes nothing about when they fall due.
+    files_due: bool,
 }
 
 impl Change {
@@ -18,7 +20,7 @@ impl Change {
     pub fn guarded(guarded: &Guarded) -> Self {
         let mut transaction = Transaction::new();
         guarded.apply(&mut transaction);
-        Self { transaction }
+        Self { transaction, files_due: true }
     }
 
     /// A change by the job that holds the lock.
@@ -26,7 +28,7 @@ impl Change {
     pub fn locked(locked: &Locked) -> Self {
         let mut transaction = Transaction::new();
         locked.apply(&mut transaction);
-        Self { transaction }
+        Self { transaction, files_due: false }
     }
 
     /// Claims the request's nonce: the change conflicts if it was claimed before.
@@ -44,6 +46,17 @@ impl Change {
         self
     }
 
+    /// Leaves material to the sweeper: the intent is dead from the start, and what it names is destroyed after the
+    /// commit, also across a crash.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn bequeath(&mut self, intent: &IntentRecord) -> Result<&mut Self, CatalogueError> {
+        let dead = IntentRecord { dead: true, ..intent.clone() };
+        self.transaction.create(&paths::intent(intent.place.version.as_str()), &dead)?;
+        Ok(self)
+    }
+
     /// A new key.
     ///
     /// # Errors
@@ -52,6 +65,7 @@ impl Change {
         let scope = scope_of_key(record);
         self.transaction.create(&paths::key(&record.region, &record.id), record)?;
         self.transaction.put(paths::index(&scope, ResourceKind::Key, record.created_at, record.id.as_str()), Vec::new());
+        self.file(DueEntry::of_key(record));
         Ok(self)
     }
 
@@ -61,6 +75,7 @@ impl Change {
     /// When the record cannot be written.
     pub fn update_key(&mut self, record: &Stored<KeyRecord>) -> Result<&mut Self, CatalogueError> {
         self.transaction.replace(&paths::key(&record.region, &record.id), record)?;
+        self.file(DueEntry::of_key(record));
         Ok(self)
     }
 
@@ -126,6 +141,7 @@ impl Change {
             self.transaction.compare(Compare::Revision(paths::key(&key.region, &key.id), key.revision()));
             self.transaction.put(paths::under_key(&record.region, &key.id, &record.account, &record.name), Vec::new());
         }
+        self.file(DueEntry::of_secret(record));
         Ok(self)
     }
 
@@ -135,6 +151,7 @@ impl Change {
     /// When the record cannot be written.
     pub fn update_secret(&mut self, record: &Stored<SecretRecord>) -> Result<&mut Self, CatalogueError> {
         self.transaction.replace(&paths::secret(&scope_of_secret(record), &record.name), record)?;
+        self.file(DueEntry::of_secret(record));
         Ok(self)
     }
 
@@ -181,6 +198,12 @@ impl Change {
     #[must_use]
     pub fn has_room(&self, records: usize) -> bool {
         self.transaction.has_room(records, records)
+    }
+
+    fn file(&mut self, entry: Option<DueEntry>) {
+        if let Some(entry) = entry.filter(|_| self.files_due) {
+            self.transaction.put(paths::due(&entry), Vec::new());
+        }
     }
 
     pub(super) fn into_transaction(self) -> Transaction {

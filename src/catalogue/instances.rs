@@ -40,13 +40,13 @@ impl Catalogue {
     /// When the store refuses.
     pub async fn pin_identity(&self, id: &InstanceId, identity: &PublicIdentity) -> Result<PublicIdentity, CatalogueError> {
         if let Some(known) = self.instance(id).await? {
-            return Ok(known.identity.clone());
+            return Ok(known.identity);
         }
-        let record = InstanceRecord { id: id.clone(), identity: identity.clone(), shared_with: BTreeSet::new() };
+        let record = InstanceRecord { id: id.clone(), identity: *identity, shared_with: BTreeSet::new() };
         let mut transaction = Transaction::new();
         transaction.create(&paths::instance(id), &record)?;
         self.commit_transaction(transaction).await?;
-        Ok(identity.clone())
+        Ok(*identity)
     }
 
     /// Writes a changed instance record, comparing that no job holds the instance.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, CatalogueError, paths};
 use crate::keystore::Place;
-use crate::model::KeystoreId;
-use crate::store::{Compare, Record, Revision, Stored, Transaction, scan_records};
+use crate::model::{Incarnation, KeystoreId, MaterialId};
+use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, get_record, prefix_end, scan_records};
 
 /// An intent as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,20 @@ pub struct IntentRecord {
     pub worker: String,
     /// The sweeper has taken it: what it names is being destroyed.
     pub dead: bool,
+    /// It names the whole incarnation, whose entry is gone, and not one version (see [`IntentRecord::whole`]).
+    #[serde(default)]
+    pub whole: bool,
+}
+
+impl IntentRecord {
+    /// For [`super::Change::bequeath`]: everything of an incarnation whose entry goes.
+    #[must_use]
+    pub fn whole(keystore: &KeystoreId, incarnation: &Incarnation, at: Timestamp, worker: &str) -> Self {
+        // Filed under the incarnation's own UUID, which no version shares.
+        let uuid = uuid::Uuid::try_parse(incarnation.as_str()).map(uuid::Uuid::into_bytes).unwrap_or_default();
+        let place = Place { incarnation: incarnation.clone(), version: MaterialId::from_bytes(uuid) };
+        Self { keystore: keystore.clone(), place, at, worker: worker.to_owned(), dead: true, whole: true }
+    }
 }
 
 impl Record for IntentRecord {
@@ -66,6 +80,35 @@ impl Catalogue {
     pub async fn intents(&self) -> Result<Vec<Stored<IntentRecord>>, CatalogueError> {
         let found = scan_records(self.store().as_ref(), paths::INTENTS, None, usize::MAX).await?;
         Ok(found.into_iter().map(|(_, record)| record).collect())
+    }
+
+    /// The intent for a place, if there is one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn intent(&self, place: &Place) -> Result<Option<Stored<IntentRecord>>, CatalogueError> {
+        Ok(get_record(self.store().as_ref(), &paths::intent(place.version.as_str())).await?)
+    }
+
+    /// Removes the version records of an incarnation whose entry is gone. Idempotent.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn clear_versions(&self, incarnation: &Incarnation) -> Result<(), CatalogueError> {
+        for prefix in [paths::key_versions(incarnation), paths::secret_versions(incarnation)] {
+            loop {
+                let page = self.store().scan(&prefix, prefix_end(&prefix).as_deref(), MAX_OPERATIONS).await?;
+                if page.entries.is_empty() {
+                    break;
+                }
+                let mut transaction = Transaction::new();
+                for (path, _) in page.entries {
+                    transaction.delete(path);
+                }
+                self.commit_transaction(transaction).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Marks an intent dead, so that a late commit of its operation conflicts.

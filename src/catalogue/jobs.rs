@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Catalogue, CatalogueError, paths};
 use crate::keystore::Place;
 use crate::model::{AccountId, InstanceId, Job, JobId, KeySpec, LeftBehind, RegionId, ResourceId};
-use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Store, Stored, Transaction, get_record, scan_records};
+use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, get_record, scan_records};
 
 /// Resources on one page of a plan: a page stays far below the size limit of a value.
 pub const PLAN_PAGE: usize = 40;
@@ -69,8 +69,8 @@ pub struct PlanItem {
     pub spec: Option<KeySpec>,
     /// Its versions.
     pub places: Vec<Place>,
-    /// It rotates: a mark is set.
-    pub rotates: bool,
+    /// SHA-256 of the catalogue entry as locked, hexadecimal: what a roll-back must restore.
+    pub entry: String,
 }
 
 /// One page of a plan, in the order of copying.
@@ -213,6 +213,23 @@ impl Catalogue {
         }
         let Revision(token) = self.commit_transaction(transaction).await?;
         Ok(Lease { job: id.clone(), token })
+    }
+
+    /// One job without what it left behind.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn job_summary(&self, id: &JobId) -> Result<Option<Stored<Job>>, CatalogueError> {
+        Ok(get_record(self.store().as_ref(), &paths::job(id)).await?)
+    }
+
+    /// Whether nobody has taken the lease over.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn lease_holds(&self, lease: &Lease) -> Result<bool, CatalogueError> {
+        let owner = self.store().get(&paths::owner(lease.job())).await?;
+        Ok(owner.is_some_and(|owner| owner.revision == Revision(lease.token())))
     }
 
     /// Shows that the lease's worker lives.

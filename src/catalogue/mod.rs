@@ -5,6 +5,7 @@
 //! its lease was not taken over. There is no third way to change a resource.
 
 mod change;
+mod due;
 mod error;
 mod instances;
 mod intents;
@@ -14,11 +15,13 @@ mod marks;
 mod paths;
 mod quota;
 mod resources;
+mod scopes;
 mod usage;
 
 use std::sync::Arc;
 
 pub use change::{AliasRecord, Change};
+pub use due::DueEntry;
 pub use error::CatalogueError;
 pub use instances::InstanceRecord;
 pub use intents::{Intent, IntentRecord};

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::DueEntry;
 use crate::model::{AccountId, Incarnation, InstanceId, JobId, KeyId, MaterialId, NonceClaim, RegionId, ResourceId, ResourceKind, Scope, SecretName, SecretVersionId};
 
 pub(super) fn key(region: &RegionId, id: &KeyId) -> Vec<u8> {
@@ -46,6 +47,8 @@ pub(super) fn under_key_prefix(region: &RegionId, id: &KeyId) -> Vec<u8> {
     format!("c/under/{region}/{id}/").into_bytes()
 }
 
+pub(super) const INDEX: &[u8] = b"c/index/";
+
 /// Lists walk this: by account, region, kind, creation instant, ID; a cut-over does not change it.
 pub(super) fn index(scope: &Scope, kind: ResourceKind, created: Timestamp, name: &str) -> Vec<u8> {
     let nanos = created.as_nanosecond().max(0);
@@ -55,6 +58,15 @@ pub(super) fn index(scope: &Scope, kind: ResourceKind, created: Timestamp, name:
 pub(super) fn index_prefix(scope: &Scope, kind: ResourceKind) -> Vec<u8> {
     format!("c/index/{}/{}/{kind}/", scope.account, scope.region).into_bytes()
 }
+
+/// What falls due, in the order of the instants.
+pub(super) fn due(entry: &DueEntry) -> Vec<u8> {
+    let nanos = entry.at.as_nanosecond().max(0);
+    let (scope, resource) = (&entry.scope, &entry.resource);
+    format!("d/{nanos:020}/{}/{}/{}/{}", scope.region, scope.account, resource.kind(), resource.name()).into_bytes()
+}
+
+pub(super) const DUE: &[u8] = b"d/";
 
 pub(super) fn gate(scope: &Scope) -> Vec<u8> {
     format!("l/gate/{}/{}", scope.region, scope.account).into_bytes()

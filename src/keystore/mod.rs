@@ -6,6 +6,7 @@
 
 mod answer;
 mod error;
+pub mod faulty;
 mod label;
 pub mod software;
 

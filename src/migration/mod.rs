@@ -4,6 +4,8 @@
 //! idempotent: a worker that takes a job over runs the step of the state it finds, again or for the first time.
 
 mod compatibility;
+mod context;
+mod cutover;
 mod error;
 mod order;
 mod planning;
@@ -19,7 +21,7 @@ mod steps;
 pub use compatibility::{Verdict, compatibility};
 pub use error::MigrationError;
 pub use order::Order;
-pub use planning::Plan;
+pub use planning::{Counts, Plan};
 pub use settings::Settings;
 
 use std::sync::{Arc, PoisonError, RwLock};

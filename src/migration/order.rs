@@ -29,6 +29,8 @@ pub struct Order {
     pub scheduled_for: Timestamp,
     /// How long it may take until the first purge.
     pub window: Duration,
+    /// Wait when another job holds the scope or the instance; otherwise refuse with `ScopeLocked`.
+    pub queue: bool,
     /// Serve from the instance this long before the source copies are destroyed.
     pub soak: Duration,
 }

@@ -11,6 +11,10 @@ pub struct Settings {
     pub max_rate: u32,
     /// A lease whose renewal has not moved for this long on the watcher's monotonic clock may be taken over.
     pub lease: Duration,
+    /// The store's engine excludes a second process, so jobs of an earlier process are taken over at once.
+    pub exclusive: bool,
+    /// The first pause before a step is tried again because the target cannot be reached; it doubles up to 5 s.
+    pub first_pause: Duration,
     /// How long an instance must still be valid for a migration into it to start, unless it renews itself.
     pub expiry_margin: Duration,
 }
@@ -20,7 +24,9 @@ impl Default for Settings {
         Self {
             workers: 4,
             max_rate: 0,
+            exclusive: true,
             lease: Duration::from_secs(10),
+            first_pause: Duration::from_millis(200),
             expiry_margin: Duration::from_secs(30 * 24 * 3600),
         }
     }

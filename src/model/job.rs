@@ -63,6 +63,8 @@ pub enum JobEvent {
     Cancel,
     /// There is nothing to move.
     NothingToDo,
+    /// The worker that staged is gone and staging was not closed: what it staged is discarded and staged again.
+    Restage,
     /// The roll-back is done; carries how the job ends.
     RolledBack(Ending),
 }
@@ -130,6 +132,7 @@ impl JobState {
             (S::RotationOff, E::Done) => S::Copying,
             (S::Copying, E::Done) => S::Verifying,
             (S::Verifying, E::Done) => S::Activating,
+            (S::Verifying, E::Restage) => S::Copying,
             (S::Verifying, E::RehearsalProved) => S::RollingBack,
             (S::Activating, E::Done) => S::CuttingOver,
             (S::CuttingOver, E::Done) => S::Confirming,
@@ -365,6 +368,7 @@ mod tests {
             JobEvent::Fail,
             JobEvent::Cancel,
             JobEvent::NothingToDo,
+            JobEvent::Restage,
             JobEvent::RolledBack(Ending::Failed),
             JobEvent::RolledBack(Ending::Canceled),
             JobEvent::RolledBack(Ending::Rehearsed),

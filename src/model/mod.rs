@@ -1,6 +1,8 @@
 //! Plain types shared by every room: identifiers, records and reports. No I/O, no cryptography.
 
 mod calendar;
+mod cron;
+mod hours;
 mod ids;
 mod job;
 mod key;
@@ -9,8 +11,11 @@ mod problem;
 mod schedule;
 mod secret;
 mod selection;
+mod zone;
 
 pub use calendar::{format_utc, Clock, Random, SystemClock, SystemRandom};
+pub use cron::{Cron, CronError};
+pub use hours::{AllowedHours, HoursError, HoursRange};
 pub use ids::{
     AccountId, IdError, Incarnation, InstanceId, JobId, KeyId, KeystoreId, MaterialId, RegionId, ResourceId, ResourceKind,
     Scope, SecretName, SecretVersionId,
@@ -25,3 +30,4 @@ pub use problem::{Problem, ProblemCode};
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
 pub use secret::{SecretRecord, SecretType, SecretVersionRecord};
 pub use selection::{Selection, MAX_SELECTED};
+pub use zone::{ZoneError, first_instant, time_zone};

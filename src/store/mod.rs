@@ -1,10 +1,13 @@
 //! One ordered space of byte strings, with etcd's shape: guarded transactions are the only write, reads are
 //! linearizable and see only durable commits.
 //!
-//! Engines: [`sled`] (embedded default) and [`memory`] (simulation and tests). Every engine passes [`conformance`].
+//! Engines: [`sled`] (embedded default) and [`memory`] (simulation and tests); [`prefixed`] makes a part of a store look
+//! like a whole one. Every engine passes the suite in `tests/store_conformance`.
 
+mod changes;
 mod error;
 pub mod memory;
+pub mod prefixed;
 mod record;
 pub mod sled;
 mod transaction;
@@ -15,10 +18,15 @@ use async_trait::async_trait;
 
 pub use error::StoreError;
 pub use record::{Record, Stored, decode, get_record, scan_records};
-pub use transaction::{Compare, MAX_COMPARES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Operation, Transaction};
+pub use transaction::{
+    Compare, MAX_COMPARES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Operation,
+    Transaction,
+};
 
 /// The commit that wrote a value. Grows with every commit of the store; never used twice, also not across restarts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct Revision(pub u64);
 
@@ -65,7 +73,12 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn scan(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Page, StoreError>;
+    async fn scan(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
 
     /// Commits if every compare holds. Returns only when the commit survives `kill -9` and power loss.
     ///

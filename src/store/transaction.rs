@@ -30,6 +30,16 @@ impl Compare {
             Self::Absent(key) | Self::Present(key) | Self::Revision(key, _) => key,
         }
     }
+
+    /// Whether it holds for a key whose value was written by `found` (`None`: there is no value).
+    #[must_use]
+    pub fn holds(&self, found: Option<Revision>) -> bool {
+        match self {
+            Self::Absent(_) => found.is_none(),
+            Self::Present(_) => found.is_some(),
+            Self::Revision(_, wanted) => found == Some(*wanted),
+        }
+    }
 }
 
 /// One write.
@@ -75,7 +85,8 @@ impl Transaction {
 
     /// Adds a put.
     pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> &mut Self {
-        self.operations.push(Operation::Put(key.into(), value.into()));
+        self.operations
+            .push(Operation::Put(key.into(), value.into()));
         self
     }
 
@@ -97,6 +108,12 @@ impl Transaction {
         &self.operations
     }
 
+    /// The conditions and the writes, for an engine that takes them over.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<Compare>, Vec<Operation>) {
+        (self.compares, self.operations)
+    }
+
     /// Room for this many more compares and writes?
     #[must_use]
     pub fn has_room(&self, compares: usize, operations: usize) -> bool {
@@ -111,26 +128,48 @@ impl Transaction {
     /// Names the limit that is broken.
     pub fn check(&self) -> Result<(), StoreError> {
         if self.compares.len() > MAX_COMPARES {
-            return Err(StoreError::Limit(format!("{} compares, at most {MAX_COMPARES}", self.compares.len())));
+            return Err(StoreError::Limit(format!(
+                "{} compares, at most {MAX_COMPARES}",
+                self.compares.len()
+            )));
         }
         if self.operations.len() > MAX_OPERATIONS {
-            return Err(StoreError::Limit(format!("{} operations, at most {MAX_OPERATIONS}", self.operations.len())));
+            return Err(StoreError::Limit(format!(
+                "{} operations, at most {MAX_OPERATIONS}",
+                self.operations.len()
+            )));
         }
         if self.bytes() > MAX_TRANSACTION_BYTES {
-            return Err(StoreError::Limit(format!("{} bytes, at most {MAX_TRANSACTION_BYTES}", self.bytes())));
+            return Err(StoreError::Limit(format!(
+                "{} bytes, at most {MAX_TRANSACTION_BYTES}",
+                self.bytes()
+            )));
+        }
+        // etcd refuses the empty key, and the sled engine keeps its revision counter there.
+        if self
+            .compares
+            .iter()
+            .map(Compare::key)
+            .chain(self.operations.iter().map(Operation::key))
+            .any(<[u8]>::is_empty)
+        {
+            return Err(StoreError::Limit("an empty key".to_owned()));
         }
         for operation in &self.operations {
             if let Operation::Put(_, value) = operation
                 && value.len() > MAX_VALUE_BYTES
             {
-                return Err(StoreError::Limit(format!("a value of {} bytes, at most {MAX_VALUE_BYTES}", value.len())));
+                return Err(StoreError::Limit(format!(
+                    "a value of {} bytes, at most {MAX_VALUE_BYTES}",
+                    value.len()
+                )));
             }
         }
         unique(self.compares.iter().map(Compare::key), "compared")?;
         unique(self.operations.iter().map(Operation::key), "written")
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let compares: usize = self.compares.iter().map(|c| c.key().len()).sum();
         let operations: usize = self
             .operations
@@ -147,7 +186,10 @@ impl Transaction {
 fn unique<'a>(keys: impl Iterator<Item = &'a [u8]>, what: &str) -> Result<(), StoreError> {
     let mut keys: Vec<&[u8]> = keys.collect();
     keys.sort_unstable();
-    match keys.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
+    match keys
+        .windows(2)
+        .find(|pair| matches!(pair, [a, b] if a == b))
+    {
         Some(pair) => Err(StoreError::Limit(format!(
             "key {:?} is {what} more than once",
             String::from_utf8_lossy(pair.first().copied().unwrap_or_default())

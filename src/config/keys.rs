@@ -1,0 +1,138 @@
+//! Every key of the file, table by table: what is not here is a mistake.
+
+/// A table and its keys. Tables in tables are named `outer.inner`.
+pub(super) struct Keys {
+    pub(super) table: &'static str,
+    pub(super) keys: &'static [&'static str],
+}
+
+/// Every table.
+#[cfg(test)]
+pub(super) const ALL: &[&Keys] = &[
+    &ROOT,
+    &LOG,
+    &ADMIN,
+    &API,
+    &TLS,
+    &STORE,
+    &SEAL,
+    &ROOT_KEY,
+    &MIGRATION,
+    &REGION,
+    &ACCOUNT,
+    &ACCESS_KEY,
+    &INSTANCE,
+    &SCHEDULE,
+    &RESOURCES,
+];
+
+/// Tables that later releases bring.
+pub(super) const RESERVED: &[&str] = &[
+    "metrics",
+    "console",
+    "notify",
+    "rotator",
+    "limits",
+    "directory",
+];
+
+pub(super) const ROOT: Keys = Keys {
+    table: "",
+    keys: &[
+        "state_dir",
+        "log",
+        "admin",
+        "api",
+        "store",
+        "seal",
+        "migration",
+        "region",
+        "account",
+        "instance",
+        "schedule",
+    ],
+};
+pub(super) const LOG: Keys = Keys {
+    table: "log",
+    keys: &["format", "level"],
+};
+pub(super) const ADMIN: Keys = Keys {
+    table: "admin",
+    keys: &["socket", "group"],
+};
+pub(super) const API: Keys = Keys {
+    table: "api",
+    keys: &["listen", "tls"],
+};
+pub(super) const TLS: Keys = Keys {
+    table: "api.tls",
+    keys: &["certificate", "private_key"],
+};
+pub(super) const STORE: Keys = Keys {
+    table: "store",
+    keys: &["engine"],
+};
+pub(super) const SEAL: Keys = Keys {
+    table: "seal",
+    keys: &["root_key"],
+};
+pub(super) const ROOT_KEY: Keys = Keys {
+    table: "root_key",
+    keys: &["credential", "file"],
+};
+pub(super) const MIGRATION: Keys = Keys {
+    table: "migration",
+    keys: &["workers", "max_rate", "allowed_hours"],
+};
+pub(super) const REGION: Keys = Keys {
+    table: "region",
+    keys: &["id", "listen", "service_keys"],
+};
+pub(super) const ACCOUNT: Keys = Keys {
+    table: "account",
+    keys: &["id", "name", "access_key"],
+};
+pub(super) const ACCESS_KEY: Keys = Keys {
+    table: "account.access_key",
+    keys: &["id", "secret", "secret_file", "credential"],
+};
+pub(super) const INSTANCE: Keys = Keys {
+    table: "instance",
+    keys: &[
+        "id",
+        "region",
+        "owner",
+        "kind",
+        "root_key",
+        "key_quota",
+        "secret_quota",
+        "expires",
+        "auto_renew",
+        "shared_with",
+        "pkcs11",
+        "remote",
+    ],
+};
+pub(super) const SCHEDULE: Keys = Keys {
+    table: "schedule",
+    keys: &[
+        "name",
+        "region",
+        "account",
+        "accounts",
+        "instance",
+        "at",
+        "cron",
+        "time_zone",
+        "resources",
+        "window",
+        "if_missed",
+        "soak",
+        "rehearse",
+        "acknowledge",
+    ],
+};
+pub(super) const RESOURCES: Keys = Keys {
+    table: "schedule.resources",
+    keys: &["keys", "secrets"],
+};

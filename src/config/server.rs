@@ -1,0 +1,218 @@
+//! The tables about the daemon itself: log, admin, api, store, seal, migration.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::keys;
+use super::reader::{Found, Table};
+use super::secret::RootKey;
+use super::settings::{Admin, Api, Config, Log, Migration, StoreEngine, Tls};
+use crate::model::{AllowedHours, HoursRange};
+use crate::observe::{LogFormat, LogLevel};
+
+pub(super) fn log(root: &Table<'_>) -> Log {
+    let Some(table) = root.table("log", &keys::LOG) else {
+        return Log::default();
+    };
+    let format = table.word("format", &LogFormat::NAMES, |word| word.parse().ok());
+    let level = table.word("level", &LogLevel::NAMES, |word| word.parse().ok());
+    Log {
+        format: format.map(|f| f.value).unwrap_or_default(),
+        level: level.map(|l| l.value).unwrap_or_default(),
+    }
+}
+
+pub(super) fn admin(root: &Table<'_>, state_dir: &Path) -> Admin {
+    let table = root.table("admin", &keys::ADMIN);
+    let socket = table.and_then(|t| t.string("socket", "the path of a Unix socket"));
+    let group = table.and_then(|t| t.string("group", "the name of a group"));
+    Admin {
+        socket: socket.map_or_else(
+            || state_dir.join("admin.sock"),
+            |s| root.source.path(s.value),
+        ),
+        group: group.map(|g| g.value.to_owned()),
+    }
+}
+
+/// The API, and where `listen` stands if it is in the file.
+pub(super) fn api(root: &Table<'_>) -> (Api, Option<Found<SocketAddr>>) {
+    let Some(table) = root.table("api", &keys::API) else {
+        return (
+            Api {
+                listen: Config::DEFAULT_LISTEN,
+                tls: None,
+            },
+            None,
+        );
+    };
+    let listen = address(&table);
+    let tls = table.table("tls", &keys::TLS).and_then(|tls| {
+        let certificate = pem(&tls, "certificate");
+        let private_key = pem(&tls, "private_key");
+        Some(Tls {
+            certificate: certificate?,
+            private_key: private_key?,
+        })
+    });
+    let has_tls = table.get("tls").is_some();
+    if let Some(found) = &listen {
+        check_loopback(&table, found, has_tls);
+    }
+    (
+        Api {
+            listen: listen.as_ref().map_or(Config::DEFAULT_LISTEN, |l| l.value),
+            tls,
+        },
+        listen,
+    )
+}
+
+/// Reads `listen`.
+pub(super) fn address(table: &Table<'_>) -> Option<Found<SocketAddr>> {
+    table.parsed(
+        "listen",
+        "an IP address and a port, such as \"127.0.0.1:8780\" or \"[::1]:8780\"",
+    )
+}
+
+/// Requests carry secrets: without TLS they must not leave the machine.
+pub(super) fn check_loopback(table: &Table<'_>, listen: &Found<SocketAddr>, has_tls: bool) {
+    if !listen.value.ip().is_loopback() && !has_tls {
+        table.source.problem(
+            listen.at,
+            format!("\"{}\" without tls in [api]", listen.value),
+            "a loopback address, or tls = { certificate = \"...\", private_key = \"...\" } in [api]",
+        );
+    }
+}
+
+pub(super) fn store(root: &Table<'_>) -> StoreEngine {
+    let Some(table) = root.table("store", &keys::STORE) else {
+        return StoreEngine::Sled;
+    };
+    if let Some(engine) = table.string("engine", "\"sled\"") {
+        match engine.value {
+            "sled" => {}
+            "etcd" => {
+                table.source.problem(
+                    engine.at,
+                    "\"etcd\"",
+                    "engine = \"sled\" (etcd comes in a later release)",
+                );
+            }
+            other => {
+                table
+                    .source
+                    .guess(engine.at, other, "engine = \"sled\"".to_owned(), &["sled"])
+            }
+        }
+    }
+    StoreEngine::Sled
+}
+
+pub(super) fn seal(root: &Table<'_>) -> RootKey {
+    root.table("seal", &keys::SEAL)
+        .map_or(RootKey::Generated, |table| root_key(&table))
+}
+
+/// Reads `root_key` of `[seal]` or of an instance.
+pub(super) fn root_key(table: &Table<'_>) -> RootKey {
+    const ALLOWED: &str = "{ credential = \"NAME\" } or { file = \"PATH\" }";
+    let Some(source) = table.table("root_key", &keys::ROOT_KEY) else {
+        return RootKey::Generated;
+    };
+    let credential = source.string("credential", "the name of a systemd credential");
+    let file = source.string("file", "the path of a file of mode 0600");
+    match (credential, file) {
+        (Some(name), None) => {
+            if !is_credential_name(name.value) {
+                source
+                    .source
+                    .problem(name.at, format!("{:?}", name.value), CREDENTIAL_NAME);
+            }
+            RootKey::Credential(name.value.to_owned())
+        }
+        (None, Some(path)) => RootKey::File(source.source.path(path.value)),
+        (Some(_), Some(_)) => {
+            source.source.problem(
+                source.at,
+                "both credential and file",
+                format!("root_key = {ALLOWED}"),
+            );
+            RootKey::Generated
+        }
+        (None, None) => {
+            if source.get("credential").is_none() && source.get("file").is_none() {
+                source.source.problem(
+                    source.at,
+                    "neither credential nor file",
+                    format!("root_key = {ALLOWED}"),
+                );
+            }
+            RootKey::Generated
+        }
+    }
+}
+
+pub(super) const CREDENTIAL_NAME: &str =
+    "the name of a systemd credential: letters, digits and . _ - without a slash";
+
+/// A credential's name is a file name inside one directory and must not lead out of it.
+pub(super) fn is_credential_name(name: &str) -> bool {
+    !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b))
+}
+
+pub(super) fn migration(root: &Table<'_>) -> Migration {
+    let table = root.table("migration", &keys::MIGRATION);
+    let number = |key, range| {
+        let found = table.and_then(|t| t.integer(key, range));
+        found.and_then(|n| u32::try_from(n.value).ok())
+    };
+    let hours = table.and_then(|t| {
+        let list = t.list::<HoursRange>("allowed_hours", "\"HH:MM-HH:MM Zone\"")?;
+        // An empty list would read as "never" to some and is "always".
+        if list.is_empty()
+            && t.get("allowed_hours")
+                .is_some_and(|v| v.get_ref().as_array().is_some_and(|a| a.is_empty()))
+        {
+            t.source.problem(
+                t.at,
+                "an empty list in allowed_hours",
+                "at least one range; for always leave the key out",
+            );
+        }
+        Some(list)
+    });
+    let ranges = hours
+        .unwrap_or_default()
+        .into_iter()
+        .map(|found| found.value)
+        .collect();
+    Migration {
+        workers: number("workers", 1..=64).unwrap_or(4),
+        max_rate: number("max_rate", 0..=1_000_000).unwrap_or(0),
+        allowed_hours: AllowedHours::new(ranges),
+    }
+}
+
+fn pem(table: &Table<'_>, key: &'static str) -> Option<PathBuf> {
+    const ALLOWED: &str = "the path of a PEM file";
+    let found = table.required(key, ALLOWED, table.string(key, ALLOWED))?;
+    let path = table.source.path(found.value);
+    if let Err(error) = File::open(&path) {
+        table.source.problem(
+            found.at,
+            format!(
+                "{:?}, which cannot be read ({error})",
+                path.display().to_string()
+            ),
+            format!("{key} = the path of a PEM file that this user can read"),
+        );
+    }
+    Some(path)
+}

@@ -1,0 +1,229 @@
+//! What the file says, with defaults filled in. Parts that hold secrets have no `Debug`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
+use crate::model::{AccountId, AllowedHours, InstanceId, RegionId, ScheduleEntry};
+use crate::observe::{LogFormat, LogLevel};
+
+/// The whole file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Stores and generated root keys live here. Default `/var/lib/keyferry`.
+    pub state_dir: PathBuf,
+    /// `[log]`.
+    pub log: Log,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[api]`.
+    pub api: Api,
+    /// `[store]`.
+    pub store: StoreEngine,
+    /// `[seal]`: the root key of the shared keystores.
+    pub root_key: RootKey,
+    /// `[migration]`.
+    pub migration: Migration,
+    /// `[[region]]`, in the order of the file.
+    pub regions: Vec<Region>,
+    /// `[[account]]`.
+    pub accounts: Vec<Account>,
+    /// `[[instance]]`.
+    pub instances: Vec<Instance>,
+    /// `[[schedule]]`.
+    pub schedules: Vec<ScheduleEntry>,
+}
+
+/// Log lines, to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Log {
+    /// Default json.
+    pub format: LogFormat,
+    /// Default info.
+    pub level: LogLevel,
+}
+
+/// The admin socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Default `STATE_DIR/admin.sock`; mode 0660.
+    pub socket: PathBuf,
+    /// A group that may use it beside root and the daemon's user.
+    pub group: Option<String>,
+}
+
+/// The KMS API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    /// Default 127.0.0.1:8780.
+    pub listen: SocketAddr,
+    /// Required off loopback; serves every listener.
+    pub tls: Option<Tls>,
+}
+
+/// Certificate and key, PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub private_key: PathBuf,
+}
+
+/// The engine of the control store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StoreEngine {
+    /// Embedded.
+    #[default]
+    Sled,
+}
+
+/// How migrations run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// Resources in work at a time. Default 4.
+    pub workers: u32,
+    /// Resources a second; 0 (default) = unlimited.
+    pub max_rate: u32,
+    /// When migrations may start. Default always.
+    pub allowed_hours: AllowedHours,
+}
+
+/// A region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    /// ID.
+    pub id: RegionId,
+    /// A listener that always means this region.
+    pub listen: Option<SocketAddr>,
+    /// Cloud products whose service keys exist here.
+    pub service_keys: Vec<String>,
+}
+
+/// An account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// ID.
+    pub id: AccountId,
+    /// For people; empty if there is none.
+    pub name: String,
+    /// Its access keys.
+    pub access_keys: Vec<AccessKey>,
+}
+
+/// An access key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// ID, unique in the whole file.
+    pub id: String,
+    /// The secret.
+    pub secret: AccessKeySecret,
+    /// Where the secret was written.
+    pub origin: SecretOrigin,
+}
+
+/// The kind of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceKind {
+    /// Material is sealed in a store of its own.
+    Software,
+}
+
+/// An instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// ID.
+    pub id: InstanceId,
+    /// Region.
+    pub region: RegionId,
+    /// Owner.
+    pub owner: AccountId,
+    /// Kind.
+    pub kind: InstanceKind,
+    /// Its root key. Default: generated.
+    pub root_key: RootKey,
+    /// How many keys it may hold. Default 1000.
+    pub key_quota: u64,
+    /// How many secrets it may hold. Default 1000.
+    pub secret_quota: u64,
+    /// End of the contract or licence.
+    pub expires: Option<Timestamp>,
+    /// Somebody renews it: only warn. Default false.
+    pub auto_renew: bool,
+    /// Accounts that may use it beside its owner.
+    pub shared_with: Vec<AccountId>,
+}
+
+/// What identifies an instance: while it is in use, a reload must not change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceIdentity {
+    /// Region.
+    pub region: RegionId,
+    /// Owner.
+    pub owner: AccountId,
+    /// Kind.
+    pub kind: InstanceKind,
+    /// Where its root key comes from.
+    pub root_key: RootKey,
+}
+
+impl Config {
+    /// Where the state directory is by default.
+    pub const DEFAULT_STATE_DIR: &'static str = "/var/lib/keyferry";
+    /// Where the API listens by default.
+    pub const DEFAULT_LISTEN: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8780);
+
+    /// The region of this ID.
+    #[must_use]
+    pub fn region(&self, id: &RegionId) -> Option<&Region> {
+        self.regions.iter().find(|region| region.id == *id)
+    }
+
+    /// The account of this ID.
+    #[must_use]
+    pub fn account(&self, id: &AccountId) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.id == *id)
+    }
+
+    /// The instance of this ID.
+    #[must_use]
+    pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.id == *id)
+    }
+
+    /// The account that owns an access key, and the key.
+    #[must_use]
+    pub fn access_key(&self, id: &str) -> Option<(&Account, &AccessKey)> {
+        self.accounts.iter().find_map(|account| {
+            account
+                .access_keys
+                .iter()
+                .find(|key| key.id == id)
+                .map(|key| (account, key))
+        })
+    }
+}
+
+impl Instance {
+    /// What identifies it.
+    #[must_use]
+    pub fn identity(&self) -> InstanceIdentity {
+        InstanceIdentity {
+            region: self.region.clone(),
+            owner: self.owner.clone(),
+            kind: self.kind,
+            root_key: self.root_key.clone(),
+        }
+    }
+
+    /// May the account use it, as far as the file says?
+    #[must_use]
+    pub fn is_open_to(&self, account: &AccountId) -> bool {
+        self.owner == *account || self.shared_with.contains(account)
+    }
+}

@@ -1,0 +1,207 @@
+//! `config show`: the effective configuration, defaults filled in, secrets masked; itself a valid file.
+
+use std::fmt::Display;
+
+use toml::value::{Array, Table, Value};
+
+use super::duration::format_duration;
+use super::secret::{RootKey, SecretOrigin};
+use super::settings::{AccessKey, Account, Config, Instance, Region, StoreEngine};
+use crate::model::{IfMissed, ScheduleEntry, Selection, When};
+
+impl Config {
+    /// The effective configuration as TOML, with secrets masked.
+    #[must_use]
+    pub fn to_masked_toml(&self) -> String {
+        let mut root = Table::new();
+        put(&mut root, "state_dir", self.state_dir.display());
+        let mut log = Table::new();
+        put(&mut log, "format", self.log.format.as_str());
+        put(&mut log, "level", self.log.level.as_str());
+        let mut admin = Table::new();
+        put(&mut admin, "socket", self.admin.socket.display());
+        put_some(&mut admin, "group", self.admin.group.as_ref());
+        let mut api = Table::new();
+        put(&mut api, "listen", self.api.listen);
+        if let Some(tls) = &self.api.tls {
+            let mut table = Table::new();
+            put(&mut table, "certificate", tls.certificate.display());
+            put(&mut table, "private_key", tls.private_key.display());
+            api.insert("tls".to_owned(), Value::Table(table));
+        }
+        let mut store = Table::new();
+        let StoreEngine::Sled = self.store;
+        put(&mut store, "engine", "sled");
+        let mut migration = Table::new();
+        migration.insert(
+            "workers".to_owned(),
+            Value::Integer(self.migration.workers.into()),
+        );
+        migration.insert(
+            "max_rate".to_owned(),
+            Value::Integer(self.migration.max_rate.into()),
+        );
+        put_list(
+            &mut migration,
+            "allowed_hours",
+            self.migration.allowed_hours.ranges(),
+        );
+        let mut seal = Table::new();
+        put_root_key(&mut seal, &self.root_key);
+        for (name, table) in [
+            ("log", log),
+            ("admin", admin),
+            ("api", api),
+            ("store", store),
+            ("migration", migration),
+            ("seal", seal),
+        ] {
+            if !table.is_empty() {
+                root.insert(name.to_owned(), Value::Table(table));
+            }
+        }
+        put_tables(&mut root, "region", &self.regions, region);
+        put_tables(&mut root, "account", &self.accounts, account);
+        put_tables(&mut root, "instance", &self.instances, instance);
+        put_tables(&mut root, "schedule", &self.schedules, schedule);
+        toml::to_string(&root).unwrap_or_default()
+    }
+}
+
+const MASK: &str = "********";
+
+fn region(region: &Region) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "id", &region.id);
+    put_some(&mut table, "listen", region.listen);
+    put_list(&mut table, "service_keys", &region.service_keys);
+    table
+}
+
+fn account(account: &Account) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "id", &account.id);
+    put_some(
+        &mut table,
+        "name",
+        Some(&account.name).filter(|name| !name.is_empty()),
+    );
+    put_tables(&mut table, "access_key", &account.access_keys, access_key);
+    table
+}
+
+fn access_key(key: &AccessKey) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "id", &key.id);
+    match &key.origin {
+        SecretOrigin::Inline => put(&mut table, "secret", MASK),
+        SecretOrigin::File(path) => put(&mut table, "secret_file", path.display()),
+        SecretOrigin::Credential(name) => put(&mut table, "credential", name),
+    }
+    table
+}
+
+fn instance(instance: &Instance) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "id", &instance.id);
+    put(&mut table, "region", &instance.region);
+    put(&mut table, "owner", &instance.owner);
+    put(&mut table, "kind", "software");
+    put_root_key(&mut table, &instance.root_key);
+    for (key, quota) in [
+        ("key_quota", instance.key_quota),
+        ("secret_quota", instance.secret_quota),
+    ] {
+        table.insert(
+            key.to_owned(),
+            Value::Integer(i64::try_from(quota).unwrap_or(i64::MAX)),
+        );
+    }
+    put_instant(&mut table, "expires", instance.expires);
+    table.insert("auto_renew".to_owned(), Value::Boolean(instance.auto_renew));
+    put_list(&mut table, "shared_with", &instance.shared_with);
+    table
+}
+
+fn schedule(entry: &ScheduleEntry) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &entry.name);
+    put(&mut table, "region", &entry.region);
+    put_list(&mut table, "accounts", &entry.accounts);
+    put(&mut table, "instance", &entry.instance);
+    match &entry.when {
+        When::At(at) => put_instant(&mut table, "at", Some(*at)),
+        When::Cron { pattern, time_zone } => {
+            put(&mut table, "cron", pattern);
+            put(&mut table, "time_zone", time_zone);
+        }
+    }
+    match &entry.resources {
+        Selection::All => put(&mut table, "resources", "all"),
+        Selection::Picked { keys, secrets } => {
+            let mut picked = Table::new();
+            put_list(&mut picked, "keys", keys);
+            put_list(&mut picked, "secrets", secrets);
+            table.insert("resources".to_owned(), Value::Table(picked));
+        }
+    }
+    put(&mut table, "window", format_duration(entry.window));
+    put(
+        &mut table,
+        "if_missed",
+        match entry.if_missed {
+            IfMissed::Run => "run",
+            IfMissed::Skip => "skip",
+        },
+    );
+    put(&mut table, "soak", format_duration(entry.soak));
+    table.insert("rehearse".to_owned(), Value::Boolean(entry.rehearse));
+    table.insert("acknowledge".to_owned(), Value::Boolean(entry.acknowledge));
+    table
+}
+
+fn put(table: &mut Table, key: &str, value: impl Display) {
+    table.insert(key.to_owned(), Value::String(value.to_string()));
+}
+
+fn put_some(table: &mut Table, key: &str, value: Option<impl Display>) {
+    if let Some(value) = value {
+        put(table, key, value);
+    }
+}
+
+fn put_instant(table: &mut Table, key: &str, instant: Option<jiff::Timestamp>) {
+    // The offset it was written with is not kept: UTC names the same instant.
+    if let Some(datetime) = instant.and_then(|instant| instant.to_string().parse().ok()) {
+        table.insert(key.to_owned(), Value::Datetime(datetime));
+    }
+}
+
+fn put_list(table: &mut Table, key: &str, items: &[impl Display]) {
+    if !items.is_empty() {
+        let items: Array = items
+            .iter()
+            .map(|item| Value::String(item.to_string()))
+            .collect();
+        table.insert(key.to_owned(), Value::Array(items));
+    }
+}
+
+fn put_tables<T>(table: &mut Table, key: &str, items: &[T], write: fn(&T) -> Table) {
+    if !items.is_empty() {
+        table.insert(
+            key.to_owned(),
+            Value::Array(items.iter().map(|item| Value::Table(write(item))).collect()),
+        );
+    }
+}
+
+fn put_root_key(table: &mut Table, root_key: &RootKey) {
+    let mut source = Table::new();
+    match root_key {
+        RootKey::Generated => return,
+        RootKey::Credential(name) => put(&mut source, "credential", name),
+        RootKey::File(path) => put(&mut source, "file", path.display()),
+    }
+    table.insert("root_key".to_owned(), Value::Table(source));
+}

@@ -1,0 +1,21 @@
+//! Cryptography without storage: key material, ciphertext blobs, sealing, envelopes and parcels.
+//!
+//! Knows only [`crate::model`]. Served operations run in aws-lc-rs (secp256k1 in k256); [`verify`] is a second,
+//! independent implementation (RustCrypto) for the proofs and for public-key operations.
+
+pub mod blob;
+mod encoding;
+pub mod envelope;
+mod error;
+pub mod identity;
+pub mod material;
+pub mod offer;
+mod opened;
+pub mod parcel;
+pub mod sealing;
+pub mod transport;
+pub mod verify;
+
+pub use encoding::base64_bytes;
+pub(crate) use encoding::{Reader, Writer};
+pub use error::CryptoError;

@@ -1,0 +1,125 @@
+//! The target's transport offer: the key a source may wrap for, who may use it, for what and until when.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::identity::{Identity, PublicIdentity};
+use super::material::{DecryptAlgorithm, KeyMaterial, OpenedMaterial};
+use super::{CryptoError, Writer, base64_bytes};
+use crate::model::{JobId, KeySpec, KeystoreId, Random};
+
+/// How long an offer stands.
+pub const OFFER_LIFE: Duration = Duration::from_secs(6 * 3600);
+
+/// Name of the wrapping of this release: RSA-OAEP around an ephemeral AES-256 key, AES-KWP (RFC 5649) around keys,
+/// AES-256-GCM around secret envelopes.
+pub const WRAPPING: &str = "RSA_OAEP_SHA_256+AES_256_KWP+AES_256_GCM";
+
+/// What the target offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The target.
+    pub target: KeystoreId,
+    /// The job it is for.
+    pub job: JobId,
+    /// The worker's fencing token it is for.
+    pub token: u64,
+    /// RSA public key, DER SubjectPublicKeyInfo.
+    #[serde(with = "base64_bytes")]
+    pub public_key: Vec<u8>,
+    /// What the target can unwrap, strongest first; see [`WRAPPING`].
+    pub algorithms: Vec<String>,
+    /// Until when.
+    pub expires_at: Timestamp,
+    /// The source's nonce.
+    #[serde(with = "base64_bytes")]
+    pub nonce: [u8; 32],
+}
+
+impl Offer {
+    /// SHA-256 over the canonical form: names the offer in parcels.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.encode()).into()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer
+            .text(&self.target.to_string())
+            .text(self.job.as_str())
+            .u64(self.token)
+            .field(&self.public_key);
+        writer.count(self.algorithms.len());
+        for algorithm in &self.algorithms {
+            writer.text(algorithm);
+        }
+        writer
+            .text(&self.expires_at.to_string())
+            .raw(&self.nonce)
+            .finish()
+    }
+}
+
+/// An offer with the target's Ed25519 signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedOffer {
+    /// The offer.
+    pub offer: Offer,
+    /// The signature.
+    #[serde(with = "base64_bytes")]
+    pub signature: Vec<u8>,
+}
+
+impl SignedOffer {
+    /// Signs an offer.
+    #[must_use]
+    pub fn sign(offer: Offer, identity: &Identity) -> Self {
+        let signature = identity.sign(PURPOSE, &offer.encode());
+        Self { offer, signature }
+    }
+
+    /// Verifies that the target made it.
+    ///
+    /// # Errors
+    /// [`CryptoError::Rejected`] when it did not.
+    pub fn verify(&self, target: &PublicIdentity) -> Result<(), CryptoError> {
+        target.verify(PURPOSE, &self.offer.encode(), &self.signature)
+    }
+}
+
+/// The private key behind an offer; lives in memory only.
+pub struct OfferKey {
+    opened: OpenedMaterial,
+    public: Vec<u8>,
+}
+
+impl OfferKey {
+    /// A new RSA-3072 key. Takes some hundred milliseconds.
+    ///
+    /// # Errors
+    /// When the library fails.
+    pub fn generate(random: &dyn Random) -> Result<Self, CryptoError> {
+        let opened = KeyMaterial::generate(KeySpec::Rsa3072, random)?.open()?;
+        let public = opened.public_key_der()?;
+        Ok(Self { opened, public })
+    }
+
+    /// The public key, DER SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn public_der(&self) -> &[u8] {
+        &self.public
+    }
+
+    pub(super) fn unwrap(
+        &self,
+        wrapped: &[u8],
+    ) -> Result<zeroize::Zeroizing<Vec<u8>>, CryptoError> {
+        self.opened.decrypt(DecryptAlgorithm::OaepSha256, wrapped)
+    }
+}
+
+const PURPOSE: &str = "keyferry transport offer v1";

@@ -1,0 +1,218 @@
+//! The keys of one transport session and what they wrap. Plaintext material passes through here only inside types
+//! that cannot be printed or serialized.
+
+use aes_kw::{KeyInit, KwpAes256};
+use aws_lc_rs::aead::AES_256_GCM;
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
+
+use super::envelope::SecretEnvelope;
+use super::material::{DecryptAlgorithm, KeyMaterial};
+use super::offer::OfferKey;
+use super::opened::{aes, open_gcm, seal_gcm};
+use super::verify::encrypt_to;
+use super::{CryptoError, Writer};
+use crate::model::{JobId, KeySpec, Random};
+
+/// The ephemeral AES key and the secret-value key of one session. Zeroized on drop; no `Debug`.
+pub struct TransportKeys {
+    kek: Zeroizing<[u8; 32]>,
+    value_key: Zeroizing<[u8; 32]>,
+}
+
+impl TransportKeys {
+    /// Fresh keys.
+    #[must_use]
+    pub fn generate(random: &dyn Random) -> Self {
+        let mut keys = Self {
+            kek: Zeroizing::new([0; 32]),
+            value_key: Zeroizing::new([0; 32]),
+        };
+        random.fill(keys.kek.as_mut_slice());
+        random.fill(keys.value_key.as_mut_slice());
+        keys
+    }
+
+    /// Wraps both keys for the holder of an offer: (RSA-OAEP-SHA-256 of the ephemeral key, AES-KWP of the value key).
+    ///
+    /// # Errors
+    /// When the offered public key cannot be used.
+    pub fn wrap_for(&self, public_der: &[u8]) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
+        let wrapped_kek = encrypt_to(
+            public_der,
+            DecryptAlgorithm::OaepSha256,
+            self.kek.as_slice(),
+        )?;
+        Ok((wrapped_kek, self.wrap(self.value_key.as_slice())?))
+    }
+
+    /// Opens what [`TransportKeys::wrap_for`] made. An RSA operation.
+    ///
+    /// # Errors
+    /// [`CryptoError::Rejected`] when it does not open.
+    pub fn unwrap(
+        offer: &OfferKey,
+        wrapped_kek: &[u8],
+        wrapped_value_key: &[u8],
+    ) -> Result<Self, CryptoError> {
+        let kek = array(&offer.unwrap(wrapped_kek)?)?;
+        let mut keys = Self {
+            kek,
+            value_key: Zeroizing::new([0; 32]),
+        };
+        keys.value_key = array(&keys.unwrap_bytes(wrapped_value_key)?)?;
+        Ok(keys)
+    }
+
+    /// The job's digest key: HKDF-SHA-256 (RFC 5869) of the ephemeral key.
+    ///
+    /// # Errors
+    /// When the library fails.
+    pub fn digest_key(&self, job: &JobId) -> Result<DigestKey, CryptoError> {
+        let info: [&[u8]; 2] = [b"keyferry digest v1", job.as_str().as_bytes()];
+        let mut bytes = Zeroizing::new([0; 32]);
+        Salt::new(HKDF_SHA256, &[])
+            .extract(self.kek.as_slice())
+            .expand(&info, KeyLength)
+            .and_then(|okm| okm.fill(bytes.as_mut_slice()))
+            .map_err(|_| CryptoError::Failed("HKDF"))?;
+        Ok(DigestKey(bytes))
+    }
+
+    /// AES-KWP (RFC 5649) of key material.
+    ///
+    /// # Errors
+    /// When the library fails.
+    pub fn wrap_material(&self, material: &KeyMaterial) -> Result<Vec<u8>, CryptoError> {
+        self.wrap(material.expose())
+    }
+
+    /// Opens wrapped key material and checks that it fits its spec.
+    ///
+    /// # Errors
+    /// [`CryptoError::Rejected`] when it does not open, [`CryptoError::Malformed`] when it does not fit.
+    pub fn unwrap_material(
+        &self,
+        spec: KeySpec,
+        wrapped: &[u8],
+    ) -> Result<KeyMaterial, CryptoError> {
+        KeyMaterial::from_imported(spec, self.unwrap_bytes(wrapped)?)
+    }
+
+    /// AES-256-GCM of a secret envelope under the value key.
+    ///
+    /// # Errors
+    /// When the library fails.
+    pub fn seal_envelope(
+        &self,
+        random: &dyn Random,
+        aad: &[u8],
+        envelope: &SecretEnvelope,
+    ) -> Result<Vec<u8>, CryptoError> {
+        seal_gcm(
+            &aes(&AES_256_GCM, self.value_key.as_slice())?,
+            random,
+            aad,
+            &envelope.encode(),
+        )
+    }
+
+    /// Opens what [`TransportKeys::seal_envelope`] made.
+    ///
+    /// # Errors
+    /// [`CryptoError::Rejected`] when it does not open, [`CryptoError::Malformed`] when it is no envelope.
+    pub fn open_envelope(&self, aad: &[u8], sealed: &[u8]) -> Result<SecretEnvelope, CryptoError> {
+        SecretEnvelope::decode(&open_gcm(
+            &aes(&AES_256_GCM, self.value_key.as_slice())?,
+            aad,
+            sealed,
+        )?)
+    }
+
+    fn wrap(&self, bytes: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let mut room = vec![0; bytes.len().saturating_add(16)];
+        let length = self
+            .kwp()?
+            .wrap_key(bytes, &mut room)
+            .map_err(|_| CryptoError::Failed("AES-KWP"))?
+            .len();
+        room.truncate(length);
+        Ok(room)
+    }
+
+    fn unwrap_bytes(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let mut room = Zeroizing::new(vec![0; wrapped.len()]);
+        let length = self
+            .kwp()?
+            .unwrap_key(wrapped, &mut room)
+            .map_err(|_| CryptoError::Rejected)?
+            .len();
+        room.truncate(length);
+        Ok(room)
+    }
+
+    fn kwp(&self) -> Result<KwpAes256, CryptoError> {
+        KwpAes256::new_from_slice(self.kek.as_slice()).map_err(|_| CryptoError::Failed("AES-KWP"))
+    }
+}
+
+/// The key under which the two keystores of a job compare what they hold. Zeroized on drop; no `Debug`.
+#[derive(Clone)]
+pub struct DigestKey(Zeroizing<[u8; 32]>);
+
+impl DigestKey {
+    /// A stored digest key.
+    ///
+    /// # Errors
+    /// When it is not 32 bytes.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, CryptoError> {
+        array(bytes).map(Self)
+    }
+
+    /// HMAC-SHA-256 of an envelope's binary form.
+    #[must_use]
+    pub fn envelope(&self, envelope: &SecretEnvelope) -> [u8; 32] {
+        self.mac("envelope", &envelope.encode())
+    }
+
+    /// HMAC-SHA-256 of key material.
+    #[must_use]
+    pub fn material(&self, material: &KeyMaterial) -> [u8; 32] {
+        self.mac(material.spec().as_str(), material.expose())
+    }
+
+    /// HMAC-SHA-256 of public bytes, such as a list of the digests above.
+    #[must_use]
+    pub fn bytes(&self, bytes: &[u8]) -> [u8; 32] {
+        self.mac("bytes", bytes)
+    }
+
+    /// The bytes, to be sealed, or compared in constant time.
+    pub(crate) fn expose(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    fn mac(&self, kind: &str, bytes: &[u8]) -> [u8; 32] {
+        let mut context =
+            hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice()));
+        context.update(&Writer::new().text(kind).finish());
+        context.update(bytes);
+        context.sign().as_ref().try_into().unwrap_or_default()
+    }
+}
+
+struct KeyLength;
+
+impl KeyType for KeyLength {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+fn array(bytes: &[u8]) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
+    bytes
+        .try_into()
+        .map(Zeroizing::new)
+        .map_err(|_| CryptoError::Malformed("transport key"))
+}

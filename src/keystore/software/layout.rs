@@ -1,0 +1,66 @@
+//! Where things lie in a software keystore's store. No key contains a zero byte.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `check` | root key ID and the sealed constant |
+//! | `id/ed25519` | sealed seed of the identity |
+//! | `k/REGION/ACCOUNT` | KEK, sealed under the root key |
+//! | `m/INCARNATION/head` | data key, sealed label, the job that staged it |
+//! | `m/INCARNATION/v/VERSION`, `…/VERSION/NNNN` | sealed material or envelope, and its further chunks |
+//! | `s/JOB/INCARNATION` | what a job staged: digests to hold it to |
+//! | `f/JOB` | target's fence and state of a job |
+//! | `p/JOB` | source's fence and session of a job |
+//! | `ready` | written by preflight to see that writing works |
+
+use crate::model::{Incarnation, JobId, MaterialId, Scope};
+
+pub(super) const CHECK: &[u8] = b"check";
+pub(super) const IDENTITY: &[u8] = b"id/ed25519";
+pub(super) const READY: &[u8] = b"ready";
+
+pub(super) fn kek(scope: &Scope) -> Vec<u8> {
+    format!("k/{}/{}", scope.region, scope.account).into_bytes()
+}
+
+pub(super) fn resource(incarnation: &Incarnation) -> Vec<u8> {
+    format!("m/{incarnation}/").into_bytes()
+}
+
+pub(super) fn head(incarnation: &Incarnation) -> Vec<u8> {
+    format!("m/{incarnation}/head").into_bytes()
+}
+
+pub(super) fn version(incarnation: &Incarnation, version: &MaterialId) -> Vec<u8> {
+    format!("m/{incarnation}/v/{version}").into_bytes()
+}
+
+/// Further chunks sort directly behind the first: all version IDs have the same length.
+pub(super) fn chunk(incarnation: &Incarnation, version: &MaterialId, number: usize) -> Vec<u8> {
+    format!("m/{incarnation}/v/{version}/{number:04}").into_bytes()
+}
+
+pub(super) fn staged(job: &JobId) -> Vec<u8> {
+    format!("s/{job}/").into_bytes()
+}
+
+pub(super) fn staged_resource(job: &JobId, incarnation: &Incarnation) -> Vec<u8> {
+    format!("s/{job}/{incarnation}").into_bytes()
+}
+
+pub(super) fn fence(job: &JobId) -> Vec<u8> {
+    format!("f/{job}").into_bytes()
+}
+
+pub(super) fn session(job: &JobId) -> Vec<u8> {
+    format!("p/{job}").into_bytes()
+}
+
+/// The part of a key behind its last slash, as an identifier.
+pub(super) fn last<T: std::str::FromStr>(key: &[u8]) -> Option<T> {
+    std::str::from_utf8(key)
+        .ok()?
+        .rsplit('/')
+        .next()?
+        .parse()
+        .ok()
+}

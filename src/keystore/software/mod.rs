@@ -1,0 +1,266 @@
+//! A keystore in software: material sealed in a store under a root key.
+//!
+//! The process that opened it is the only writer of its store, so what it keeps in memory (opened material, job states)
+//! goes stale only through its own writes. A migration's copies are written to the place where they will be used, marked
+//! with the job that staged them; they are visible once that job is activated, which is one guarded write.
+
+mod bulk;
+mod cache;
+mod daily;
+mod fence;
+mod finish;
+mod layout;
+mod proof;
+mod records;
+pub mod rootkey;
+mod source;
+mod staging;
+mod target;
+mod unpacking;
+mod vault;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::crypto::identity::{Identity, PublicIdentity};
+use crate::crypto::material::OpenedMaterial;
+use crate::crypto::sealing::{Address, RootKey, SealingKey};
+use crate::crypto::{CryptoError, Reader, Writer};
+use crate::model::{Clock, Incarnation, JobId, KeystoreId, Random, Scope};
+use crate::store::{Compare, Outcome, SharedStore, StoreError, Transaction};
+
+use super::Place;
+use cache::Cache;
+use fence::State;
+use vault::OpenHead;
+
+/// Opened material that was not used for this long is dropped by [`SoftwareKeystore::sweep_cache`].
+pub const IDLE_AFTER: Duration = Duration::from_secs(60);
+
+/// A software keystore.
+pub struct SoftwareKeystore {
+    id: KeystoreId,
+    store: SharedStore,
+    root: RootKey,
+    identity: Identity,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    keks: Cache<Scope, Arc<SealingKey>>,
+    heads: Cache<Incarnation, Arc<OpenHead>>,
+    opened: Cache<Place, (Arc<OpenedMaterial>, Option<JobId>)>,
+    job_states: Cache<JobId, State>,
+    offers: std::sync::Mutex<HashMap<JobId, staging::OfferSession>>,
+    sessions: tokio::sync::Mutex<HashMap<JobId, source::Session>>,
+    free_space: Option<FreeSpace>,
+}
+
+/// Tells how many bytes are free where the store lies.
+pub type FreeSpace = Box<dyn Fn() -> Option<u64> + Send + Sync>;
+
+/// Why a software keystore cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// There is a store, but no root key for it.
+    #[error(
+        "the store of {keystore} is sealed under root key {root_key_id}, which is missing: provide that key again; \
+         nothing has been changed"
+    )]
+    MissingRootKey {
+        /// Which keystore.
+        keystore: KeystoreId,
+        /// ID of the missing key.
+        root_key_id: String,
+    },
+    /// The store is empty, and there is no root key to seal it under.
+    #[error(
+        "the store of {0} is empty and there is no root key to seal it under: configure one, or have one generated"
+    )]
+    NoRootKey(KeystoreId),
+    /// The root key is another one.
+    #[error(
+        "the store of {keystore} is sealed under root key {expected}, but root key {found} was given: provide \
+         {expected}; nothing has been changed"
+    )]
+    WrongRootKey {
+        /// Which keystore.
+        keystore: KeystoreId,
+        /// ID of the key it needs.
+        expected: String,
+        /// ID of the key that was given.
+        found: String,
+    },
+    /// Its check record, identity or layout is damaged.
+    #[error(
+        "the store of {keystore} is damaged: {detail}; restore it from a backup; nothing has been changed"
+    )]
+    Damaged {
+        /// Which keystore.
+        keystore: KeystoreId,
+        /// What was found.
+        detail: String,
+    },
+    /// The store cannot be used.
+    #[error("the store of {keystore}: {source}")]
+    Store {
+        /// Which keystore.
+        keystore: KeystoreId,
+        /// Why.
+        source: StoreError,
+    },
+    /// The cryptographic library failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// True for a store that no keystore was ever set up in: only then may a root key be generated for it.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn is_empty(store: &SharedStore) -> Result<bool, StoreError> {
+    Ok(store.scan(b"", None, 1).await?.entries.is_empty())
+}
+
+impl SoftwareKeystore {
+    /// Opens the keystore in `store`, or sets it up there if the store is empty.
+    ///
+    /// # Errors
+    /// Another root key than the one it is sealed under, or none: names what is missing. Damage, or an unusable store.
+    pub async fn open(
+        id: KeystoreId,
+        store: SharedStore,
+        root: Option<RootKey>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Store {
+            keystore: id.clone(),
+            source,
+        };
+        let damaged = |detail: &str| OpenError::Damaged {
+            keystore: id.clone(),
+            detail: detail.to_owned(),
+        };
+        loop {
+            let Some(check) = store.get(layout::CHECK).await.map_err(unusable)? else {
+                if !is_empty(&store).await.map_err(unusable)? {
+                    return Err(damaged("there are records but no check record"));
+                }
+                let Some(root) = &root else {
+                    return Err(OpenError::NoRootKey(id));
+                };
+                let transaction = set_up(&id, root, random.as_ref())?;
+                // Conflict and Unknown are answered by reading again.
+                let _: Outcome = store.commit(transaction).await.map_err(unusable)?;
+                continue;
+            };
+            let mut reader = Reader::new(&check.value, "check record");
+            let (expected, record) = match (reader.text::<String>(), reader.field(), reader.end()) {
+                (Ok(expected), Ok(record), Ok(())) => (expected, record),
+                _ => return Err(damaged("the check record cannot be read")),
+            };
+            let Some(root) = root else {
+                return Err(OpenError::MissingRootKey {
+                    keystore: id,
+                    root_key_id: expected,
+                });
+            };
+            if root.id() != expected {
+                return Err(OpenError::WrongRootKey {
+                    keystore: id,
+                    expected,
+                    found: root.id(),
+                });
+            }
+            if !root.opens_check(&id, record) {
+                return Err(damaged(
+                    "the check record does not open; is it the store of another keystore?",
+                ));
+            }
+            let stored = store.get(layout::IDENTITY).await.map_err(unusable)?;
+            let stored = stored.ok_or_else(|| damaged("the identity is missing"))?;
+            let seed = root
+                .sealing()
+                .open(&Address::of(&id, "identity"), &stored.value);
+            let seed = seed.ok().and_then(|seed| {
+                <[u8; 32]>::try_from(seed.as_slice())
+                    .ok()
+                    .map(Zeroizing::new)
+            });
+            let identity =
+                Identity::from_seed(seed.ok_or_else(|| damaged("the identity does not open"))?)?;
+            return Ok(Self {
+                id,
+                store,
+                root,
+                identity,
+                clock,
+                random,
+                keks: Cache::new(),
+                heads: Cache::new(),
+                opened: Cache::new(),
+                job_states: Cache::new(),
+                offers: std::sync::Mutex::default(),
+                sessions: tokio::sync::Mutex::default(),
+                free_space: None,
+            });
+        }
+    }
+
+    /// With a probe of the free space where its store lies; preflight asks it.
+    #[must_use]
+    pub fn with_free_space(mut self, probe: FreeSpace) -> Self {
+        self.free_space = Some(probe);
+        self
+    }
+
+    /// The public half of its identity.
+    #[must_use]
+    pub fn public_identity(&self) -> PublicIdentity {
+        self.identity.public()
+    }
+
+    /// ID of the root key it is sealed under.
+    #[must_use]
+    pub fn root_key_id(&self) -> String {
+        self.root.id()
+    }
+
+    /// Drops keys from memory that were not used for [`IDLE_AFTER`]. To be called every few seconds.
+    pub fn sweep_cache(&self) {
+        let since = self.clock.monotonic().saturating_sub(IDLE_AFTER);
+        self.opened.sweep(since);
+        self.heads.sweep(since);
+        self.keks.sweep(since);
+        self.job_states.sweep(since);
+    }
+}
+
+fn set_up(
+    id: &KeystoreId,
+    root: &RootKey,
+    random: &dyn Random,
+) -> Result<Transaction, CryptoError> {
+    let identity = Identity::generate(random)?;
+    let seed = root
+        .sealing()
+        .seal(random, &Address::of(id, "identity"), identity.seed())?;
+    let check = Writer::new()
+        .text(&root.id())
+        .field(&root.check_record(random, id)?)
+        .finish();
+    let mut transaction = Transaction::new();
+    transaction
+        .compare(Compare::Absent(layout::CHECK.to_vec()))
+        .compare(Compare::Absent(layout::IDENTITY.to_vec()));
+    transaction
+        .put(layout::CHECK, check)
+        .put(layout::IDENTITY, seed);
+    Ok(transaction)
+}
+
+#[cfg(test)]
+mod tests;

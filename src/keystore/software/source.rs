@@ -1,0 +1,238 @@
+//! The end that material leaves: trait [`Source`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use subtle::ConstantTimeEq;
+
+use super::bulk::in_order;
+use super::vault::Sight;
+use super::{SoftwareKeystore, layout, records};
+use crate::crypto::identity::PublicIdentity;
+use crate::crypto::offer::{SignedOffer, WRAPPING};
+use crate::crypto::parcel::{Item, ItemVersion, Parcel, value_aad};
+use crate::crypto::transport::TransportKeys;
+use crate::keystore::{KeystoreError, Source, WrapOrder};
+use crate::model::{Incarnation, JobId};
+use crate::store::Compare;
+
+/// A job's transport session as the source knows it: in memory only, apart from the digest key.
+#[derive(Default)]
+pub(super) struct Session {
+    nonce: Option<[u8; 32]>,
+    open: Option<OpenSession>,
+}
+
+#[derive(Clone)]
+struct OpenSession {
+    offer: [u8; 32],
+    keys: Arc<TransportKeys>,
+    wrapped_kek: Vec<u8>,
+    wrapped_value_key: Vec<u8>,
+}
+
+#[async_trait]
+impl Source for SoftwareKeystore {
+    fn identity(&self) -> PublicIdentity {
+        self.identity.public()
+    }
+
+    async fn nonce(&self, job: &JobId) -> Result<[u8; 32], KeystoreError> {
+        let mut nonce = [0; 32];
+        self.random.fill(&mut nonce);
+        self.sessions
+            .lock()
+            .await
+            .entry(job.clone())
+            .or_default()
+            .nonce = Some(nonce);
+        Ok(nonce)
+    }
+
+    async fn wrap_out(
+        &self,
+        offer: &SignedOffer,
+        target: &PublicIdentity,
+        now: Timestamp,
+        resources: &[WrapOrder],
+    ) -> Result<Parcel, KeystoreError> {
+        let refused = |why: &str| Err(KeystoreError::Refused(why.to_owned()));
+        if offer.verify(target).is_err() {
+            return refused("the offer is not signed by the target");
+        }
+        let terms = &offer.offer;
+        if terms.expires_at <= now {
+            return refused("the offer has expired");
+        }
+        if terms.target == self.id {
+            return refused("the offer is our own");
+        }
+        if !terms.algorithms.iter().any(|name| name == WRAPPING) {
+            return refused("the target cannot unwrap what this release wraps");
+        }
+        let session = self.session(offer).await?;
+        let mut parcel = Parcel {
+            job: terms.job.clone(),
+            source: self.id.clone(),
+            target: terms.target.clone(),
+            token: terms.token,
+            offer: session.offer,
+            wrapped_kek: session.wrapped_kek,
+            wrapped_value_key: session.wrapped_value_key,
+            items: Vec::new(),
+            signature: Vec::new(),
+        };
+        parcel.items = in_order(
+            resources
+                .iter()
+                .map(|order| self.wrap(&parcel, &session.keys, order)),
+        )
+        .await?;
+        parcel.sign(&self.identity);
+        Ok(parcel)
+    }
+
+    async fn purge(
+        &self,
+        job: &JobId,
+        token: u64,
+        incarnations: &[Incarnation],
+    ) -> Result<(), KeystoreError> {
+        loop {
+            let session = self.admit_source(job, token).await?;
+            let condition = Compare::Revision(layout::session(job), session.revision());
+            let scans = incarnations
+                .iter()
+                .map(|i| async move { self.scan(&layout::resource(i)).await });
+            let found = in_order(scans).await?;
+            // Backwards, so that of a resource cut by the limit the head goes last and a second try finds the rest.
+            let keys: Vec<Vec<u8>> = found
+                .into_iter()
+                .flatten()
+                .map(|(key, _)| key)
+                .rev()
+                .collect();
+            let gone = self.delete_all(keys, &condition).await;
+            self.drop_opened(&|other| incarnations.contains(other));
+            if gone? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn close_session(&self, job: &JobId) -> Result<(), KeystoreError> {
+        self.sessions.lock().await.remove(job);
+        loop {
+            let Some(mut session) = self.source_session(job).await? else {
+                return Ok(());
+            };
+            if session.digest_key.take().is_none() || self.put_source_session(job, &session).await?
+            {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl SoftwareKeystore {
+    /// The session of an offer; its first use spends the nonce and writes down the digest key.
+    async fn session(&self, offer: &SignedOffer) -> Result<OpenSession, KeystoreError> {
+        let job = &offer.offer.job;
+        let digest = offer.offer.digest();
+        // Held across the writing, so that a parallel first use waits instead of missing the nonce.
+        let mut sessions = self.sessions.lock().await;
+        let session = sessions.entry(job.clone()).or_default();
+        if let Some(open) = session.open.as_ref().filter(|open| open.offer == digest) {
+            return Ok(open.clone());
+        }
+        if !session
+            .nonce
+            .is_some_and(|nonce| bool::from(nonce.ct_eq(&offer.offer.nonce)))
+        {
+            return Err(KeystoreError::Refused(
+                "the offer does not carry the latest nonce, or was replaced".to_owned(),
+            ));
+        }
+        let keys = TransportKeys::generate(self.random.as_ref());
+        let (wrapped_kek, wrapped_value_key) =
+            keys.wrap_for(&offer.offer.public_key).map_err(|_| {
+                KeystoreError::Refused("the offered public key cannot be used".to_owned())
+            })?;
+        let digest_key = keys.digest_key(job).map_err(|e| self.use_error(e))?;
+        loop {
+            let mut stored = self.admit_source(job, offer.offer.token).await?;
+            stored.digest_key = Some(self.seal_digest_key(job, &digest_key)?);
+            if self.put_source_session(job, &stored).await? {
+                break;
+            }
+        }
+        let open = OpenSession {
+            offer: digest,
+            keys: Arc::new(keys),
+            wrapped_kek,
+            wrapped_value_key,
+        };
+        session.nonce = None;
+        session.open = Some(open.clone());
+        Ok(open)
+    }
+
+    async fn wrap(
+        &self,
+        parcel: &Parcel,
+        keys: &TransportKeys,
+        order: &WrapOrder,
+    ) -> Result<Item, KeystoreError> {
+        let label = &order.label;
+        let entries = self.scan(&layout::resource(&label.incarnation)).await?;
+        let Some((_, stored)) = entries.iter().find(|(key, _)| key.ends_with(b"/head")) else {
+            return Err(self.moved());
+        };
+        let head = self.open_head(&label.incarnation, stored).await?;
+        if self.sight(head.staged_by.as_ref()).await? == Sight::Hidden {
+            return Err(self.moved());
+        }
+        if head.label != *label {
+            return Err(KeystoreError::Damaged {
+                keystore: self.id.clone(),
+                detail: format!(
+                    "the label of {} does not say what the catalogue says",
+                    label.resource
+                ),
+            });
+        }
+        let mut item = Item {
+            scope: label.scope.clone(),
+            resource: label.resource.clone(),
+            incarnation: label.incarnation.clone(),
+            spec: label.spec,
+            versions: Vec::new(),
+        };
+        let stored = records::versions(&entries).map_err(|e| self.stored_error("version", e))?;
+        for place in &order.places {
+            let (_, sealed) = stored
+                .iter()
+                .find(|(version, _)| {
+                    place.incarnation == label.incarnation && *version == place.version
+                })
+                .ok_or_else(|| self.moved())?;
+            let ciphertext = if label.spec.is_some() {
+                keys.wrap_material(&self.open_material(&head, &place.version, sealed)?)
+            } else {
+                let envelope = self.open_envelope(&head, &place.version, sealed)?;
+                keys.seal_envelope(
+                    self.random.as_ref(),
+                    &value_aad(parcel, &item, &place.version),
+                    &envelope,
+                )
+            };
+            let ciphertext = ciphertext.map_err(|e| self.use_error(e))?;
+            item.versions.push(ItemVersion {
+                version: place.version.clone(),
+                ciphertext,
+            });
+        }
+        Ok(item)
+    }
+}

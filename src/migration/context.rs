@@ -1,0 +1,195 @@
+//! What a step works with: the job as last read, the lease, and the session with the target.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::cutover::Destination;
+use super::{MigrationError, Migrations};
+use crate::catalogue::{CatalogueError, Lease, Locked, PlanItem};
+use crate::crypto::parcel::{PublicIdentity, SignedOffer};
+use crate::keystore::{SharedSource, SharedTarget};
+use crate::model::{Failure, Job, JobState, ResourceId};
+use crate::observe::{Event, Fields, emit};
+use crate::store::Stored;
+
+/// So long before the window's end it is told.
+const WINDOW_WARNING: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+
+/// One job being worked on by this process.
+pub(super) struct Context {
+    pub(super) migrations: Migrations,
+    pub(super) lease: Lease,
+    pub(super) job: Stored<Job>,
+    /// The daemon is stopping: leave after the present step.
+    pub(super) stop: CancellationToken,
+    /// The target's offer under this lease; gone after a restart.
+    pub(super) offer: Option<Arc<SignedOffer>>,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// Figures of the present phase.
+#[derive(Default)]
+pub(super) struct Progress {
+    keys: AtomicU64,
+    secrets: AtomicU64,
+    lost: AtomicBool,
+    warned: AtomicBool,
+    overdue: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn add(&self, items: &[PlanItem]) {
+        for item in items {
+            match item.resource {
+                ResourceId::Key(_) => self.keys.fetch_add(1, Ordering::Relaxed),
+                ResourceId::Secret(_) => self.secrets.fetch_add(1, Ordering::Relaxed),
+            };
+        }
+    }
+
+    pub(super) fn reset(&self) {
+        self.keys.store(0, Ordering::Relaxed);
+        self.secrets.store(0, Ordering::Relaxed);
+    }
+
+    /// Keys and secrets done in this phase.
+    pub(super) fn done(&self) -> (u64, u64) {
+        (self.keys.load(Ordering::Relaxed), self.secrets.load(Ordering::Relaxed))
+    }
+
+    /// Warns once before the window ends, and once when the lock outlives it.
+    pub(super) fn watch_window(&self, job: &Job, now: Timestamp) {
+        let left = job.window_end.duration_since(now);
+        if !job.state.is_past_return() && left < WINDOW_WARNING && !self.warned.swap(true, Ordering::Relaxed) {
+            emit(Event::MigrationWindowEnding, &Fields::of_job(job), "the window ends soon; then everything is rolled back");
+        }
+        if job.locked_at.is_some() && left.is_negative() && !self.overdue.swap(true, Ordering::Relaxed) {
+            emit(Event::LockOverdue, &Fields::of_job(job), "the lock is held beyond the window");
+        }
+    }
+
+    pub(super) fn lose_lease(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Context {
+    pub(super) fn now(&self) -> Timestamp {
+        self.migrations.service.clock.now()
+    }
+
+    pub(super) fn source(&self) -> Result<SharedSource, MigrationError> {
+        let region = &self.job.scope.region;
+        let source = self.migrations.service.keystores.source(region);
+        source.ok_or_else(|| MigrationError::Internal(format!("no shared keystore in {region}")))
+    }
+
+    pub(super) fn target(&self) -> Result<SharedTarget, MigrationError> {
+        let id = &self.job.instance;
+        let target = self.migrations.service.keystores.target(id);
+        target.ok_or_else(|| MigrationError::Failed(unreachable(&format!("{id} is not connected"))))
+    }
+
+    /// The identity pinned for the target.
+    pub(super) async fn pinned(&self) -> Result<PublicIdentity, MigrationError> {
+        let record = self.migrations.service.catalogue.instance(&self.job.instance).await?;
+        record.map(|r| r.identity).ok_or_else(|| MigrationError::Internal("no pinned identity".to_owned()))
+    }
+
+    pub(super) fn destination(&self) -> Destination {
+        let hardware = self.migrations.service.keystores.instance(&self.job.instance).is_some_and(|facts| facts.hardware);
+        Destination { job: self.job.id.clone(), instance: self.job.instance.clone(), hardware }
+    }
+
+    pub(super) async fn locked(&self) -> Result<Locked, MigrationError> {
+        Ok(self.migrations.service.catalogue.locked(&self.lease, &self.job.scope).await?)
+    }
+
+    pub(super) async fn plan(&self) -> Result<Vec<PlanItem>, MigrationError> {
+        Ok(self.migrations.service.catalogue.plan(&self.job.id).await?)
+    }
+
+    /// Changes the job under the lease. An operator may amend it at the same time: then it is read and changed again, so
+    /// a decision taken in `change` is taken on what is committed.
+    pub(super) async fn update(&mut self, change: impl Fn(&mut Job) -> Result<(), MigrationError>) -> Result<(), MigrationError> {
+        loop {
+            self.reload().await?;
+            let mut job = self.job.clone();
+            change(&mut job)?;
+            match self.migrations.service.catalogue.save_job(&self.lease, &job).await {
+                Ok(()) => {
+                    self.reload().await?;
+                    self.migrations.touch();
+                    return Ok(());
+                }
+                Err(CatalogueError::Conflict) => self.check_lease().await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Reads the job again.
+    pub(super) async fn reload(&mut self) -> Result<(), MigrationError> {
+        let id = self.job.id.clone();
+        self.job = self.migrations.service.catalogue.job(&id).await?.ok_or(MigrationError::NoJob(id))?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// `LeaseLost` when another worker has taken the job over.
+    pub(super) async fn check_lease(&self) -> Result<(), MigrationError> {
+        if self.migrations.service.catalogue.lease_holds(&self.lease).await? {
+            Ok(())
+        } else {
+            Err(CatalogueError::LeaseLost(self.job.id.clone()).into())
+        }
+    }
+
+    /// Between batches: the lease still holds and, before the first purge, nobody wants the job back.
+    pub(super) async fn checkpoint(&self) -> Result<(), MigrationError> {
+        if self.progress.lost.load(Ordering::Relaxed) {
+            self.check_lease().await?;
+        }
+        if self.job.state.is_past_return() || self.job.state == JobState::RollingBack {
+            return Ok(());
+        }
+        if self.now() >= self.job.window_end {
+            return Err(MigrationError::Failed(window_ended(&self.job)));
+        }
+        let job = self.migrations.service.catalogue.job_summary(&self.job.id).await?;
+        if job.is_some_and(|job| job.cancel_requested) { Err(MigrationError::Interrupted) } else { Ok(()) }
+    }
+
+    /// The job's fields for an event, with the present figures.
+    pub(super) fn fields(&self) -> Fields {
+        figures(&self.job, self.progress.done())
+    }
+}
+
+/// A job's fields with its phase and how far the phase is.
+pub(super) fn figures(job: &Job, done: (u64, u64)) -> Fields {
+    let fields = Fields::of_job(job).phase(job.state);
+    if job.keys_total == 0 && job.secrets_total == 0 {
+        return fields;
+    }
+    fields.progress((done.0, job.keys_total), (done.1, job.secrets_total))
+}
+
+pub(super) fn window_ended(job: &Job) -> Failure {
+    Failure {
+        code: "WindowEnded".to_owned(),
+        message: format!("the window ended at {} before the first purge", job.window_end),
+        remedy: "everything is as it was before; run it again with a longer window".to_owned(),
+    }
+}
+
+pub(super) fn unreachable(detail: &str) -> Failure {
+    Failure {
+        code: "InstanceUnreachable".to_owned(),
+        message: detail.to_owned(),
+        remedy: "everything is as it was before; bring the instance back and run it again".to_owned(),
+    }
+}

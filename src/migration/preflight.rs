@@ -1,0 +1,132 @@
+//! Preflight: all problems at once, each with resource, code and remedy. Holds no lock and changes nothing.
+
+use super::{MigrationError, Migrations, Plan};
+use crate::kms::InstanceFacts;
+use crate::model::{InstanceId, JobId, Problem, ProblemCode, Scope, Selection};
+
+/// What staging costs in the target's store at most: 32 KiB a secret version, 4 KiB a key version, and as much again for
+/// the engine's own copies.
+const BYTES_PER_VERSION: u64 = 72 * 1024;
+
+impl Migrations {
+    /// As [`Migrations::plan`]; what `job` itself has reserved does not count against it.
+    pub(super) async fn plan_for(
+        &self,
+        scope: &Scope,
+        instance: &InstanceId,
+        selection: &Selection,
+        job: Option<&JobId>,
+    ) -> Result<Plan, MigrationError> {
+        let Some(facts) = self.service.keystores.instance(instance) else {
+            let problem = run_problem(
+                ProblemCode::InstanceNotFound,
+                format!("there is no instance {instance}"),
+                "name an instance of the configuration; `keyferry instance list` shows them",
+            );
+            return Ok(Plan { problems: vec![problem], ..Plan::default() });
+        };
+        let mut plan = self.draft(scope, instance, facts.hardware, selection).await?;
+        self.check_instance(scope, &facts, &mut plan).await?;
+        self.check_quota(&facts, job, &mut plan).await?;
+        for hold in self.service.catalogue.holds().await? {
+            if hold.covers(&scope.region, &scope.account) {
+                plan.problems.push(run_problem(
+                    ProblemCode::Held,
+                    format!("migrations are held here since {}: {}", hold.since, hold.reason),
+                    "lift it with `keyferry release`",
+                ));
+            }
+        }
+        Ok(plan)
+    }
+
+    async fn check_instance(&self, scope: &Scope, facts: &InstanceFacts, plan: &mut Plan) -> Result<(), MigrationError> {
+        let id = &facts.id;
+        if facts.region != scope.region {
+            plan.problems.push(run_problem(
+                ProblemCode::RegionMismatch,
+                format!("{id} is in {}; resources never leave {}", facts.region, scope.region),
+                "choose an instance in the same region",
+            ));
+        }
+        let record = self.service.catalogue.instance(id).await?;
+        let shared_by_hand = record.as_ref().is_some_and(|r| r.shared_with.contains(&scope.account));
+        if facts.owner != scope.account && !facts.shared_with.contains(&scope.account) && !shared_by_hand {
+            plan.problems.push(run_problem(
+                ProblemCode::InstanceNotShared,
+                format!("{id} belongs to {} and is not shared with {}", facts.owner, scope.account),
+                "share it with `keyferry instance share`, or choose another instance",
+            ));
+        }
+        self.check_expiry(facts, plan);
+        let Some(target) = self.service.keystores.target(id) else {
+            plan.problems.push(not_active(id, "it is not connected"));
+            return Ok(());
+        };
+        match target.ready().await {
+            Err(error) => plan.problems.push(not_active(id, &error.to_string())),
+            Ok(readiness) => {
+                let versions: usize = plan.items.iter().map(|item| item.places.len()).sum();
+                let needed = u64::try_from(versions).unwrap_or(u64::MAX).saturating_mul(BYTES_PER_VERSION);
+                if let Some(free) = readiness.free_bytes
+                    && free < needed
+                {
+                    plan.problems.push(run_problem(
+                        ProblemCode::InsufficientSpace,
+                        format!("{id} has {free} bytes free and may need {needed}"),
+                        "make room on the instance's disk",
+                    ));
+                }
+                if record.is_none_or(|record| record.identity != target.identity()) {
+                    plan.problems.push(run_problem(
+                        ProblemCode::IdentityMismatch,
+                        format!("{id} does not answer with the identity that was pinned when it was set up"),
+                        "find out who answers in its place before anything moves there",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_expiry(&self, facts: &InstanceFacts, plan: &mut Plan) {
+        let Some(expires) = facts.expires else { return };
+        let margin = jiff::SignedDuration::try_from(self.settings().expiry_margin).unwrap_or_default();
+        if self.service.clock.now().checked_add(margin).is_ok_and(|limit| limit < expires) {
+            return;
+        }
+        let problem = run_problem(
+            ProblemCode::InstanceExpiring,
+            format!("{} expires at {expires}; its keys would be lost with it", facts.id),
+            "renew it, or set auto_renew = true when somebody does",
+        );
+        if facts.auto_renew { plan.warnings.push(problem) } else { plan.problems.push(problem) }
+    }
+
+    async fn check_quota(&self, facts: &InstanceFacts, job: Option<&JobId>, plan: &mut Plan) -> Result<(), MigrationError> {
+        let taken = self.service.catalogue.quota(&facts.id).await?.taken(job);
+        let rows = [("keys", taken.keys, plan.keys(), facts.key_quota), ("secrets", taken.secrets, plan.secrets(), facts.secret_quota)];
+        for (what, taken, wanted, quota) in rows {
+            if wanted > 0 && taken.saturating_add(wanted) > quota {
+                plan.problems.push(run_problem(
+                    ProblemCode::QuotaExceeded,
+                    format!("{} may hold {quota} {what}, holds or has promised {taken}, and {wanted} more would come", facts.id),
+                    "raise the quota, or migrate fewer",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn run_problem(code: ProblemCode, message: String, remedy: &str) -> Problem {
+    Problem { resource: None, code, message, remedy: remedy.to_owned() }
+}
+
+fn not_active(id: &InstanceId, detail: &str) -> Problem {
+    run_problem(
+        ProblemCode::InstanceNotActive,
+        format!("{id} cannot be used: {detail}"),
+        "start or repair the instance and try again",
+    )
+}

@@ -1,0 +1,179 @@
+//! Orders become jobs; jobs that meet in a scope or an instance take turns by (due instant, ID).
+
+use super::preflight::run_problem;
+use super::{MigrationError, Migrations, Order};
+use crate::catalogue::{CatalogueError, Hold};
+use crate::model::{Job, JobEvent, JobId, JobState, Problem, ProblemCode, Scope};
+use crate::observe::{Event, Fields, emit};
+use crate::store::{Stored, Transaction};
+
+impl Migrations {
+    /// Makes the jobs of an order, all or none, together with `extra` (the schedule's instant). A manual order for one
+    /// account is checked first, so that whoever asked hears of every problem; scheduled jobs and groups hear of theirs
+    /// in their own preflight.
+    ///
+    /// # Errors
+    /// `Refused` with every problem; `Conflict` when `extra` does not hold.
+    pub async fn submit(&self, order: Order, extra: Transaction) -> Result<Vec<JobId>, MigrationError> {
+        if let ([account], crate::model::Method::Manual) = (order.accounts.as_slice(), order.method) {
+            let scope = Scope { region: order.region.clone(), account: account.clone() };
+            let mut problems = self.plan(&scope, &order.instance, &order.selection).await?.problems;
+            if !order.queue {
+                problems.extend(self.busy(&scope, &order).await?);
+            }
+            if !problems.is_empty() {
+                return Err(MigrationError::Refused(problems));
+            }
+        }
+        let jobs = self.jobs_of(&order);
+        self.service.catalogue.create_jobs(&jobs, extra).await?;
+        for job in &jobs {
+            emit(Event::MigrationQueued, &Fields::of_job(job), "migration queued");
+        }
+        self.touch();
+        Ok(jobs.into_iter().map(|job| job.id).collect())
+    }
+
+    /// Asks a job to stop: one that waits is dropped at once, one before its first purge is rolled back.
+    ///
+    /// # Errors
+    /// `NoJob`, `Ended`, or `PastReturn` from the first purge on.
+    pub async fn cancel(&self, id: &JobId) -> Result<(), MigrationError> {
+        loop {
+            let mut job = self.service.catalogue.job(id).await?.ok_or_else(|| MigrationError::NoJob(id.clone()))?;
+            if job.state.is_past_return() && !job.state.is_final() {
+                return Err(MigrationError::PastReturn(id.clone()));
+            }
+            if job.state.is_final() {
+                return Err(MigrationError::Ended(id.clone()));
+            }
+            if job.state == JobState::Queued {
+                job.state = job.state.next(JobEvent::Cancel).map_err(|e| MigrationError::Internal(e.to_string()))?;
+                job.finished_at = Some(self.service.clock.now());
+            } else {
+                job.cancel_requested = true;
+            }
+            match self.service.catalogue.amend_job(&job).await {
+                Ok(()) => {
+                    if job.state == JobState::Canceled {
+                        emit(Event::MigrationCanceled, &Fields::of_job(&job), "migration canceled before it began");
+                    }
+                    self.touch();
+                    return Ok(());
+                }
+                Err(CatalogueError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Holds migrations in a scope; `now_too` also rolls back a running one before its first purge.
+    ///
+    /// # Errors
+    /// When stores cannot be used.
+    pub async fn hold(&self, hold: Hold, now_too: bool) -> Result<(), MigrationError> {
+        self.service.catalogue.put_hold(&hold).await?;
+        if now_too {
+            for job in self.service.catalogue.jobs().await? {
+                let runs = job.state != JobState::Queued && !job.state.is_final() && !job.state.is_past_return();
+                if runs && hold.covers(&job.scope.region, &job.scope.account) {
+                    match self.cancel(&job.id).await {
+                        Ok(()) | Err(MigrationError::Ended(_) | MigrationError::PastReturn(_)) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+        self.touch();
+        Ok(())
+    }
+
+    /// Whether a queued job may start, given all jobs, oldest first.
+    pub(super) fn may_start(job: &Job, all: &[Stored<Job>], holds: &[Stored<Hold>]) -> bool {
+        if holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account)) {
+            return false;
+        }
+        all.iter().filter(|other| other.id != job.id && !other.state.is_final()).all(|other| {
+            let before_in_group = job.group.is_some() && other.group == job.group && other.group_index < job.group_index;
+            let meets = other.scope == job.scope || other.instance == job.instance;
+            let ahead = other.state != JobState::Queued || (other.scheduled_for, &other.id) < (job.scheduled_for, &job.id);
+            let waits_itself = other.state == JobState::Queued
+                && holds.iter().any(|hold| hold.covers(&other.scope.region, &other.scope.account));
+            !(before_in_group || (meets && ahead && !waits_itself))
+        })
+    }
+
+    async fn busy(&self, scope: &Scope, order: &Order) -> Result<Option<Problem>, MigrationError> {
+        let jobs = self.service.catalogue.jobs().await?;
+        let other = jobs
+            .iter()
+            .find(|job| !job.state.is_final() && (job.scope == *scope || job.instance == order.instance));
+        Ok(other.map(|job| {
+            run_problem(
+                ProblemCode::ScopeLocked,
+                format!("{} ({}) is at work on this scope or instance", job.id, job.state.as_str()),
+                "wait for it (`keyferry job watch`), or use --wait to queue behind it",
+            )
+        }))
+    }
+
+    fn jobs_of(&self, order: &Order) -> Vec<Job> {
+        let now = self.service.clock.now();
+        let window = jiff::SignedDuration::try_from(order.window).unwrap_or_default();
+        let window_end = order.scheduled_for.checked_add(window).unwrap_or(jiff::Timestamp::MAX);
+        let mut group = None;
+        let mut jobs = Vec::new();
+        for (index, account) in (0_u32..).zip(&order.accounts) {
+            let mut random = [0_u8; 4];
+            self.service.random.fill(&mut random);
+            let id = JobId::generate(now, u32::from_be_bytes(random));
+            if order.accounts.len() > 1 && group.is_none() {
+                group = Some(id.clone());
+            }
+            let mut warnings = Vec::new();
+            if !order.acknowledged {
+                warnings.push(run_problem(
+                    ProblemCode::TerraformUnchecked,
+                    "nobody has acknowledged the Migration Instructions: a Terraform configuration that manages these \
+                     resources may plan to replace them afterwards"
+                        .to_owned(),
+                    "look after the configuration, then set acknowledge = true",
+                ));
+            }
+            jobs.push(Job {
+                id,
+                group: group.clone(),
+                group_index: index,
+                state: JobState::Queued,
+                method: order.method,
+                schedule: order.schedule.clone(),
+                scope: Scope { region: order.region.clone(), account: account.clone() },
+                instance: order.instance.clone(),
+                selection: order.selection.clone(),
+                rehearsal: order.rehearsal,
+                scheduled_for: order.scheduled_for,
+                window_end,
+                soak: order.soak,
+                soak_since: None,
+                acknowledged: order.acknowledged,
+                started_at: None,
+                finished_at: None,
+                locked_at: None,
+                unlocked_at: None,
+                keys_total: 0,
+                keys_done: 0,
+                secrets_total: 0,
+                secrets_done: 0,
+                plan_pages: 0,
+                plan_digest: None,
+                manifest: None,
+                ending: None,
+                cancel_requested: false,
+                failure: None,
+                left_behind: Vec::new(),
+                warnings,
+            });
+        }
+        jobs
+    }
+}

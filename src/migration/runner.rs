@@ -1,0 +1,398 @@
+//! The runner: which jobs are worked on, and one job's way through its steps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::context::{Context, Progress, figures, unreachable, window_ended};
+use super::steps::{Ended, step};
+use super::{MigrationError, Migrations};
+use crate::catalogue::{CatalogueError, CleanUp, Lease};
+use crate::keystore::KeystoreError;
+use crate::model::{Ending, Failure, Job, JobEvent, JobId, JobState};
+use crate::observe::{Event, emit};
+use crate::store::{Revision, Stored, StoreError};
+
+/// How often the runner looks although nobody told it of a change.
+const LOOK: Duration = Duration::from_millis(500);
+/// Progress is told at least this often.
+const TELL: Duration = Duration::from_secs(4);
+/// Tries of a step before the first purge while the target cannot be reached.
+const TRIES: u32 = 5;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What another worker's lease looked like, and since when on our monotonic clock.
+type Watched = BTreeMap<JobId, (Option<Revision>, Duration)>;
+
+impl Migrations {
+    /// Works on jobs until `stop`: then finishes the present step of each and returns. Jobs of an earlier process go on
+    /// where they were.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut changes = self.changes();
+        let mut active: BTreeMap<JobId, ()> = BTreeMap::new();
+        let mut running: JoinSet<JobId> = JoinSet::new();
+        let mut watched = Watched::new();
+        let mut resumable = true;
+        while !stop.is_cancelled() {
+            match self.pick(&active, &mut watched, resumable).await {
+                Ok(jobs) => {
+                    for (job, resumed) in jobs {
+                        active.insert(job.id.clone(), ());
+                        let (migrations, stop) = (self.clone(), stop.clone());
+                        running.spawn(async move {
+                            let id = job.id.clone();
+                            migrations.work(job, resumed, stop).await;
+                            id
+                        });
+                    }
+                    // A second process is excluded by the engine: what runs and is not ours was left by an earlier one.
+                    resumable = self.settings().exclusive;
+                }
+                Err(error) => tracing::warn!(%error, "jobs cannot be read; trying again"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(LOOK) => {}
+                Some(done) = running.join_next() => {
+                    if let Ok(id) = done {
+                        active.remove(&id);
+                    }
+                }
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Jobs to work on now: queued ones whose turn it is, and ones left by a worker that is gone.
+    async fn pick(
+        &self,
+        active: &BTreeMap<JobId, ()>,
+        watched: &mut Watched,
+        resumable: bool,
+    ) -> Result<Vec<(Stored<Job>, bool)>, MigrationError> {
+        let catalogue = &self.service.catalogue;
+        let jobs = catalogue.jobs().await?;
+        let holds = catalogue.holds().await?;
+        let mut picked = Vec::new();
+        for job in jobs.iter().filter(|job| !job.state.is_final() && !active.contains_key(&job.id)) {
+            if job.state == JobState::Queued {
+                let over = self.service.clock.now() >= job.window_end;
+                if over || Self::may_start(job, &jobs, &holds) {
+                    picked.push((job.clone(), false));
+                    if !over {
+                        break;
+                    }
+                }
+            } else if resumable && self.settings().exclusive {
+                picked.push((job.clone(), true));
+            } else {
+                let now = self.service.clock.monotonic();
+                let renewal = catalogue.renewal(&job.id).await?;
+                let seen = watched.entry(job.id.clone()).or_insert((renewal, now));
+                if seen.0 != renewal {
+                    *seen = (renewal, now);
+                } else if now.saturating_sub(seen.1) >= self.settings().lease {
+                    picked.push((job.clone(), true));
+                }
+            }
+        }
+        Ok(picked)
+    }
+
+    async fn work(&self, job: Stored<Job>, resumed: bool, stop: CancellationToken) {
+        let id = job.id.clone();
+        let lease = match self.service.catalogue.take_over(&id, &self.service.worker, self.service.clock.now()).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                tracing::info!(job = %id, %error, "the job was not taken over");
+                return;
+            }
+        };
+        let progress = Arc::new(Progress::default());
+        let renewing = tokio::spawn(renew(self.clone(), lease.clone(), Arc::clone(&progress)));
+        let mut context = Context { migrations: self.clone(), lease, job, stop, offer: None, progress };
+        if resumed {
+            emit(Event::MigrationResumed, &context.fields(), "migration goes on after a restart");
+        }
+        if let Err(error) = context.drive().await {
+            tracing::warn!(job = %id, %error, "the work on the job stops here");
+        }
+        renewing.abort();
+        self.touch();
+    }
+}
+
+impl Context {
+    /// Takes the job from step to step until it has ended, the daemon stops or the lease is lost.
+    async fn drive(&mut self) -> Result<(), MigrationError> {
+        let mut tries = 0_u32;
+        self.reload().await?;
+        while !self.job.state.is_final() {
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+            let state = self.job.state;
+            match self.one_step().await {
+                Ok(Ended::Paused) => return Ok(()),
+                Ok(Ended::Saved) => self.reload().await?,
+                Ok(Ended::With(event)) => self.transition(event, None).await?,
+                Err(error) if is_lost(&error) => return Err(error),
+                Err(error) => {
+                    if !self.stop_for(error, tries).await? {
+                        let first = self.migrations.settings().first_pause;
+                        let pause = first.saturating_mul(1 << tries.min(8)).min(LONGEST_PAUSE);
+                        tries = tries.saturating_add(1);
+                        let stop = self.stop.clone();
+                        tokio::select! {
+                            () = stop.cancelled() => return Ok(()),
+                            () = tokio::time::sleep(pause) => {}
+                        }
+                        continue;
+                    }
+                }
+            }
+            if self.job.state != state {
+                tries = 0;
+                self.tell();
+                self.migrations.touch();
+            }
+        }
+        self.tell_end();
+        Ok(())
+    }
+
+    async fn one_step(&mut self) -> Result<Ended, MigrationError> {
+        self.progress.reset();
+        if self.job.state == JobState::Queued {
+            if self.now() >= self.job.window_end {
+                return Err(MigrationError::Failed(window_ended(&self.job)));
+            }
+            let now = self.now();
+            self.update(move |job| {
+                job.started_at.get_or_insert(now);
+                Ok(())
+            })
+            .await?;
+            emit(Event::MigrationStarted, &self.fields(), "migration started");
+            return Ok(Ended::With(JobEvent::Done));
+        }
+        self.checkpoint().await?;
+        let step = step(self.job.state).ok_or_else(|| MigrationError::Internal("a state without a step".to_owned()))?;
+        let (mut teller, mut recorder) = (tokio::time::interval(TELL), tokio::time::interval(Duration::from_secs(1)));
+        teller.tick().await;
+        recorder.tick().await;
+        let (progress, migrations, lease) = (Arc::clone(&self.progress), self.migrations.clone(), self.lease.clone());
+        let seen = (*self.job).clone();
+        let (clock, start) = (Arc::clone(&self.migrations.service.clock), self.migrations.service.clock.monotonic());
+        let telling = async move {
+            loop {
+                tokio::select! {
+                    _ = teller.tick() => {
+                        let (done, spent) = (progress.done(), clock.monotonic().saturating_sub(start));
+                        let (percent, eta) = share(&seen, done, spent);
+                        emit(Event::MigrationProgress, &figures(&seen, done).estimate(percent, eta), "migration in progress");
+                    }
+                    _ = recorder.tick() => {
+                        progress.watch_window(&seen, migrations.service.clock.now());
+                        record(&migrations, &lease, progress.done()).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            ended = step.run(self) => ended,
+            () = telling => Err(MigrationError::Internal("the teller ended".to_owned())),
+        }
+    }
+
+    /// Makes a transition; at the brink of no return an operator's cancel that came first wins.
+    async fn transition(&mut self, event: JobEvent, failure: Option<Failure>) -> Result<(), MigrationError> {
+        let now = self.now();
+        self.update(move |job| {
+            let wanted = job.cancel_requested && job.state.next(JobEvent::Cancel).is_ok();
+            let late = now >= job.window_end && job.state == JobState::Confirming;
+            let (event, failure) = match event {
+                JobEvent::Fail | JobEvent::Cancel | JobEvent::RehearsalProved => (event, failure.clone()),
+                _ if wanted => (JobEvent::Cancel, None),
+                _ if late => (JobEvent::Fail, Some(window_ended(job))),
+                _ => (event, failure.clone()),
+            };
+            job.state = job.state.next(event).map_err(|e| MigrationError::Internal(e.to_string()))?;
+            match event {
+                JobEvent::Fail => job.ending = Some(Ending::Failed),
+                JobEvent::Cancel => job.ending = Some(Ending::Canceled),
+                JobEvent::RehearsalProved => job.ending = Some(Ending::Rehearsed),
+                _ => {}
+            }
+            job.failure = failure.or_else(|| job.failure.take());
+            if job.state.is_final() {
+                job.finished_at = Some(now);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Decides what a failed step means: true when the job's state has moved, false when the step is to be tried again.
+    async fn stop_for(&mut self, error: MigrationError, tries: u32) -> Result<bool, MigrationError> {
+        self.reload().await?;
+        let brief = error.to_string();
+        let transient = is_transient(&error);
+        if transient {
+            let fields = self.fields();
+            if matches!(error, MigrationError::Keystore(_)) {
+                emit(Event::InstanceUnreachable, &fields, &brief);
+            } else {
+                tracing::warn!(job = %self.job.id, error = %brief, "a step is tried again");
+            }
+        }
+        if self.job.state.is_past_return() || self.job.state == JobState::RollingBack {
+            if !transient {
+                tracing::error!(job = %self.job.id, error = %brief, "a step that must go on is tried again");
+            }
+            return Ok(false);
+        }
+        if transient && tries < TRIES && !self.job.cancel_requested && self.now() < self.job.window_end {
+            return Ok(false);
+        }
+        let (event, failure) = match error {
+            MigrationError::Interrupted => (JobEvent::Cancel, None),
+            MigrationError::Failed(failure) => (JobEvent::Fail, Some(failure)),
+            MigrationError::Refused(problems) => {
+                emit(Event::MigrationRefused, &self.fields(), &list(&problems));
+                (JobEvent::Fail, Some(refused(&problems)))
+            }
+            MigrationError::Unproved(why) => (JobEvent::Fail, Some(unproved(why))),
+            MigrationError::Keystore(error @ KeystoreError::Unavailable { .. }) => {
+                (JobEvent::Fail, Some(unreachable(&error.to_string())))
+            }
+            other => (JobEvent::Fail, Some(internal(&other.to_string()))),
+        };
+        let holds_nothing = !self.job.state.may_hold_lock();
+        if holds_nothing && self.offer.is_some() {
+            // The offer left a trace in the target although nothing was staged.
+            let clean_up = CleanUp {
+                job: self.job.id.clone(),
+                instance: self.job.instance.clone(),
+                region: self.job.scope.region.clone(),
+                token: self.lease.token(),
+            };
+            self.migrations.service.catalogue.add_clean_up(&self.lease, &clean_up).await?;
+        }
+        self.transition(event, failure).await?;
+        Ok(true)
+    }
+
+    fn tell(&self) {
+        // At a phase change nothing of the new phase is done yet.
+        let (percent, _) = share(&self.job, (0, 0), Duration::ZERO);
+        emit(Event::MigrationProgress, &figures(&self.job, (0, 0)).estimate(percent, None), "migration in progress");
+    }
+
+    fn tell_end(&self) {
+        let fields = figures(&self.job, (self.job.keys_done, self.job.secrets_done));
+        match self.job.state {
+            JobState::Complete => emit(Event::MigrationComplete, &fields, "Migration Complete"),
+            JobState::Canceled => emit(Event::MigrationCanceled, &fields, "migration canceled"),
+            JobState::Rehearsed => emit(Event::MigrationRehearsed, &fields, "rehearsal held; everything is as before"),
+            _ => {
+                let failure = self.job.failure.as_ref();
+                let fields = fields.code(failure.map(|f| f.code.clone()).unwrap_or_default());
+                emit(Event::MigrationFailed, &fields, failure.map_or("migration failed", |f| f.message.as_str()));
+            }
+        }
+    }
+}
+
+/// Keeps the lease until told otherwise.
+async fn renew(migrations: Migrations, lease: Lease, progress: Arc<Progress>) {
+    let mut every = tokio::time::interval(migrations.settings().lease / 4);
+    let mut count = 0_u64;
+    loop {
+        every.tick().await;
+        count = count.saturating_add(1);
+        if let Err(CatalogueError::LeaseLost(_)) = migrations.service.catalogue.renew(&lease, count).await {
+            progress.lose_lease();
+            return;
+        }
+    }
+}
+
+/// Writes the figures of the present phase for `job show`. A hint: a conflict is somebody else's newer word.
+async fn record(migrations: &Migrations, lease: &Lease, done: (u64, u64)) {
+    if let Ok(Some(mut job)) = migrations.service.catalogue.job_summary(lease.job()).await
+        && (job.keys_done, job.secrets_done) != done
+    {
+        (job.keys_done, job.secrets_done) = done;
+        if migrations.service.catalogue.save_job(lease, &job).await.is_ok() {
+            migrations.touch();
+        }
+    }
+}
+
+/// What share of the phase is done (0 to 100), and the seconds left at the pace so far.
+fn share(job: &Job, (keys, secrets): (u64, u64), spent: Duration) -> (u64, Option<u64>) {
+    let total = job.keys_total.saturating_add(job.secrets_total);
+    let done = keys.saturating_add(secrets).min(total);
+    let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0);
+    let left = spent.as_secs().saturating_mul(total.saturating_sub(done)).checked_div(done);
+    (percent, left)
+}
+
+fn is_lost(error: &MigrationError) -> bool {
+    matches!(
+        error,
+        MigrationError::Catalogue(CatalogueError::LeaseLost(_)) | MigrationError::Keystore(KeystoreError::Fenced { .. })
+    )
+}
+
+fn is_transient(error: &MigrationError) -> bool {
+    matches!(
+        error,
+        MigrationError::Keystore(KeystoreError::Unavailable { .. })
+            | MigrationError::Catalogue(
+                CatalogueError::Conflict | CatalogueError::Unknown | CatalogueError::Store(StoreError::Unavailable(_))
+            )
+    )
+}
+
+fn refused(problems: &[crate::model::Problem]) -> Failure {
+    let first = problems.first();
+    Failure {
+        code: first.map(|p| p.code.as_str().to_owned()).unwrap_or_default(),
+        message: list(problems),
+        remedy: first.map(|p| p.remedy.clone()).unwrap_or_default(),
+    }
+}
+
+fn list(problems: &[crate::model::Problem]) -> String {
+    let lines: Vec<String> = problems
+        .iter()
+        .take(20)
+        .map(|p| match &p.resource {
+            Some(resource) => format!("{resource}: {} ({})", p.message, p.code),
+            None => format!("{} ({})", p.message, p.code),
+        })
+        .collect();
+    lines.join("; ")
+}
+
+fn unproved(why: String) -> Failure {
+    Failure {
+        code: "VerificationFailed".to_owned(),
+        message: why,
+        remedy: "everything is as it was before; look into the instance's store before running it again".to_owned(),
+    }
+}
+
+fn internal(why: &str) -> Failure {
+    Failure {
+        code: "Internal".to_owned(),
+        message: why.to_owned(),
+        remedy: "everything is as it was before; look into the log around this event".to_owned(),
+    }
+}

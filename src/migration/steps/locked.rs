@@ -1,0 +1,54 @@
+//! Locked: preflight once more, now that the world can no longer change; the plan is written down.
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+
+use super::{Ended, Step};
+use crate::migration::MigrationError;
+use crate::migration::context::Context;
+use crate::model::{JobEvent, JobState, ProblemCode};
+
+pub(super) struct Locked;
+
+#[async_trait]
+impl Step for Locked {
+    async fn run(&self, context: &mut Context) -> Result<Ended, MigrationError> {
+        let job = &context.job;
+        let mut plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, Some(&job.id)).await?;
+        // A hold keeps jobs from starting; this one has. `hold --now` asks for its cancel instead.
+        plan.problems.retain(|problem| problem.code != ProblemCode::Held);
+        if plan.refuses(&job.selection) {
+            return Err(MigrationError::Refused(plan.problems));
+        }
+        let (keys, secrets) = (plan.keys(), plan.secrets());
+        let reserved = (job.keys_total, job.secrets_total);
+        // The gate reserved what the first preflight counted; more than that would not be reserved.
+        if keys > reserved.0 || secrets > reserved.1 {
+            return Err(MigrationError::Failed(grown()));
+        }
+        let catalogue = context.migrations.service.catalogue.clone();
+        let pages = catalogue.save_plan(&context.lease, &plan.items, &plan.left_behind).await?;
+        let digest = serde_json::to_vec(&plan.items).map_err(|e| MigrationError::Internal(e.to_string()))?;
+        let digest = hex::encode(Sha256::digest(digest));
+        let nothing = plan.items.is_empty();
+        context
+            .update(move |job| {
+                job.plan_pages = pages;
+                job.plan_digest = Some(digest.clone());
+                job.keys_total = keys;
+                job.secrets_total = secrets;
+                Ok(())
+            })
+            .await?;
+        debug_assert_eq!(context.job.state, JobState::Locked);
+        Ok(Ended::With(if nothing { JobEvent::NothingToDo } else { JobEvent::Done }))
+    }
+}
+
+fn grown() -> crate::model::Failure {
+    crate::model::Failure {
+        code: "QuotaExceeded".to_owned(),
+        message: "resources were added while the gate was closing; more would move than was reserved".to_owned(),
+        remedy: "run it again".to_owned(),
+    }
+}

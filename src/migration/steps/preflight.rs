@@ -1,0 +1,54 @@
+//! Preflight: no lock held. Looks for problems and gets the target's transport offer.
+
+use async_trait::async_trait;
+
+use super::{Ended, Step};
+use crate::migration::MigrationError;
+use crate::migration::context::Context;
+use crate::model::{JobEvent, ResourceId};
+use crate::observe::{Event, emit};
+
+pub(super) struct Preflight;
+
+#[async_trait]
+impl Step for Preflight {
+    async fn run(&self, context: &mut Context) -> Result<Ended, MigrationError> {
+        let job = &context.job;
+        let plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, Some(&job.id)).await?;
+        if plan.refuses(&job.selection) {
+            return Err(MigrationError::Refused(plan.problems));
+        }
+        for left in &plan.left_behind {
+            let fields = context.fields().resource(&left.resource).code(left.code.clone());
+            emit(Event::ResourceLeftBehind, &fields, &left.message);
+        }
+        if plan.items.is_empty() {
+            let lease = context.lease.clone();
+            let left = plan.left_behind.clone();
+            context.migrations.service.catalogue.save_plan(&lease, &[], &left).await?;
+            return Ok(Ended::With(JobEvent::NothingToDo));
+        }
+        context.make_offer().await?;
+        let (mut keys, mut secrets) = (0_u64, 0_u64);
+        for item in &plan.items {
+            match item.resource {
+                ResourceId::Key(_) => keys = keys.saturating_add(1),
+                ResourceId::Secret(_) => secrets = secrets.saturating_add(1),
+            }
+        }
+        let warnings = plan.warnings;
+        context
+            .update(move |job| {
+                job.keys_total = keys;
+                job.secrets_total = secrets;
+                for warning in &warnings {
+                    if !job.warnings.contains(warning) {
+                        job.warnings.push(warning.clone());
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(Ended::With(JobEvent::Done))
+    }
+}

@@ -1,0 +1,44 @@
+//! Purging: the point of no return. Source copies are destroyed in batches, the target confirming each batch's records
+//! before. From here on only forward, retried until done.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Ended, Step};
+use crate::catalogue::PlanItem;
+use crate::migration::MigrationError;
+use crate::migration::context::Context;
+use crate::model::{Incarnation, JobEvent};
+
+pub(super) struct Purging;
+
+#[async_trait]
+impl Step for Purging {
+    async fn run(&self, context: &mut Context) -> Result<Ended, MigrationError> {
+        let (source, target) = (context.source()?, context.target()?);
+        let (job, token) = (context.job.id.clone(), context.lease.token());
+        let (for_batches, target_of_batches) = (Arc::clone(&source), Arc::clone(&target));
+        let job_of_batches = job.clone();
+        // Secrets before keys: a half-purged source never holds a value whose key it has destroyed first.
+        let mut plan = context.plan().await?;
+        plan.reverse();
+        context
+            .each_batch(plan, move |_, batch: Vec<PlanItem>| {
+                let (source, target, job) = (Arc::clone(&for_batches), Arc::clone(&target_of_batches), job_of_batches.clone());
+                async move {
+                    let incarnations: Vec<Incarnation> =
+                        batch.iter().filter_map(|item| item.places.first()).map(|place| place.incarnation.clone()).collect();
+                    if !incarnations.is_empty() {
+                        target.confirm(&job, token, &incarnations).await?;
+                        source.purge(&job, token, &incarnations).await?;
+                    }
+                    Ok(())
+                }
+            })
+            .await?;
+        target.settle(&job, token).await?;
+        source.close_session(&job).await?;
+        Ok(Ended::With(JobEvent::Done))
+    }
+}

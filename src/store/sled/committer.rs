@@ -1,0 +1,211 @@
+//! The one thread that writes: gathers what waits, so that many commits share one sync, and answers when it is done.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ::sled::Batch;
+use tokio::sync::{mpsc, oneshot};
+
+use super::durability::Durability;
+use super::fault::Fault;
+use super::view::{Before, COUNTER, View, encode, revision_of};
+use crate::store::changes::Changes;
+use crate::store::{Operation, Outcome, Revision, StoreError, Transaction};
+
+/// Transactions that may wait before `commit` itself waits.
+pub(super) const QUEUE: usize = 1024;
+
+/// A transaction (within the limits) and who waits for it.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) transaction: Transaction,
+    pub(super) answer: oneshot::Sender<Result<Outcome, StoreError>>,
+}
+
+/// The writer of a database.
+#[derive(Debug)]
+pub(super) struct Committer {
+    view: Arc<View>,
+    changes: Arc<Changes>,
+    durability: Durability,
+    /// The newest revision given out, durable or not.
+    newest: Revision,
+    /// Why no write is taken any more. A sync that failed once is never tried again: the kernel may have dropped the pages
+    /// that it could not write, and a second sync would then succeed without them.
+    refused: Option<String>,
+}
+
+impl Committer {
+    pub(super) fn new(view: Arc<View>, changes: Arc<Changes>, durability: Durability) -> Self {
+        let newest = changes.newest();
+        Self {
+            view,
+            changes,
+            durability,
+            newest,
+            refused: None,
+        }
+    }
+
+    /// Runs until every sender is gone and all they sent is answered.
+    pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(first) = requests.blocking_recv() {
+            let mut group = Group::default();
+            self.take(&mut group, first);
+            while group.bytes < GROUP_BYTES
+                && let Ok(next) = requests.try_recv()
+            {
+                self.take(&mut group, next);
+            }
+            self.settle(group);
+        }
+    }
+
+    fn take(&mut self, group: &mut Group, request: Request) {
+        if let Some(reason) = &self.refused {
+            answer(request.answer, Err(StoreError::Unavailable(reason.clone())));
+            return;
+        }
+        match self.judge(group, &request.transaction) {
+            Err(fault) => answer(request.answer, Err(StoreError::Unavailable(fault.detail))),
+            Ok(Verdict::Conflict) => answer(request.answer, Ok(Outcome::Conflict)),
+            Ok(Verdict::ConflictInGroup) => group.waiting.push((request.answer, Outcome::Conflict)),
+            Ok(Verdict::Holds(before)) => {
+                let revision = self.add(group, before, request.transaction);
+                group
+                    .waiting
+                    .push((request.answer, Outcome::Committed(revision)));
+            }
+        }
+    }
+
+    /// Checks the compares; if they hold, also reads what the writes will replace, so that nothing can fail later.
+    fn judge(&self, group: &Group, transaction: &Transaction) -> Result<Verdict, Fault> {
+        let mut conflict = None;
+        for compare in transaction.compares() {
+            let (found, in_group) = match group.written.get(compare.key()) {
+                Some(found) => (*found, true),
+                None => (
+                    self.view
+                        .raw(compare.key())?
+                        .map(|raw| revision_of(&raw))
+                        .transpose()?,
+                    false,
+                ),
+            };
+            if !compare.holds(found) {
+                if !in_group {
+                    return Ok(Verdict::Conflict);
+                }
+                conflict = Some(Verdict::ConflictInGroup);
+            }
+        }
+        if let Some(conflict) = conflict {
+            return Ok(conflict);
+        }
+        let mut before = Before::new();
+        for operation in transaction.operations() {
+            if !group.before.contains_key(operation.key()) {
+                before.insert(operation.key().to_vec(), self.view.raw(operation.key())?);
+            }
+        }
+        Ok(Verdict::Holds(before))
+    }
+
+    fn add(&mut self, group: &mut Group, before: Before, transaction: Transaction) -> Revision {
+        let (_, operations) = transaction.into_parts();
+        if operations.is_empty() {
+            return self.newest;
+        }
+        self.newest = Revision(self.newest.0.saturating_add(1));
+        group.before.extend(before);
+        for operation in operations {
+            let key = match operation {
+                Operation::Put(key, value) => {
+                    let raw = encode(self.newest, &value);
+                    group.bytes = group
+                        .bytes
+                        .saturating_add(key.len())
+                        .saturating_add(raw.len());
+                    group.batch.insert(key.as_slice(), raw);
+                    group.written.insert(key.clone(), Some(self.newest));
+                    key
+                }
+                Operation::Delete(key) => {
+                    group.bytes = group.bytes.saturating_add(key.len());
+                    group.batch.remove(key.as_slice());
+                    group.written.insert(key.clone(), None);
+                    key
+                }
+            };
+            group.changed.push((self.newest, key));
+        }
+        self.newest
+    }
+
+    fn settle(&mut self, mut group: Group) {
+        if !group.written.is_empty() {
+            group.batch.insert(COUNTER, encode(self.newest, &[]));
+            if let Err(fault) = self.persist(group.before, group.batch) {
+                let reason = format!(
+                    "a write could not be made durable ({}); restart once the disk is well; no write is taken until then",
+                    fault.detail
+                );
+                tracing::error!(
+                    event = "store.degraded",
+                    reason,
+                    "the store takes no more writes"
+                );
+                self.refused = Some(reason);
+                for (waiting, _) in group.waiting {
+                    answer(waiting, Ok(Outcome::Unknown));
+                }
+                return;
+            }
+            self.view.reveal();
+            self.changes.publish(group.changed, self.newest);
+        }
+        for (waiting, outcome) in group.waiting {
+            answer(waiting, Ok(outcome));
+        }
+    }
+
+    fn persist(&mut self, before: Before, batch: Batch) -> Result<(), Fault> {
+        self.view.apply(before, batch)?;
+        self.view.flush()?;
+        // All blobs that the flushed log names were written before the flush.
+        let blobs = self.view.alone(|| self.durability.new_blobs())?;
+        Ok(self.durability.sync(blobs)?)
+    }
+}
+
+/// Bytes after which a group takes no more; a group pins sled's log in memory.
+const GROUP_BYTES: usize = 2 * 1024 * 1024;
+
+enum Verdict {
+    Holds(Before),
+    /// Against durable state.
+    Conflict,
+    /// Against a write of the same group: no answer before that is durable.
+    ConflictInGroup,
+}
+
+/// Transactions that become durable together.
+#[derive(Default)]
+struct Group {
+    batch: Batch,
+    before: Before,
+    /// What each key written by the group holds after it.
+    written: BTreeMap<Vec<u8>, Option<Revision>>,
+    changed: Vec<(Revision, Vec<u8>)>,
+    waiting: Vec<(oneshot::Sender<Result<Outcome, StoreError>>, Outcome)>,
+    bytes: usize,
+}
+
+fn answer(
+    waiting: oneshot::Sender<Result<Outcome, StoreError>>,
+    result: Result<Outcome, StoreError>,
+) {
+    // The caller may have gone away; its transaction stands all the same.
+    let _ = waiting.send(result);
+}

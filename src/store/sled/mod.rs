@@ -1,0 +1,235 @@
+//! The embedded engine: one sled tree, one committing thread.
+//!
+//! A commit returns when it survives `kill -9` and power loss. Readers run where they are called: sled keeps what is in
+//! use in memory. Beside sled's own files a directory holds `lock` (held while it is open) and `damaged-N-snap.…`
+//! (snapshots that were set aside).
+
+mod committer;
+mod durability;
+mod fault;
+mod snapshot;
+mod view;
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+use self::committer::{Committer, QUEUE, Request};
+use self::durability::Durability;
+use self::fault::{Fault, contained};
+use self::view::{COUNTER, View, revision_of};
+use super::changes::Changes;
+use super::{Outcome, Page, Revision, Store, StoreError, Transaction, Versioned};
+
+/// How a database is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of pages that sled keeps in memory. Default 128 MiB.
+    pub cache_capacity: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_capacity: 128 * 1024 * 1024,
+        }
+    }
+}
+
+/// A database that could be opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: SledStore,
+    /// What was wrong and has been put right; logged already as `store.degraded`.
+    pub warnings: Vec<String>,
+}
+
+/// A database in a directory of its own. Dropping it finishes what was sent, waits for its thread and lets the directory go.
+#[derive(Debug)]
+pub struct SledStore {
+    // Dropped in this order: the lock goes last.
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+    view: Arc<View>,
+    changes: Arc<Changes>,
+    directory: PathBuf,
+    _lock: File,
+}
+
+impl SledStore {
+    /// Opens the database in `directory`, which is made (mode 0700) if there is none. Blocks: it reads the log.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when another process, or another store of this one, holds it; [`StoreError::Damaged`];
+    /// [`StoreError::Unavailable`] when the files cannot be read or written.
+    pub fn open(directory: impl AsRef<Path>, options: &Options) -> Result<Opened, StoreError> {
+        let directory = directory.as_ref();
+        let failed = |fault: Fault| fault.into_error(directory);
+        let io_failed = |error: std::io::Error| {
+            StoreError::Unavailable(format!("{}: {error}", directory.display()))
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(io_failed)?;
+        let lock = lock(directory)?;
+        let warnings = snapshot::set_damaged_aside(directory).map_err(io_failed)?;
+        for warning in &warnings {
+            tracing::error!(event = "store.degraded", path = %directory.display(), "{warning}");
+        }
+        let tree = open_tree(directory, options)?;
+        let durability = Durability::open(directory).map_err(io_failed)?;
+        let newest = contained(|| match tree.get(COUNTER)? {
+            Some(counter) => revision_of(&counter),
+            None if tree.is_empty() => Ok(Revision(0)),
+            None => Err(Fault {
+                detail: "the revision counter is missing".to_owned(),
+                damaged: true,
+            }),
+        })
+        .map_err(failed)?;
+        let store = Self::start(directory, tree, newest, durability, lock).map_err(io_failed)?;
+        Ok(Opened { store, warnings })
+    }
+
+    /// Drops the store on a thread that may block.
+    pub async fn close(self) {
+        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+    }
+
+    fn start(
+        directory: &Path,
+        tree: ::sled::Db,
+        newest: Revision,
+        durability: Durability,
+        lock: File,
+    ) -> std::io::Result<Self> {
+        let view = Arc::new(View::new(tree));
+        let changes = Arc::new(Changes::new(newest));
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let committer = Committer::new(Arc::clone(&view), Arc::clone(&changes), durability);
+        let thread = thread::Builder::new()
+            .name("store-commit".to_owned())
+            .spawn(move || committer.run(receiver))?;
+        Ok(Self {
+            requests: Some(sender),
+            thread: Some(thread),
+            view,
+            changes,
+            directory: directory.to_owned(),
+            _lock: lock,
+        })
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // It contains panics; were there one all the same, there would be nothing left to do here.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, StoreError> {
+        self.view
+            .get(key)
+            .map_err(|fault| fault.into_error(&self.directory))
+    }
+
+    async fn scan(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.view
+            .page(start, end, limit)
+            .map_err(|fault| fault.into_error(&self.directory))
+    }
+
+    /// A caller that stops waiting does not stop the transaction.
+    async fn commit(&self, transaction: Transaction) -> Result<Outcome, StoreError> {
+        transaction.check()?;
+        let gone = || StoreError::Unavailable("the committing thread has ended".to_owned());
+        let requests = self.requests.as_ref().ok_or_else(gone)?;
+        let (answer, answered) = oneshot::channel();
+        requests
+            .send(Request {
+                transaction,
+                answer,
+            })
+            .await
+            .map_err(|_| gone())?;
+        answered.await.unwrap_or(Ok(Outcome::Unknown))
+    }
+
+    async fn changed(&self, prefix: &[u8], since: Revision) {
+        self.changes.wait(prefix, since).await;
+    }
+
+    fn revision(&self) -> Revision {
+        self.changes.newest()
+    }
+}
+
+/// How long sled's threads of a store that was just closed may hold its file.
+const RELEASE: Duration = Duration::from_secs(5);
+
+fn busy(directory: &Path) -> StoreError {
+    StoreError::Busy {
+        path: directory.display().to_string(),
+    }
+}
+
+/// An own lock: sled takes its lock only after snapshots have to be looked at.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join("lock");
+    let failed =
+        |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(busy(directory)),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+fn open_tree(directory: &Path, options: &Options) -> Result<::sled::Db, StoreError> {
+    let config = ::sled::Config::new()
+        .path(directory)
+        .cache_capacity(options.cache_capacity)
+        // The committer flushes; a flush at another time would only add syncs.
+        .flush_every_ms(None);
+    let started = Instant::now();
+    loop {
+        match contained(|| Ok(config.open()?)) {
+            Ok(tree) => return Ok(tree),
+            Err(fault) if !fault.detail.contains("could not acquire lock") => {
+                return Err(fault.into_error(directory));
+            }
+            // No other store has the directory, so it is the tail of one that was just dropped, or a foreign program.
+            Err(_) if started.elapsed() > RELEASE => return Err(busy(directory)),
+            Err(_) => thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
