@@ -40,7 +40,7 @@ pub(super) async fn until_ended(
         match followed {
             Ok(Followed::Ended(job)) => {
                 progress.clear();
-                return Ok(Some(job));
+                return Ok(Some(*job));
             }
             Ok(Followed::BrokenOff { seen }) => tries = if seen { 0 } else { tries + 1 },
             Err(failure)
@@ -65,7 +65,7 @@ const TRIES: u32 = 60;
 const PAUSE: Duration = Duration::from_secs(1);
 
 enum Followed {
-    Ended(Answer<JobShape>),
+    Ended(Box<Answer<JobShape>>),
     BrokenOff { seen: bool },
 }
 
@@ -92,7 +92,7 @@ async fn follow(
             },
         }
         if answer.shape.finished_at.is_some() {
-            return Ok(Followed::Ended(answer));
+            return Ok(Followed::Ended(Box::new(answer)));
         }
     }
     Ok(Followed::BrokenOff { seen })
