@@ -97,7 +97,7 @@ fn list(jobs: &[JobShape]) -> String {
                 "{}/{} keys {}/{} secrets",
                 job.keys_done, job.keys_total, job.secrets_done, job.secrets_total
             ),
-            describe::maybe_instant(job.started_at.as_deref()),
+            describe::maybe_instant(job.started_at.as_deref()).replace('T', " "),
             format!("{}{rehearsal}", job.task_status),
         ]);
     }

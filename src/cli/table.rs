@@ -3,6 +3,8 @@
 /// The width that a table keeps to, unless its identifiers alone are wider.
 const WIDTH: usize = 80;
 const GAP: usize = 2;
+/// No column is made narrower than this.
+const NARROW: usize = 8;
 
 /// A table of text.
 pub(super) struct Table {
@@ -74,48 +76,50 @@ impl Table {
 
     fn widths(&self) -> Vec<usize> {
         let longest_word = |text: &str| text.split(' ').map(length).max().unwrap_or_default();
-        let cells = |index: usize| self.rows.iter().filter_map(move |row| row.get(index));
-        let indexed = || self.columns.iter().enumerate();
-        let least: Vec<usize> = indexed()
-            .map(|(index, column)| {
-                let cells = cells(index).map(|cell| {
-                    if column.kind == Kind::Wraps {
-                        longest_word(cell).min(8)
-                    } else {
-                        length(cell)
-                    }
-                });
-                cells
-                    .max()
-                    .unwrap_or_default()
-                    .max(longest_word(column.header))
-            })
-            .collect();
-        let mut widths: Vec<usize> = indexed()
-            .zip(&least)
-            .map(|((index, column), least)| match column.kind {
-                Kind::Number => *least,
-                Kind::Whole | Kind::Wraps => cells(index)
-                    .map(|cell| length(cell))
-                    .max()
-                    .unwrap_or_default()
-                    .max(length(column.header))
-                    .max(*least),
-            })
-            .collect();
+        let widest = |of: &dyn Fn(&Column, &str) -> usize| -> Vec<usize> {
+            let columns = self.columns.iter().enumerate();
+            columns
+                .map(|(index, column)| {
+                    let cells = self.rows.iter().filter_map(|row| row.get(index));
+                    let cells = cells.map(|cell| of(column, cell)).max();
+                    cells.unwrap_or_default().max(longest_word(column.header))
+                })
+                .collect()
+        };
+        let mut widths = widest(&|_, cell| length(cell));
+        for (width, column) in widths.iter_mut().zip(&self.columns) {
+            if column.kind != Kind::Number {
+                *width = (*width).max(length(column.header));
+            }
+        }
+        let words = widest(&|column, cell| match column.kind {
+            Kind::Wraps => longest_word(cell),
+            Kind::Whole | Kind::Number => length(cell),
+        });
+        let parts = widest(&|column, cell| match column.kind {
+            Kind::Wraps => longest_word(cell).min(NARROW),
+            Kind::Whole | Kind::Number => length(cell),
+        });
+        // Words are broken only when breaking between them is not enough.
+        for least in [words, parts] {
+            self.shrink(&mut widths, &least);
+        }
+        widths
+    }
+
+    /// Takes from the column that can give most, until the table fits or none can.
+    fn shrink(&self, widths: &mut [usize], least: &[usize]) {
         let gaps = GAP.saturating_mul(self.columns.len().saturating_sub(1));
-        // Takes from the widest column that can give, until the table fits or none can.
         while widths.iter().sum::<usize>().saturating_add(gaps) > WIDTH {
             let giving = widths
                 .iter_mut()
-                .zip(&least)
+                .zip(least)
                 .filter(|(width, least)| **width > **least);
             match giving.max_by_key(|(width, least)| width.saturating_sub(**least)) {
                 Some((width, _)) => *width = width.saturating_sub(1),
                 None => break,
             }
         }
-        widths
     }
 
     fn render_row(&self, row: &[String], widths: &[usize]) -> String {

@@ -485,3 +485,34 @@ async fn config_check_names_every_mistake_and_exits_with_2() {
         ran.talk
     );
 }
+
+#[tokio::test]
+async fn resources_are_grouped_by_where_they_are_and_their_ids_stay_whole() {
+    let id = "0f3c9a52-6a7e-4c0f-9d8e-1b2a3c4d5e6f";
+    let key = |instance: Value| {
+        json!({ "id": id, "account": ACCOUNT, "region": REGION, "instance": instance, "alias": ["alias/a", "alias/b"],
+            "spec": "Aliyun_AES_256", "usage": "ENCRYPT/DECRYPT", "state": "PendingDeletion", "service": null })
+    };
+    let secret = json!({ "name": "db", "account": ACCOUNT, "region": REGION, "instance": INSTANCE, "type": "Generic",
+        "versions": 3 });
+    let all = json!({ "keys": [key(Value::Null), key(json!(INSTANCE))], "secrets": [secret] });
+    let stub = Stub::always(200, all.clone());
+    let ran = type_in(&stub.socket, "resources", None).await;
+    assert_eq!(ran.data.matches(id).count(), 2, "{}", ran.data);
+    assert!(
+        ran.data.contains("shared KMS") && ran.data.contains("cn-hangzhou, kst-hzz1"),
+        "{}",
+        ran.data
+    );
+    assert!(
+        ran.data.lines().all(|line| line.chars().count() <= 80),
+        "{}",
+        ran.data
+    );
+    assert_eq!(
+        type_in(&stub.socket, "resources --json", None)
+            .await
+            .document(),
+        all
+    );
+}
