@@ -264,6 +264,7 @@ fn order(entry: &ScheduleEntry, instant: Timestamp) -> Order {
         schedule: Some(entry.name.clone()),
         scheduled_for: instant,
         window: entry.window,
+        queue: true,
         soak: entry.soak,
     }
 }
