@@ -5,8 +5,10 @@
 //! (see `docs/design.md`).
 
 pub mod access;
+pub mod admin;
 pub mod api;
 pub mod catalogue;
+pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod daemon;

@@ -8,6 +8,7 @@ pub mod encoding;
 mod error;
 pub mod gateway;
 pub mod nonces;
+pub mod operations;
 mod parameters;
 mod regions;
 pub mod request;

@@ -42,6 +42,12 @@ pub enum KmsError {
     /// A state change that the state does not allow.
     #[error("Keystate modified failed.")]
     StateModifiedFailed,
+    /// The operation takes a key ID, not an alias.
+    #[error("Alias is not valid for this api.")]
+    UnsupportedAlias,
+    /// The protection level is not offered here.
+    #[error("This protection level is not valid for this region")]
+    UnsupportedProtectionLevel,
     /// Not for this origin.
     #[error("This key origin is not valid for this api.")]
     UnsupportedOrigin,

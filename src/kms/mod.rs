@@ -3,18 +3,58 @@
 //! A use reads the catalogue, asks the keystore it names, and where that answers `Moved` (or provisionally) reads the
 //! catalogue again: caches and order of events are never a basis for correctness (design §6, step 8).
 
+mod aliases;
+mod asymmetric;
 mod caller;
 mod change_loop;
+mod create_key;
+mod describe;
+mod due;
+mod due_keys;
+mod due_secrets;
 mod error;
+mod import;
+mod import_token;
+mod key_changes;
+mod key_versions;
 mod keystores;
+mod list_keys;
+mod new_material;
 mod placed;
+mod policy;
+pub mod secrets;
+mod service_keys;
+mod state;
+mod sweep;
+mod symmetric;
+mod tags;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod testing;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;
+mod wording;
 
 use std::sync::Arc;
 
+pub use asymmetric::{Signed, Unwrapped, Wrapped};
 pub use caller::Caller;
+pub use create_key::NewKey;
+pub use describe::{AutomaticRotation, KeyView};
+pub use due::DueReport;
 pub use error::KmsError;
+pub use import::ImportParameters;
+pub use import_token::WrappingAlgorithm;
 pub use keystores::{InstanceFacts, Keystores, RegionFacts};
+pub use list_keys::{KeyFilter, KeyFilters};
+pub use new_material::NewMaterial;
 pub use placed::AskError;
+pub use policy::{check_policy, default_policy};
+pub use state::state_at;
+pub use symmetric::{Opened, Sealed};
+pub use tags::Tagged;
+pub use wording::{alias_arn, key_arn, key_name, secret_arn, secret_name};
 
 use crate::catalogue::Catalogue;
 use crate::model::{Clock, Random};

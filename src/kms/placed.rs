@@ -78,8 +78,12 @@ impl Service {
                         continue;
                     }
                     let Some(former) = self.whole_source(&entry).await? else { return Err(AskError::Keystore(error)) };
-                    let answer = ask(self.keystore(&former)?).await.map_err(AskError::Keystore)?;
-                    return Ok(answer.value);
+                    match ask(self.keystore(&former)?).await {
+                        Ok(answer) => return Ok(answer.value),
+                        // The target came back and the purge went on in between.
+                        Err(KeystoreError::Moved(_)) => {}
+                        Err(error) => return Err(AskError::Keystore(error)),
+                    }
                 }
                 Err(error) => return Err(AskError::Keystore(error)),
             }
@@ -94,7 +98,7 @@ impl Service {
         Ok(job.filter(|job| !job.state.is_past_return() && !job.state.is_final()).map(|_| former.clone()))
     }
 
-    fn keystore(&self, id: &KeystoreId) -> Result<Arc<dyn Keystore>, KmsError> {
+    pub(super) fn keystore(&self, id: &KeystoreId) -> Result<Arc<dyn Keystore>, KmsError> {
         self.keystores.get(id).ok_or_else(|| KmsError::Internal(format!("no keystore {id} in this deployment")))
     }
 

@@ -12,8 +12,11 @@ use crate::catalogue::{CatalogueError, Lease, Locked, PlanItem};
 use crate::crypto::parcel::{PublicIdentity, SignedOffer};
 use crate::keystore::{SharedSource, SharedTarget};
 use crate::model::{Failure, Job, JobState, ResourceId};
-use crate::observe::Fields;
+use crate::observe::{Event, Fields, emit};
 use crate::store::Stored;
+
+/// So long before the window's end it is told.
+const WINDOW_WARNING: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 
 /// One job being worked on by this process.
 pub(super) struct Context {
@@ -33,6 +36,8 @@ pub(super) struct Progress {
     keys: AtomicU64,
     secrets: AtomicU64,
     lost: AtomicBool,
+    warned: AtomicBool,
+    overdue: AtomicBool,
 }
 
 impl Progress {
@@ -53,6 +58,17 @@ impl Progress {
     /// Keys and secrets done in this phase.
     pub(super) fn done(&self) -> (u64, u64) {
         (self.keys.load(Ordering::Relaxed), self.secrets.load(Ordering::Relaxed))
+    }
+
+    /// Warns once before the window ends, and once when the lock outlives it.
+    pub(super) fn watch_window(&self, job: &Job, now: Timestamp) {
+        let left = job.window_end.duration_since(now);
+        if !job.state.is_past_return() && left < WINDOW_WARNING && !self.warned.swap(true, Ordering::Relaxed) {
+            emit(Event::MigrationWindowEnding, &Fields::of_job(job), "the window ends soon; then everything is rolled back");
+        }
+        if job.locked_at.is_some() && left.is_negative() && !self.overdue.swap(true, Ordering::Relaxed) {
+            emit(Event::LockOverdue, &Fields::of_job(job), "the lock is held beyond the window");
+        }
     }
 
     pub(super) fn lose_lease(&self) {

@@ -196,7 +196,10 @@ impl Context {
                         let (percent, eta) = share(&seen, done, spent);
                         emit(Event::MigrationProgress, &figures(&seen, done).estimate(percent, eta), "migration in progress");
                     }
-                    _ = recorder.tick() => record(&migrations, &lease, progress.done()).await,
+                    _ = recorder.tick() => {
+                        progress.watch_window(&seen, migrations.service.clock.now());
+                        record(&migrations, &lease, progress.done()).await;
+                    }
                 }
             }
         };

@@ -119,13 +119,17 @@ identifier!(
 identifier!(
     /// One life of a resource: a secret that is deleted and created again under its name has another. A UUID; also the
     /// name under which a keystore files the resource's material.
-    Incarnation, "incarnation", "a lower-case UUID", |t| uuid::Uuid::try_parse(t).is_ok_and(|_| t.len() == 36)
+    Incarnation, "incarnation", "a lower-case UUID", lower_case_uuid
 );
 identifier!(
     /// One stored version of key material or of a secret's value inside its incarnation. A UUID. For a key it is also
     /// the key version ID that callers see.
-    MaterialId, "version ID", "a lower-case UUID", |t| uuid::Uuid::try_parse(t).is_ok_and(|_| t.len() == 36)
+    MaterialId, "version ID", "a lower-case UUID", lower_case_uuid
 );
+
+fn lower_case_uuid(text: &str) -> bool {
+    text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase()) && uuid::Uuid::try_parse(text).is_ok()
+}
 
 impl JobId {
     /// Makes an ID from the creation instant and 32 random bits.

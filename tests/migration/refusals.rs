@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyferry::catalogue::{Hold};
+use keyferry::catalogue::Hold;
 use keyferry::migration::MigrationError;
 use keyferry::model::{JobState, ProblemCode, Selection};
 
@@ -92,6 +92,9 @@ async fn the_instance_must_fit() {
     keystores.reload(Vec::new(), regions.clone());
     assert_eq!(codes(&world, Selection::All).await, [ProblemCode::InstanceNotFound]);
     with(&|_| {});
+    disks.free_bytes.store(100_000, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(codes(&world, Selection::All).await, [ProblemCode::InsufficientSpace]);
+    disks.free_bytes.store(u64::MAX, std::sync::atomic::Ordering::SeqCst);
     disks.plan.set_unreachable(true);
     assert_eq!(codes(&world, Selection::All).await, [ProblemCode::InstanceNotActive]);
 }
@@ -120,4 +123,14 @@ async fn a_hold_and_a_busy_scope_refuse() {
     late.window = Duration::ZERO;
     world.submit(late).await;
     assert_eq!(world.catalogue().jobs().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_instance_with_another_identity_is_refused() {
+    let disks = Disks::default();
+    World::open(&disks).await.fill().await;
+    // Somebody put another instance in its place: a store of its own, under the same name.
+    let impostor = Disks { instance: std::sync::Arc::new(keyferry::store::memory::MemoryStore::new()), ..disks };
+    let world = World::open(&impostor).await;
+    assert_eq!(codes(&world, Selection::All).await, [ProblemCode::IdentityMismatch]);
 }

@@ -33,6 +33,7 @@ pub struct Disks {
     pub instance: SharedStore,
     pub halt: Arc<Halt>,
     pub plan: Arc<FaultPlan>,
+    pub free_bytes: Arc<std::sync::atomic::AtomicU64>,
 }
 
 /// One process over the disks.
@@ -56,6 +57,7 @@ impl Default for Disks {
             instance: Arc::new(MemoryStore::new()),
             halt: Arc::default(),
             plan: Arc::default(),
+            free_bytes: Arc::new(std::sync::atomic::AtomicU64::new(u64::MAX)),
         }
     }
 }
@@ -96,7 +98,9 @@ impl World {
             Arc::clone(&clock),
             Arc::clone(&random),
         );
-        let instance = Arc::new(instance.await.unwrap());
+        let space = Arc::clone(&disks.free_bytes);
+        let probe = Box::new(move || Some(space.load(std::sync::atomic::Ordering::SeqCst)));
+        let instance = Arc::new(instance.await.unwrap().with_free_space(probe));
         let target: SharedTarget = Arc::new(Faulty::new(Arc::clone(&instance), Arc::clone(&disks.plan)));
         let facts = InstanceFacts {
             id: instance_id(),

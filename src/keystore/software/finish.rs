@@ -2,9 +2,9 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::bulk::in_order;
 use super::fence::{Digest, State};
 use super::staging::Staged;
-use super::vault::in_order;
 use super::{SoftwareKeystore, layout, records};
 use crate::crypto::Writer;
 use crate::keystore::KeystoreError;
@@ -15,13 +15,20 @@ use crate::store::{Stored, scan_records};
 const BATCH: usize = 256;
 
 impl SoftwareKeystore {
-    pub(super) async fn close_staging(&self, job: &JobId, token: u64) -> Result<[u8; 32], KeystoreError> {
+    pub(super) async fn close_staging(
+        &self,
+        job: &JobId,
+        token: u64,
+    ) -> Result<[u8; 32], KeystoreError> {
         loop {
             let mut fence = self.admit(job, token).await?;
             match fence.state {
                 State::Forgotten => return Err(KeystoreError::Forgotten(job.clone())),
                 State::Closed | State::Activated | State::Settled => {
-                    return fence.manifest.map(|m| m.0).ok_or_else(|| mismatch(job, "there is no manifest"));
+                    return fence
+                        .manifest
+                        .map(|m| m.0)
+                        .ok_or_else(|| mismatch(job, "there is no manifest"));
                 }
                 State::Staging | State::Closing if fence.offered != token => {
                     return Err(KeystoreError::StagingOpen(job.clone()));
@@ -47,15 +54,23 @@ impl SoftwareKeystore {
             let mut fence = self.admit(job, token).await?;
             match fence.state {
                 State::Forgotten => return Err(KeystoreError::Forgotten(job.clone())),
-                State::Staging | State::Closing => return Err(KeystoreError::StagingOpen(job.clone())),
+                State::Staging | State::Closing => {
+                    return Err(KeystoreError::StagingOpen(job.clone()));
+                }
                 _ if fence.manifest != Some(Digest(*manifest)) => {
-                    return Err(mismatch(job, "the manifest is not the one that staging was closed with"));
+                    return Err(mismatch(
+                        job,
+                        "the manifest is not the one that staging was closed with",
+                    ));
                 }
                 State::Activated | State::Settled => return Ok(()),
                 State::Closed => {}
             }
             if self.verify_all(job).await? != *manifest {
-                return Err(mismatch(job, "records were added or removed since staging was closed"));
+                return Err(mismatch(
+                    job,
+                    "records were added or removed since staging was closed",
+                ));
             }
             fence.state = State::Activated;
             if self.put_fence(job, &fence).await?.is_some() {
@@ -86,7 +101,9 @@ impl SoftwareKeystore {
             };
         }
         let checks = incarnations.iter().map(|incarnation| async move {
-            let index = self.staged(&layout::staged_resource(job, incarnation)).await?;
+            let index = self
+                .staged(&layout::staged_resource(job, incarnation))
+                .await?;
             let index = index.ok_or_else(|| mismatch(job, "a resource is not among the copies"))?;
             self.verify_one(job, incarnation, &index).await
         });
@@ -99,7 +116,9 @@ impl SoftwareKeystore {
             match fence.state {
                 State::Forgotten => return Err(KeystoreError::Forgotten(job.clone())),
                 State::Settled => return Ok(()),
-                State::Staging | State::Closing => return Err(KeystoreError::StagingOpen(job.clone())),
+                State::Staging | State::Closing => {
+                    return Err(KeystoreError::StagingOpen(job.clone()));
+                }
                 State::Closed => return Err(mismatch(job, "they were not activated")),
                 State::Activated => {
                     fence.state = State::Settled;
@@ -137,15 +156,29 @@ impl SoftwareKeystore {
         let indexes = scan_records::<Staged>(self.store(), &prefix, None, usize::MAX).await;
         let indexes = indexes.map_err(|e| self.store_error(e))?;
         let mut hash = Sha256::new();
-        hash.update(Writer::new().text("keyferry manifest v1").text(job.as_str()).count(indexes.len()).finish());
+        hash.update(
+            Writer::new()
+                .text("keyferry manifest v1")
+                .text(job.as_str())
+                .count(indexes.len())
+                .finish(),
+        );
         for some in indexes.chunks(BATCH) {
             let lines = some.iter().map(|(key, index)| async move {
-                let incarnation = layout::last(key).ok_or_else(|| mismatch(job, "a staged record has no name"))?;
+                let incarnation = layout::last(key)
+                    .ok_or_else(|| mismatch(job, "a staged record has no name"))?;
                 self.verify_one(job, &incarnation, index).await?;
                 let stored = index.stored.map(|digest| digest.0).unwrap_or_default();
-                Ok(Writer::new().text(incarnation.as_str()).u64(index.versions.into()).raw(&stored).finish())
+                Ok(Writer::new()
+                    .text(incarnation.as_str())
+                    .u64(index.versions.into())
+                    .raw(&stored)
+                    .finish())
             });
-            in_order(lines).await?.iter().for_each(|line| hash.update(line));
+            in_order(lines)
+                .await?
+                .iter()
+                .for_each(|line| hash.update(line));
         }
         Ok(hash.finalize().into())
     }
@@ -157,19 +190,31 @@ impl SoftwareKeystore {
         index: &Stored<Staged>,
     ) -> Result<(), KeystoreError> {
         let Some(expected) = index.stored else {
-            return Err(mismatch(job, &format!("{incarnation} was staged only in part")));
+            return Err(mismatch(
+                job,
+                &format!("{incarnation} was staged only in part"),
+            ));
         };
         let entries = self.scan(&layout::resource(incarnation)).await?;
-        let found = records::stored_digest(entries.iter().map(|(key, v)| (key.as_slice(), v.value.as_slice())));
+        let found = records::stored_digest(
+            entries
+                .iter()
+                .map(|(key, v)| (key.as_slice(), v.value.as_slice())),
+        );
         if Digest(found) == expected {
             Ok(())
         } else {
-            Err(mismatch(job, &format!("{incarnation} is not as it was staged")))
+            Err(mismatch(
+                job,
+                &format!("{incarnation} is not as it was staged"),
+            ))
         }
     }
-
 }
 
 fn mismatch(job: &JobId, detail: &str) -> KeystoreError {
-    KeystoreError::Mismatch { job: job.clone(), detail: detail.to_owned() }
+    KeystoreError::Mismatch {
+        job: job.clone(),
+        detail: detail.to_owned(),
+    }
 }

@@ -4,6 +4,7 @@
 //! goes stale only through its own writes. A migration's copies are written to the place where they will be used, marked
 //! with the job that staged them; they are visible once that job is activated, which is one guarded write.
 
+mod bulk;
 mod cache;
 mod daily;
 mod fence;
@@ -15,6 +16,7 @@ pub mod rootkey;
 mod source;
 mod staging;
 mod target;
+mod unpacking;
 mod vault;
 
 use std::collections::HashMap;
@@ -53,7 +55,11 @@ pub struct SoftwareKeystore {
     job_states: Cache<JobId, State>,
     offers: std::sync::Mutex<HashMap<JobId, staging::OfferSession>>,
     sessions: tokio::sync::Mutex<HashMap<JobId, source::Session>>,
+    free_space: Option<FreeSpace>,
 }
+
+/// Tells how many bytes are free where the store lies.
+pub type FreeSpace = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// Why a software keystore cannot be opened.
 #[derive(Debug, Error)]
@@ -70,7 +76,9 @@ pub enum OpenError {
         root_key_id: String,
     },
     /// The store is empty, and there is no root key to seal it under.
-    #[error("the store of {0} is empty and there is no root key to seal it under: configure one, or have one generated")]
+    #[error(
+        "the store of {0} is empty and there is no root key to seal it under: configure one, or have one generated"
+    )]
     NoRootKey(KeystoreId),
     /// The root key is another one.
     #[error(
@@ -86,7 +94,9 @@ pub enum OpenError {
         found: String,
     },
     /// Its check record, identity or layout is damaged.
-    #[error("the store of {keystore} is damaged: {detail}; restore it from a backup; nothing has been changed")]
+    #[error(
+        "the store of {keystore} is damaged: {detail}; restore it from a backup; nothing has been changed"
+    )]
     Damaged {
         /// Which keystore.
         keystore: KeystoreId,
@@ -126,14 +136,22 @@ impl SoftwareKeystore {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
-        let unusable = |source| OpenError::Store { keystore: id.clone(), source };
-        let damaged = |detail: &str| OpenError::Damaged { keystore: id.clone(), detail: detail.to_owned() };
+        let unusable = |source| OpenError::Store {
+            keystore: id.clone(),
+            source,
+        };
+        let damaged = |detail: &str| OpenError::Damaged {
+            keystore: id.clone(),
+            detail: detail.to_owned(),
+        };
         loop {
             let Some(check) = store.get(layout::CHECK).await.map_err(unusable)? else {
                 if !is_empty(&store).await.map_err(unusable)? {
                     return Err(damaged("there are records but no check record"));
                 }
-                let Some(root) = &root else { return Err(OpenError::NoRootKey(id)) };
+                let Some(root) = &root else {
+                    return Err(OpenError::NoRootKey(id));
+                };
                 let transaction = set_up(&id, root, random.as_ref())?;
                 // Conflict and Unknown are answered by reading again.
                 let _: Outcome = store.commit(transaction).await.map_err(unusable)?;
@@ -145,19 +163,35 @@ impl SoftwareKeystore {
                 _ => return Err(damaged("the check record cannot be read")),
             };
             let Some(root) = root else {
-                return Err(OpenError::MissingRootKey { keystore: id, root_key_id: expected });
+                return Err(OpenError::MissingRootKey {
+                    keystore: id,
+                    root_key_id: expected,
+                });
             };
             if root.id() != expected {
-                return Err(OpenError::WrongRootKey { keystore: id, expected, found: root.id() });
+                return Err(OpenError::WrongRootKey {
+                    keystore: id,
+                    expected,
+                    found: root.id(),
+                });
             }
             if !root.opens_check(&id, record) {
-                return Err(damaged("the check record does not open; is it the store of another keystore?"));
+                return Err(damaged(
+                    "the check record does not open; is it the store of another keystore?",
+                ));
             }
             let stored = store.get(layout::IDENTITY).await.map_err(unusable)?;
             let stored = stored.ok_or_else(|| damaged("the identity is missing"))?;
-            let seed = root.sealing().open(&Address::of(&id, "identity"), &stored.value);
-            let seed = seed.ok().and_then(|seed| <[u8; 32]>::try_from(seed.as_slice()).ok().map(Zeroizing::new));
-            let identity = Identity::from_seed(seed.ok_or_else(|| damaged("the identity does not open"))?)?;
+            let seed = root
+                .sealing()
+                .open(&Address::of(&id, "identity"), &stored.value);
+            let seed = seed.ok().and_then(|seed| {
+                <[u8; 32]>::try_from(seed.as_slice())
+                    .ok()
+                    .map(Zeroizing::new)
+            });
+            let identity =
+                Identity::from_seed(seed.ok_or_else(|| damaged("the identity does not open"))?)?;
             return Ok(Self {
                 id,
                 store,
@@ -171,8 +205,16 @@ impl SoftwareKeystore {
                 job_states: Cache::new(),
                 offers: std::sync::Mutex::default(),
                 sessions: tokio::sync::Mutex::default(),
+                free_space: None,
             });
         }
+    }
+
+    /// With a probe of the free space where its store lies; preflight asks it.
+    #[must_use]
+    pub fn with_free_space(mut self, probe: FreeSpace) -> Self {
+        self.free_space = Some(probe);
+        self
     }
 
     /// The public half of its identity.
@@ -197,13 +239,26 @@ impl SoftwareKeystore {
     }
 }
 
-fn set_up(id: &KeystoreId, root: &RootKey, random: &dyn Random) -> Result<Transaction, CryptoError> {
+fn set_up(
+    id: &KeystoreId,
+    root: &RootKey,
+    random: &dyn Random,
+) -> Result<Transaction, CryptoError> {
     let identity = Identity::generate(random)?;
-    let seed = root.sealing().seal(random, &Address::of(id, "identity"), identity.seed())?;
-    let check = Writer::new().text(&root.id()).field(&root.check_record(random, id)?).finish();
+    let seed = root
+        .sealing()
+        .seal(random, &Address::of(id, "identity"), identity.seed())?;
+    let check = Writer::new()
+        .text(&root.id())
+        .field(&root.check_record(random, id)?)
+        .finish();
     let mut transaction = Transaction::new();
-    transaction.compare(Compare::Absent(layout::CHECK.to_vec())).compare(Compare::Absent(layout::IDENTITY.to_vec()));
-    transaction.put(layout::CHECK, check).put(layout::IDENTITY, seed);
+    transaction
+        .compare(Compare::Absent(layout::CHECK.to_vec()))
+        .compare(Compare::Absent(layout::IDENTITY.to_vec()));
+    transaction
+        .put(layout::CHECK, check)
+        .put(layout::IDENTITY, seed);
     Ok(transaction)
 }
 

@@ -10,18 +10,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
+use super::bulk::in_order;
 use super::fence::{Digest, Fence, State};
-use super::vault::in_order;
+use super::unpacking::Prepared;
 use super::{SoftwareKeystore, layout, records};
-use crate::crypto::Writer;
-use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::identity::PublicIdentity;
-use crate::crypto::material::KeyMaterial;
 use crate::crypto::offer::OfferKey;
-use crate::crypto::parcel::{Item, Parcel, value_aad};
+use crate::crypto::parcel::Parcel;
 use crate::crypto::transport::{DigestKey, TransportKeys};
-use crate::keystore::{KeystoreError, Label};
-use crate::model::{JobId, MaterialId};
+use crate::keystore::KeystoreError;
+use crate::model::JobId;
 use crate::store::{Compare, Outcome, Record, Revision, Stored, Transaction, get_record};
 
 /// An offer that stands; in memory only.
@@ -36,7 +34,12 @@ pub(super) struct OfferSession {
 
 impl OfferSession {
     pub(super) fn new(token: u64, key: Arc<OfferKey>) -> Self {
-        Self { token, key, offers: HashMap::new(), keys: None }
+        Self {
+            token,
+            key,
+            offers: HashMap::new(),
+            keys: None,
+        }
     }
 }
 
@@ -56,38 +59,35 @@ impl Record for Staged {
     const SCHEMA: u16 = 1;
 }
 
-/// One resource ready to be written.
-struct Prepared {
-    head: (Vec<u8>, Vec<u8>),
-    versions: Vec<(Vec<u8>, Vec<u8>)>,
-    index_key: Vec<u8>,
-    index: Staged,
-}
-
-enum Opened {
-    Material(KeyMaterial),
-    Envelope(SecretEnvelope),
-}
-
 /// Resources of up to this many values share transactions.
 const SMALL: usize = 60;
 const SMALL_BYTES: usize = 300 * 1024;
 const WIPED_AT_ONCE: usize = 256;
 
 impl SoftwareKeystore {
-    pub(super) async fn stage_parcel(&self, parcel: &Parcel, source: &PublicIdentity) -> Result<(), KeystoreError> {
+    pub(super) async fn stage_parcel(
+        &self,
+        parcel: &Parcel,
+        source: &PublicIdentity,
+    ) -> Result<(), KeystoreError> {
         let job = &parcel.job;
         if parcel.verify(source).is_err() {
-            return Err(KeystoreError::Refused("the parcel is not signed by the source".to_owned()));
+            return Err(KeystoreError::Refused(
+                "the parcel is not signed by the source".to_owned(),
+            ));
         }
         if parcel.target != self.id || parcel.source == self.id {
-            return Err(KeystoreError::Refused("the parcel is for another keystore".to_owned()));
+            return Err(KeystoreError::Refused(
+                "the parcel is for another keystore".to_owned(),
+            ));
         }
         self.staging_fence(parcel).await?;
         let keys = self.transport_keys(parcel).await?;
         let digest_key = keys.digest_key(job).map_err(|e| self.use_error(e))?;
         loop {
-            let Some(fence) = self.bind_session(parcel, &digest_key).await? else { continue };
+            let Some(fence) = self.bind_session(parcel, &digest_key).await? else {
+                continue;
+            };
             if self.try_stage(parcel, &keys, &digest_key, &fence).await? {
                 return Ok(());
             }
@@ -96,55 +96,87 @@ impl SoftwareKeystore {
 
     /// The record of a staged resource.
     pub(super) async fn staged(&self, key: &[u8]) -> Result<Option<Stored<Staged>>, KeystoreError> {
-        get_record(self.store(), key).await.map_err(|e| self.store_error(e))
+        get_record(self.store(), key)
+            .await
+            .map_err(|e| self.store_error(e))
     }
 
     /// Deletes everything the job staged, while its fence stays at this revision. False: it did not, or the outcome is
     /// not known.
     pub(super) async fn wipe(&self, job: &JobId, fence: Revision) -> Result<bool, KeystoreError> {
         let condition = Compare::Revision(layout::fence(job), fence);
-        let indexes: Vec<Vec<u8>> = self.scan(&layout::staged(job)).await?.into_iter().map(|(key, _)| key).collect();
+        let indexes: Vec<Vec<u8>> = self
+            .scan(&layout::staged(job))
+            .await?
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
         let mut all = true;
         for some in indexes.chunks(WIPED_AT_ONCE) {
             all = all && self.wipe_some(job, some, &condition).await?;
         }
-        self.opened.retain(|_, (_, staged_by)| staged_by.as_ref() != Some(job));
-        self.heads.retain(|_, head| head.staged_by.as_ref() != Some(job));
+        self.opened
+            .retain(|_, (_, staged_by)| staged_by.as_ref() != Some(job));
+        self.heads
+            .retain(|_, head| head.staged_by.as_ref() != Some(job));
         Ok(all)
     }
 
-    async fn wipe_some(&self, job: &JobId, indexes: &[Vec<u8>], condition: &Compare) -> Result<bool, KeystoreError> {
+    pub(super) async fn wipe_some(
+        &self,
+        job: &JobId,
+        indexes: &[Vec<u8>],
+        condition: &Compare,
+    ) -> Result<bool, KeystoreError> {
         let keys = in_order(indexes.iter().map(|index| self.staged_keys(job, index))).await?;
         // The indexes go last: while they stand, a second try finds what is left.
-        Ok(self.delete_all(keys.into_iter().flatten(), condition).await?
+        Ok(self
+            .delete_all(keys.into_iter().flatten(), condition)
+            .await?
             && self.delete_all(indexes.iter().cloned(), condition).await?)
     }
 
     /// The records of a staged resource; none if its place is another's.
     async fn staged_keys(&self, job: &JobId, index: &[u8]) -> Result<Vec<Vec<u8>>, KeystoreError> {
-        let Some(incarnation) = layout::last(index) else { return Ok(Vec::new()) };
+        let Some(incarnation) = layout::last(index) else {
+            return Ok(Vec::new());
+        };
         let head = self.get(&layout::head(&incarnation)).await?;
-        let head = head.map(|head| records::Head::decode(&head.value)).transpose();
+        let head = head
+            .map(|head| records::Head::decode(&head.value))
+            .transpose();
         let head = head.map_err(|e| self.stored_error("head", e))?;
         if head.is_some_and(|head| head.staged_by.as_ref() != Some(job)) {
             return Ok(Vec::new());
         }
-        Ok(self.scan(&layout::resource(&incarnation)).await?.into_iter().map(|(key, _)| key).collect())
+        Ok(self
+            .scan(&layout::resource(&incarnation))
+            .await?
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect())
     }
 
     /// The fence, if parcels are taken under the parcel's token.
     async fn staging_fence(&self, parcel: &Parcel) -> Result<Stored<Fence>, KeystoreError> {
         let job = parcel.job.clone();
         let Some(fence) = self.fence(&job).await? else {
-            return Err(KeystoreError::Refused(format!("no offer was made for {job}")));
+            return Err(KeystoreError::Refused(format!(
+                "no offer was made for {job}"
+            )));
         };
         match fence.state {
             State::Forgotten => Err(KeystoreError::Forgotten(job)),
-            _ if fence.token > parcel.token => {
-                Err(KeystoreError::Fenced { job, token: parcel.token, seen: fence.token })
-            }
+            _ if fence.token > parcel.token => Err(KeystoreError::Fenced {
+                job,
+                token: parcel.token,
+                seen: fence.token,
+            }),
             State::Staging if fence.offered == parcel.token => Ok(fence),
-            State::Staging => Err(KeystoreError::Refused(format!("no offer was made under token {}", parcel.token))),
+            State::Staging => Err(KeystoreError::Refused(format!(
+                "no offer was made under token {}",
+                parcel.token
+            ))),
             _ => Err(KeystoreError::StagingClosed(job)),
         }
     }
@@ -154,35 +186,61 @@ impl SoftwareKeystore {
         let refused = |why: &str| KeystoreError::Refused(why.to_owned());
         let key = {
             let offers = self.offers();
-            let session = offers.get(&parcel.job).filter(|session| session.token == parcel.token);
-            let session = session.ok_or_else(|| refused("the offer is not known any more; make a new one"))?;
-            let expires = session.offers.get(&parcel.offer).ok_or_else(|| refused("the parcel is for another offer"))?;
+            let session = offers
+                .get(&parcel.job)
+                .filter(|session| session.token == parcel.token);
+            let session = session
+                .ok_or_else(|| refused("the offer is not known any more; make a new one"))?;
+            let expires = session
+                .offers
+                .get(&parcel.offer)
+                .ok_or_else(|| refused("the parcel is for another offer"))?;
             if *expires <= self.clock.now() {
                 return Err(refused("the offer has expired"));
             }
             match &session.keys {
-                Some((kek, value_key, keys)) if *kek == parcel.wrapped_kek && *value_key == parcel.wrapped_value_key => {
+                Some((kek, value_key, keys))
+                    if *kek == parcel.wrapped_kek && *value_key == parcel.wrapped_value_key =>
+                {
                     return Ok(Arc::clone(keys));
                 }
                 _ => Arc::clone(&session.key),
             }
         };
         let (kek, value_key) = (parcel.wrapped_kek.clone(), parcel.wrapped_value_key.clone());
-        let keys = self.off_thread(move || TransportKeys::unwrap(&key, &kek, &value_key)).await?;
-        let keys = Arc::new(keys.map_err(|_| refused("the transport keys do not open under this offer"))?);
-        if let Some(session) = self.offers().get_mut(&parcel.job).filter(|session| session.token == parcel.token) {
-            session.keys = Some((parcel.wrapped_kek.clone(), parcel.wrapped_value_key.clone(), Arc::clone(&keys)));
+        let keys = self
+            .off_thread(move || TransportKeys::unwrap(&key, &kek, &value_key))
+            .await?;
+        let keys =
+            Arc::new(keys.map_err(|_| refused("the transport keys do not open under this offer"))?);
+        if let Some(session) = self
+            .offers()
+            .get_mut(&parcel.job)
+            .filter(|session| session.token == parcel.token)
+        {
+            session.keys = Some((
+                parcel.wrapped_kek.clone(),
+                parcel.wrapped_value_key.clone(),
+                Arc::clone(&keys),
+            ));
         }
         Ok(keys)
     }
 
     /// Ties the job's staging to one source session, by its digest key. `None`: read again.
-    async fn bind_session(&self, parcel: &Parcel, key: &DigestKey) -> Result<Option<Stored<Fence>>, KeystoreError> {
+    async fn bind_session(
+        &self,
+        parcel: &Parcel,
+        key: &DigestKey,
+    ) -> Result<Option<Stored<Fence>>, KeystoreError> {
         let mut fence = self.staging_fence(parcel).await?;
         if let Some(sealed) = &fence.digest_key {
             let bound = self.open_digest_key(&parcel.job, sealed)?;
             if !bool::from(bound.expose().ct_eq(key.expose())) {
-                return Err(mismatch(parcel, "a parcel of another session came under the same offer"));
+                return Err(mismatch(
+                    parcel,
+                    "a parcel of another session came under the same offer",
+                ));
             }
             return Ok(Some(fence));
         }
@@ -204,8 +262,14 @@ impl SoftwareKeystore {
         let mut shared = Transaction::new();
         let mut large = Vec::new();
         for item in &parcel.items {
-            let Some(prepared) = self.prepare(parcel, item, keys, digest_key, &guard).await? else { continue };
-            let bytes: usize = prepared.versions.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum();
+            let Some(prepared) = self.prepare(parcel, item, keys, digest_key, &guard).await? else {
+                continue;
+            };
+            let bytes: usize = prepared
+                .versions
+                .iter()
+                .map(|(key, value)| key.len().saturating_add(value.len()))
+                .sum();
             if prepared.versions.len() > SMALL || bytes > SMALL_BYTES {
                 large.push(prepared);
                 continue;
@@ -228,84 +292,6 @@ impl SoftwareKeystore {
         Ok(all)
     }
 
-    /// Opens and seals one resource; `None` if the same is staged already.
-    async fn prepare(
-        &self,
-        parcel: &Parcel,
-        item: &Item,
-        keys: &TransportKeys,
-        digest_key: &DigestKey,
-        guard: &Compare,
-    ) -> Result<Option<Prepared>, KeystoreError> {
-        let opened = self.open_item(parcel, item, keys)?;
-        let content = Digest(content_digest(item, &opened, digest_key));
-        let index_key = layout::staged_resource(&parcel.job, &item.incarnation);
-        if let Some(index) = self.staged(&index_key).await? {
-            if index.stored.is_none() {
-                // Half of a large resource, left by a crash. If it cannot be removed now, the writing will conflict.
-                self.wipe_some(&parcel.job, std::slice::from_ref(&index_key), guard).await?;
-            } else if index.content == content {
-                return Ok(None);
-            } else {
-                return Err(mismatch(parcel, &format!("a second, different copy of {} came", item.resource)));
-            }
-        } else if self.get(&layout::head(&item.incarnation)).await?.is_some() {
-            return Err(mismatch(parcel, &format!("{} is already here and was not staged by this job", item.resource)));
-        }
-        let label = Label {
-            scope: item.scope.clone(),
-            resource: item.resource.clone(),
-            incarnation: item.incarnation.clone(),
-            spec: item.spec,
-        };
-        let (head_value, head) = self.new_head(&label, Some(&parcel.job)).await?;
-        let mut versions = Vec::new();
-        for (version, opened) in &opened {
-            let sealed = match opened {
-                Opened::Material(material) => self.seal_material(&head, version, material)?,
-                Opened::Envelope(envelope) => self.seal_envelope(&head, version, envelope)?,
-            };
-            versions.extend(records::version_entries(&item.incarnation, version, &sealed));
-        }
-        versions.sort();
-        let head = (layout::head(&item.incarnation), head_value);
-        let stored = records::stored_digest(
-            std::iter::once(&head).chain(&versions).map(|(key, value)| (key.as_slice(), value.as_slice())),
-        );
-        let count = u32::try_from(opened.len()).unwrap_or(u32::MAX);
-        let index = Staged { content, stored: Some(Digest(stored)), versions: count };
-        Ok(Some(Prepared { head, versions, index_key, index }))
-    }
-
-    fn open_item(
-        &self,
-        parcel: &Parcel,
-        item: &Item,
-        keys: &TransportKeys,
-    ) -> Result<Vec<(MaterialId, Opened)>, KeystoreError> {
-        let refused = |what: &str| KeystoreError::Refused(format!("{}: {what}", item.resource));
-        if item.spec.is_some() != (item.resource.kind() == crate::model::ResourceKind::Key) {
-            return Err(refused("kind and spec do not agree"));
-        }
-        let mut opened = Vec::with_capacity(item.versions.len());
-        for version in &item.versions {
-            let one = match item.spec {
-                Some(spec) => keys.unwrap_material(spec, &version.ciphertext).map(Opened::Material),
-                None => {
-                    let aad = value_aad(parcel, item, &version.version);
-                    keys.open_envelope(&aad, &version.ciphertext).map(Opened::Envelope)
-                }
-            };
-            let one = one.map_err(|_| refused("a version does not open"))?;
-            opened.push((version.version.clone(), one));
-        }
-        opened.sort_by(|(a, _), (b, _)| a.cmp(b));
-        if opened.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
-            return Err(refused("a version comes twice"));
-        }
-        Ok(opened)
-    }
-
     fn write_first(
         &self,
         transaction: &mut Transaction,
@@ -313,18 +299,31 @@ impl SoftwareKeystore {
         index: &Staged,
         guard: &Compare,
     ) -> Result<(), KeystoreError> {
-        transaction.compare(guard.clone()).compare(Compare::Absent(prepared.head.0.clone()));
+        transaction
+            .compare(guard.clone())
+            .compare(Compare::Absent(prepared.head.0.clone()));
         transaction.put(prepared.head.0.clone(), prepared.head.1.clone());
-        transaction.create(&prepared.index_key, index).map_err(|e| self.store_error(e))?;
+        transaction
+            .create(&prepared.index_key, index)
+            .map_err(|e| self.store_error(e))?;
         Ok(())
     }
 
     /// Writes a resource that does not fit one transaction: head and incomplete index, versions, complete index.
-    async fn write_large(&self, prepared: Prepared, guard: &Compare) -> Result<bool, KeystoreError> {
+    async fn write_large(
+        &self,
+        prepared: Prepared,
+        guard: &Compare,
+    ) -> Result<bool, KeystoreError> {
         let mut first = Transaction::new();
-        let incomplete = Staged { stored: None, ..prepared.index.clone() };
+        let incomplete = Staged {
+            stored: None,
+            ..prepared.index.clone()
+        };
         self.write_first(&mut first, &prepared, &incomplete, guard)?;
-        let Outcome::Committed(revision) = self.commit(first).await? else { return Ok(false) };
+        let Outcome::Committed(revision) = self.commit(first).await? else {
+            return Ok(false);
+        };
         let head = Compare::Revision(prepared.head.0, revision);
         let mut parts = Vec::new();
         let mut part = Transaction::new();
@@ -332,32 +331,27 @@ impl SoftwareKeystore {
             if !part.has_room(2, 1) {
                 parts.push(std::mem::take(&mut part));
             }
-            part.compare(guard.clone()).compare(head.clone()).put(key, value);
+            part.compare(guard.clone())
+                .compare(head.clone())
+                .put(key, value);
         }
         parts.push(part);
         if !self.commit_all(parts).await? {
             return Ok(false);
         }
         let mut last = Transaction::new();
-        last.compare(guard.clone()).compare(head).compare(Compare::Revision(prepared.index_key.clone(), revision));
-        last.overwrite(&prepared.index_key, &prepared.index).map_err(|e| self.store_error(e))?;
+        last.compare(guard.clone())
+            .compare(head)
+            .compare(Compare::Revision(prepared.index_key.clone(), revision));
+        last.overwrite(&prepared.index_key, &prepared.index)
+            .map_err(|e| self.store_error(e))?;
         Ok(matches!(self.commit(last).await?, Outcome::Committed(_)))
     }
 }
 
-fn mismatch(parcel: &Parcel, detail: &str) -> KeystoreError {
-    KeystoreError::Mismatch { job: parcel.job.clone(), detail: detail.to_owned() }
-}
-
-fn content_digest(item: &Item, opened: &[(MaterialId, Opened)], key: &DigestKey) -> [u8; 32] {
-    let mut writer = Writer::new();
-    item.encode_label(&mut writer);
-    for (version, opened) in opened {
-        let digest = match opened {
-            Opened::Material(material) => key.material(material),
-            Opened::Envelope(envelope) => key.envelope(envelope),
-        };
-        writer.text(version.as_str()).raw(&digest);
+pub(super) fn mismatch(parcel: &Parcel, detail: &str) -> KeystoreError {
+    KeystoreError::Mismatch {
+        job: parcel.job.clone(),
+        detail: detail.to_owned(),
     }
-    key.bytes(&writer.finish())
 }

@@ -29,7 +29,7 @@ impl Target for SoftwareKeystore {
         let mut transaction = Transaction::new();
         transaction.put(layout::READY, mark);
         match self.commit(transaction).await? {
-            Outcome::Committed(_) => Ok(Readiness { free_bytes: None }),
+            Outcome::Committed(_) => Ok(Readiness { free_bytes: self.free_space.as_ref().and_then(|probe| probe()) }),
             Outcome::Conflict | Outcome::Unknown => Err(KeystoreError::Unavailable {
                 keystore: self.id.clone(),
                 detail: "a test write was not confirmed".to_owned(),
@@ -37,7 +37,13 @@ impl Target for SoftwareKeystore {
         }
     }
 
-    async fn offer(&self, job: &JobId, token: u64, nonce: [u8; 32], now: Timestamp) -> Result<SignedOffer, KeystoreError> {
+    async fn offer(
+        &self,
+        job: &JobId,
+        token: u64,
+        nonce: [u8; 32],
+        now: Timestamp,
+    ) -> Result<SignedOffer, KeystoreError> {
         let key = loop {
             let mut fence = self.admit(job, token).await?;
             match fence.state {
@@ -47,7 +53,11 @@ impl Target for SoftwareKeystore {
                 }
                 State::Staging | State::Closing => {}
             }
-            let known = self.offers().get(job).filter(|session| session.token == token).map(|s| Arc::clone(&s.key));
+            let known = self
+                .offers()
+                .get(job)
+                .filter(|session| session.token == token)
+                .map(|s| Arc::clone(&s.key));
             if let Some(key) = known
                 && fence.state == State::Staging
                 && fence.offered == token
@@ -59,14 +69,19 @@ impl Target for SoftwareKeystore {
             fence.offered = token;
             fence.state = State::Staging;
             fence.digest_key = None;
-            let Some(revision) = self.put_fence(job, &fence).await? else { continue };
+            let Some(revision) = self.put_fence(job, &fence).await? else {
+                continue;
+            };
             if !self.wipe(job, revision).await? {
                 continue;
             }
             let random = Arc::clone(&self.random);
-            let key = self.off_thread(move || OfferKey::generate(random.as_ref())).await?;
+            let key = self
+                .off_thread(move || OfferKey::generate(random.as_ref()))
+                .await?;
             let key = Arc::new(key.map_err(|e| self.use_error(e))?);
-            self.offers().insert(job.clone(), OfferSession::new(token, Arc::clone(&key)));
+            self.offers()
+                .insert(job.clone(), OfferSession::new(token, Arc::clone(&key)));
             break key;
         };
         let life = SignedDuration::try_from(OFFER_LIFE).unwrap_or(SignedDuration::ZERO);
@@ -102,11 +117,21 @@ impl Target for SoftwareKeystore {
         }
     }
 
-    async fn activate(&self, job: &JobId, token: u64, manifest: &[u8; 32]) -> Result<(), KeystoreError> {
+    async fn activate(
+        &self,
+        job: &JobId,
+        token: u64,
+        manifest: &[u8; 32],
+    ) -> Result<(), KeystoreError> {
         self.activate_copies(job, token, manifest).await
     }
 
-    async fn confirm(&self, job: &JobId, token: u64, incarnations: &[Incarnation]) -> Result<(), KeystoreError> {
+    async fn confirm(
+        &self,
+        job: &JobId,
+        token: u64,
+        incarnations: &[Incarnation],
+    ) -> Result<(), KeystoreError> {
         self.confirm_copies(job, token, incarnations).await
     }
 

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{Ended, Step};
 use crate::migration::MigrationError;
 use crate::migration::context::Context;
-use crate::model::{JobEvent, JobState};
+use crate::model::{JobEvent, JobState, ProblemCode};
 
 pub(super) struct Locked;
 
@@ -14,7 +14,9 @@ pub(super) struct Locked;
 impl Step for Locked {
     async fn run(&self, context: &mut Context) -> Result<Ended, MigrationError> {
         let job = &context.job;
-        let plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, Some(&job.id)).await?;
+        let mut plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, Some(&job.id)).await?;
+        // A hold keeps jobs from starting; this one has. `hold --now` asks for its cancel instead.
+        plan.problems.retain(|problem| problem.code != ProblemCode::Held);
         if plan.refuses(&job.selection) {
             return Err(MigrationError::Refused(plan.problems));
         }

@@ -1,0 +1,100 @@
+//! The operations of the KMS OpenAPI that are implemented: one function and one table row each.
+
+mod aliases;
+mod cryptography;
+mod errors;
+mod import;
+mod key_versions;
+mod keys;
+mod metadata;
+mod naming;
+mod regions;
+mod secret_versions;
+mod secrets;
+mod tags;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::{ApiError, Call, Caller, Dispatcher, Parameters};
+use crate::kms::Service;
+use crate::observe::{Event, Fields, emit};
+
+/// The operations of one KMS.
+pub struct Operations {
+    service: Service,
+}
+
+impl Operations {
+    /// Those of this service.
+    #[must_use]
+    pub const fn new(service: Service) -> Self {
+        Self { service }
+    }
+}
+
+#[async_trait]
+impl Dispatcher for Operations {
+    async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
+        let row = table()
+            .find(|row| row.name == call.action.name)
+            .ok_or_else(ApiError::unsupported_operation)?;
+        let answer = (row.run)(&self.service, &call.caller, &call.parameters).await;
+        if let Err(error) = &answer
+            && error.code == "Rejected.Migrating"
+        {
+            let fields = Fields::new().scope(&call.caller.scope()).code(error.code);
+            emit(
+                Event::OperationRefused,
+                &fields,
+                &format!("{} is refused while a migration runs", row.name),
+            );
+        }
+        answer
+    }
+}
+
+/// One operation.
+pub(super) struct Row {
+    /// Its name in the API.
+    pub(super) name: &'static str,
+    /// Runs it; answers its response object without `RequestId`.
+    pub(super) run: for<'a> fn(
+        &'a Service,
+        &'a Caller,
+        &'a Parameters,
+    ) -> BoxFuture<'a, Result<Value, ApiError>>,
+}
+
+/// A table row for each function: the operation's name and its function.
+macro_rules! rows {
+    ($($name:literal => $function:ident,)*) => {
+        pub(super) const ROWS: &[$crate::api::operations::Row] = &[
+            $($crate::api::operations::Row {
+                name: $name,
+                run: |service, caller, parameters| Box::pin($function(service, caller, parameters)),
+            },)*
+        ];
+    };
+}
+use rows;
+
+fn table() -> impl Iterator<Item = &'static Row> {
+    [
+        aliases::ROWS,
+        cryptography::ROWS,
+        import::ROWS,
+        key_versions::ROWS,
+        keys::ROWS,
+        regions::ROWS,
+        secret_versions::ROWS,
+        secrets::ROWS,
+        tags::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+#[cfg(test)]
+mod tests;

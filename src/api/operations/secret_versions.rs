@@ -1,0 +1,147 @@
+//! Operations on the versions of secrets (vendor's reference: Secrets).
+
+use serde_json::{Map, Value, json};
+
+use super::rows;
+use super::secrets::{insert_config, insert_rotation, is_binary, name, secret_data};
+use crate::api::{ApiError, Caller, Parameters};
+use crate::kms::Service;
+use crate::kms::secrets::{NewValue, SecretValue, StageMove, WhichVersion};
+use crate::model::{SecretType, SecretVersionId, format_utc};
+
+rows! {
+    "GetSecretValue" => get_secret_value,
+    "PutSecretValue" => put_secret_value,
+    "ListSecretVersionIds" => list_secret_version_ids,
+    "UpdateSecretVersionStage" => update_secret_version_stage,
+}
+
+pub(super) async fn get_secret_value(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
+    if p.optional("Recipient").is_some() {
+        return Err(ApiError::unsupported_operation()
+            .with_remedy("Values are not encrypted for a Recipient here."));
+    }
+    let fetch_config = p.boolean("FetchExtendedConfig")?.unwrap_or(false);
+    let dry_run = p.boolean("DryRun")?.unwrap_or(false);
+    let which = WhichVersion {
+        id: p.parsed("VersionId")?,
+        stage: p.optional("VersionStage").map(str::to_owned),
+    };
+    let found = service
+        .get_secret_value(caller, &name(caller, p)?, &which)
+        .await
+        .map_err(ApiError::from);
+    match found {
+        Ok(_) if dry_run => Err(ApiError::dry_run_success()),
+        Err(error) if dry_run && error.http < 500 => {
+            Err(ApiError::dry_run_invalid().with_remedy(error.message))
+        }
+        Ok(value) => answer(&value, fetch_config),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) async fn put_secret_value(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
+    let order = NewValue {
+        name: name(caller, p)?,
+        version: p.required_parsed("VersionId")?,
+        value: secret_data(p)?,
+        binary: is_binary(p)?,
+        stages: p.json_list("VersionStages")?,
+    };
+    let stages = service.put_secret_value(caller, &order).await?;
+    Ok(json!({
+        "SecretName": order.name.as_str(),
+        "VersionId": order.version.as_str(),
+        "VersionStages": {"VersionStage": stages},
+    }))
+}
+
+pub(super) async fn list_secret_version_ids(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
+    let name = name(caller, p)?;
+    let paging = p.paging(20, 1..=100)?;
+    let deprecated = p.boolean("IncludeDeprecated")?.unwrap_or(false);
+    let versions = service
+        .list_secret_versions(caller, &name, deprecated)
+        .await?;
+    let (page, total) = paging.cut(versions);
+    let rows: Vec<Value> = page
+        .iter()
+        .map(|version| {
+            json!({
+                "VersionId": version.id.as_str(),
+                "CreateTime": format_utc(version.created_at),
+                "VersionStages": {"VersionStage": version.stages},
+            })
+        })
+        .collect();
+    Ok(json!({
+        "SecretName": name.as_str(),
+        "VersionIds": {"VersionId": rows},
+        "PageNumber": paging.number,
+        "PageSize": paging.size,
+        "TotalCount": total,
+    }))
+}
+
+pub(super) async fn update_secret_version_stage(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
+    let name = name(caller, p)?;
+    let order = StageMove {
+        stage: p.required("VersionStage")?.to_owned(),
+        to: p.parsed::<SecretVersionId>("MoveToVersion")?,
+        from: p.parsed::<SecretVersionId>("RemoveFromVersion")?,
+    };
+    service
+        .update_secret_version_stage(caller, &name, &order)
+        .await?;
+    Ok(json!({"SecretName": name.as_str()}))
+}
+
+fn answer(found: &SecretValue, fetch_config: bool) -> Result<Value, ApiError> {
+    let secret = &found.secret;
+    let text = std::str::from_utf8(&found.value)
+        .map_err(|_| ApiError::internal("a stored value is not a text"))?;
+    let mut answer = Map::new();
+    answer.insert("SecretName".to_owned(), secret.name.as_str().into());
+    answer.insert("SecretType".to_owned(), secret.secret_type.as_str().into());
+    answer.insert("SecretData".to_owned(), text.into());
+    answer.insert(
+        "SecretDataType".to_owned(),
+        if found.version.binary {
+            "binary"
+        } else {
+            "text"
+        }
+        .into(),
+    );
+    answer.insert("VersionId".to_owned(), found.version.id.as_str().into());
+    answer.insert(
+        "VersionStages".to_owned(),
+        json!({"VersionStage": found.version.stages}),
+    );
+    answer.insert(
+        "CreateTime".to_owned(),
+        format_utc(found.version.created_at).into(),
+    );
+    insert_rotation(&mut answer, &secret.rotation, secret.secret_type, true);
+    if fetch_config && secret.secret_type != SecretType::Generic {
+        insert_config(&mut answer, secret);
+    }
+    Ok(Value::Object(answer))
+}

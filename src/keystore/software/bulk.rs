@@ -1,0 +1,82 @@
+//! Many records at once: scans, deletions, and several transactions under way.
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::SoftwareKeystore;
+use crate::keystore::KeystoreError;
+use crate::store::{Compare, Outcome, Transaction, Versioned, prefix_end};
+
+/// Records as stored, in the order of their keys.
+pub(super) type Entries = Vec<(Vec<u8>, Versioned)>;
+
+impl SoftwareKeystore {
+    /// Commits transactions, several at a time. False if any of them conflicted or is unknown.
+    pub(super) async fn commit_all(
+        &self,
+        transactions: Vec<Transaction>,
+    ) -> Result<bool, KeystoreError> {
+        let outcomes = in_order(
+            transactions
+                .into_iter()
+                .map(|transaction| self.commit(transaction)),
+        )
+        .await?;
+        Ok(outcomes
+            .into_iter()
+            .all(|outcome| matches!(outcome, Outcome::Committed(_))))
+    }
+
+    /// All entries under a prefix.
+    pub(super) async fn scan(&self, prefix: &[u8]) -> Result<Entries, KeystoreError> {
+        let end = prefix_end(prefix);
+        let mut start = prefix.to_vec();
+        let mut entries = Vec::new();
+        loop {
+            let page = self
+                .store
+                .scan(&start, end.as_deref(), PAGE)
+                .await
+                .map_err(|e| self.store_error(e))?;
+            entries.extend(page.entries);
+            match page.next {
+                Some(next) => start = next,
+                None => return Ok(entries),
+            }
+        }
+    }
+
+    /// Deletes keys in as few transactions as the limits allow, each under the condition. False: the condition failed
+    /// or the outcome is unknown.
+    pub(super) async fn delete_all(
+        &self,
+        keys: impl IntoIterator<Item = Vec<u8>>,
+        condition: &Compare,
+    ) -> Result<bool, KeystoreError> {
+        let mut transactions = Vec::new();
+        let mut transaction = Transaction::new();
+        for key in keys {
+            if !transaction.has_room(1, 1) {
+                transactions.push(std::mem::take(&mut transaction));
+            }
+            transaction.compare(condition.clone()).delete(key);
+        }
+        if !transaction.operations().is_empty() {
+            transactions.push(transaction);
+        }
+        self.commit_all(transactions).await
+    }
+}
+
+/// Runs work, some of it at a time; the results come in the order of the work.
+pub(super) async fn in_order<T, F>(work: impl Iterator<Item = F>) -> Result<Vec<T>, KeystoreError>
+where
+    F: Future<Output = Result<T, KeystoreError>>,
+{
+    // Collected, because a lazy closure over references does not make a `Send` future.
+    let work: Vec<F> = work.collect();
+    stream::iter(work).buffered(PARALLEL).try_collect().await
+}
+
+/// How many store calls one bulk operation has under way.
+const PARALLEL: usize = 16;
+const PAGE: usize = 500;

@@ -1,0 +1,150 @@
+//! From a parcel's item to records ready to be written: opened under the session's keys, sealed under keys of its own.
+
+use super::fence::Digest;
+use super::staging::{Staged, mismatch};
+use super::{SoftwareKeystore, layout, records};
+use crate::crypto::Writer;
+use crate::crypto::envelope::SecretEnvelope;
+use crate::crypto::material::KeyMaterial;
+use crate::crypto::parcel::{Item, Parcel, value_aad};
+use crate::crypto::transport::{DigestKey, TransportKeys};
+use crate::keystore::{KeystoreError, Label};
+use crate::model::{MaterialId, ResourceKind};
+use crate::store::Compare;
+
+/// One resource ready to be written.
+pub(super) struct Prepared {
+    pub(super) head: (Vec<u8>, Vec<u8>),
+    pub(super) versions: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) index_key: Vec<u8>,
+    pub(super) index: Staged,
+}
+
+enum Opened {
+    Material(KeyMaterial),
+    Envelope(SecretEnvelope),
+}
+
+impl SoftwareKeystore {
+    /// Opens and seals one resource; `None` if the same is staged already.
+    pub(super) async fn prepare(
+        &self,
+        parcel: &Parcel,
+        item: &Item,
+        keys: &TransportKeys,
+        digest_key: &DigestKey,
+        guard: &Compare,
+    ) -> Result<Option<Prepared>, KeystoreError> {
+        let opened = self.open_item(parcel, item, keys)?;
+        let content = Digest(content_digest(item, &opened, digest_key));
+        let index_key = layout::staged_resource(&parcel.job, &item.incarnation);
+        if let Some(index) = self.staged(&index_key).await? {
+            if index.stored.is_none() {
+                // Half of a large resource, left by a crash. If it cannot be removed now, the writing will conflict.
+                self.wipe_some(&parcel.job, std::slice::from_ref(&index_key), guard)
+                    .await?;
+            } else if index.content == content {
+                return Ok(None);
+            } else {
+                return Err(mismatch(
+                    parcel,
+                    &format!("a second, different copy of {} came", item.resource),
+                ));
+            }
+        } else if self.get(&layout::head(&item.incarnation)).await?.is_some() {
+            return Err(mismatch(
+                parcel,
+                &format!(
+                    "{} is already here and was not staged by this job",
+                    item.resource
+                ),
+            ));
+        }
+        let label = Label {
+            scope: item.scope.clone(),
+            resource: item.resource.clone(),
+            incarnation: item.incarnation.clone(),
+            spec: item.spec,
+        };
+        let (head_value, head) = self.new_head(&label, Some(&parcel.job)).await?;
+        let mut versions = Vec::new();
+        for (version, opened) in &opened {
+            let sealed = match opened {
+                Opened::Material(material) => self.seal_material(&head, version, material)?,
+                Opened::Envelope(envelope) => self.seal_envelope(&head, version, envelope)?,
+            };
+            versions.extend(records::version_entries(
+                &item.incarnation,
+                version,
+                &sealed,
+            ));
+        }
+        versions.sort();
+        let head = (layout::head(&item.incarnation), head_value);
+        let stored = records::stored_digest(
+            std::iter::once(&head)
+                .chain(&versions)
+                .map(|(key, value)| (key.as_slice(), value.as_slice())),
+        );
+        let count = u32::try_from(opened.len()).unwrap_or(u32::MAX);
+        let index = Staged {
+            content,
+            stored: Some(Digest(stored)),
+            versions: count,
+        };
+        Ok(Some(Prepared {
+            head,
+            versions,
+            index_key,
+            index,
+        }))
+    }
+
+    fn open_item(
+        &self,
+        parcel: &Parcel,
+        item: &Item,
+        keys: &TransportKeys,
+    ) -> Result<Vec<(MaterialId, Opened)>, KeystoreError> {
+        let refused = |what: &str| KeystoreError::Refused(format!("{}: {what}", item.resource));
+        if item.spec.is_some() != (item.resource.kind() == ResourceKind::Key) {
+            return Err(refused("kind and spec do not agree"));
+        }
+        let mut opened = Vec::with_capacity(item.versions.len());
+        for version in &item.versions {
+            let one = match item.spec {
+                Some(spec) => keys
+                    .unwrap_material(spec, &version.ciphertext)
+                    .map(Opened::Material),
+                None => {
+                    let aad = value_aad(parcel, item, &version.version);
+                    keys.open_envelope(&aad, &version.ciphertext)
+                        .map(Opened::Envelope)
+                }
+            };
+            let one = one.map_err(|_| refused("a version does not open"))?;
+            opened.push((version.version.clone(), one));
+        }
+        opened.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if opened
+            .windows(2)
+            .any(|pair| matches!(pair, [(a, _), (b, _)] if a == b))
+        {
+            return Err(refused("a version comes twice"));
+        }
+        Ok(opened)
+    }
+}
+
+fn content_digest(item: &Item, opened: &[(MaterialId, Opened)], key: &DigestKey) -> [u8; 32] {
+    let mut writer = Writer::new();
+    item.encode_label(&mut writer);
+    for (version, opened) in opened {
+        let digest = match opened {
+            Opened::Material(material) => key.material(material),
+            Opened::Envelope(envelope) => key.envelope(envelope),
+        };
+        writer.text(version.as_str()).raw(&digest);
+    }
+    key.bytes(&writer.finish())
+}

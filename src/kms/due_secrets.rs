@@ -1,0 +1,71 @@
+//! What falls due for secrets: destruction at the end of the recovery window, and rotations nobody serves.
+
+use jiff::Timestamp;
+
+use super::due::{Done, forgive_conflict};
+use super::{KmsError, Service};
+use crate::catalogue::{Change, Demand, DueEntry, Guarded, IntentRecord};
+use crate::keystore::Place;
+use crate::model::{ResourceId, SecretName, SecretRecord};
+use crate::observe::{Event, Fields, emit};
+use crate::store::Stored;
+
+impl Service {
+    pub(super) async fn due_secret(&self, entry: &DueEntry, name: &SecretName, now: Timestamp) -> Result<Done, KmsError> {
+        if self.closed(entry).await? {
+            return Ok(Done::Waiting);
+        }
+        let mut secret = self.catalogue.secret(&entry.scope, name).await?;
+        let mut done = Done::Nothing;
+        if let Some(found) = &secret {
+            if found.planned_delete_at.is_some_and(|at| at <= now) {
+                done = self.destroy_due_secret(entry, name, now).await?;
+                secret = self.catalogue.secret(&entry.scope, name).await?;
+            } else if found.planned_delete_at.is_none() && found.rotation.next().is_some_and(|at| at <= now) {
+                let resource = ResourceId::Secret(name.clone());
+                if self.catalogue.rotation_held(&entry.scope, &resource).await? {
+                    return Ok(Done::Waiting);
+                }
+                // Told once: the entry of this instant goes below.
+                let fields = Fields::new().scope(&entry.scope).resource(&resource);
+                emit(Event::RotationUnserved, &fields, "a secret is due for rotation and has no rotator; it keeps its value");
+                done = Done::Unserved;
+            }
+        }
+        forgive_conflict(self.catalogue.settle_secret(entry, secret.as_ref()).await)?;
+        Ok(done)
+    }
+
+    /// The change that removes a secret for good, and where its values lie: to be given to [`Service::discard`] after
+    /// the commit. Its version records go with the values.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn remove_secret(&self, guarded: &Guarded, secret: &Stored<SecretRecord>) -> Result<(Change, Place), KmsError> {
+        let mut change = Change::guarded(guarded);
+        let left = IntentRecord::whole(&secret.keystore, &secret.incarnation, self.clock.now(), &self.worker);
+        change.delete_secret(secret).bequeath(&left)?;
+        if let Some(instance) = secret.keystore.instance() {
+            let gone = Demand { keys: 0, secrets: 1 };
+            self.catalogue.count_in(&mut change, instance, Demand::default(), gone).await?;
+        }
+        Ok((change, left.place))
+    }
+
+    async fn destroy_due_secret(&self, entry: &DueEntry, name: &SecretName, now: Timestamp) -> Result<Done, KmsError> {
+        let left = self
+            .change(&entry.scope, None, |guarded| async move {
+                match self.catalogue.secret(guarded.scope(), name).await? {
+                    Some(secret) if secret.planned_delete_at.is_some_and(|at| at <= now) => {
+                        let (change, place) = self.remove_secret(&guarded, &secret).await?;
+                        Ok((change, Some(place)))
+                    }
+                    _ => Ok((Change::guarded(&guarded), None)),
+                }
+            })
+            .await?;
+        let Some(place) = left else { return Ok(Done::Nothing) };
+        self.discard(&place).await;
+        Ok(Done::DeletedSecret)
+    }
+}

@@ -1,0 +1,86 @@
+//! UpdateSecret and UpdateSecretRotationPolicy.
+
+use serde_json::{Map, Value};
+
+use super::create::RotationOrder;
+use super::shapes::with_custom_data;
+use crate::catalogue::Change;
+use crate::kms::{Caller, KmsError, Service};
+use crate::model::{SecretName, SecretType};
+
+/// What UpdateSecret changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretChanges {
+    /// The new description.
+    pub description: Option<String>,
+    /// The new custom data of the extended configuration; no effect on a Generic secret, which has none.
+    pub custom_data: Option<Map<String, Value>>,
+}
+
+impl Service {
+    /// Changes the description or custom data of a secret.
+    ///
+    /// # Errors
+    /// A locked scope, no such secret, one in its recovery window, or custom data that does not fit.
+    pub async fn update_secret(
+        &self,
+        caller: &Caller,
+        name: &SecretName,
+        changes: &SecretChanges,
+    ) -> Result<(), KmsError> {
+        self.manage(caller, |guarded| async move {
+            let mut secret = self.live_secret(caller, name).await?;
+            if let Some(description) = &changes.description {
+                secret.description.clone_from(description);
+            }
+            if let Some(custom) = &changes.custom_data
+                && secret.secret_type != SecretType::Generic
+            {
+                secret.extended_config = with_custom_data(&secret.extended_config, custom)?;
+            }
+            secret.updated_at = self.clock.now();
+            let mut change = Change::guarded(&guarded);
+            change.update_secret(&secret)?;
+            Ok((change, ()))
+        })
+        .await
+    }
+
+    /// Changes the automatic rotation of a managed secret. Switching it on counts its first period from now.
+    ///
+    /// # Errors
+    /// A locked scope, no such secret, a Generic one, one in its recovery window, or no interval.
+    pub async fn update_secret_rotation(
+        &self,
+        caller: &Caller,
+        name: &SecretName,
+        order: RotationOrder,
+    ) -> Result<(), KmsError> {
+        self.manage(caller, |guarded| async move {
+            let mut secret = self.live_secret(caller, name).await?;
+            if secret.secret_type == SecretType::Generic {
+                let why = "a Generic secret does not rotate by itself.".to_owned();
+                return Err(KmsError::UnsupportedOperation(why));
+            }
+            let now = self.clock.now();
+            if order.enabled {
+                secret.rotation.interval = Some(
+                    order
+                        .interval
+                        .ok_or(KmsError::MissingParameter("RotationInterval"))?,
+                );
+                if !secret.rotation.enabled {
+                    secret.rotation.since = Some(now);
+                }
+            } else if order.interval.is_some() {
+                secret.rotation.interval = order.interval;
+            }
+            secret.rotation.enabled = order.enabled;
+            secret.updated_at = now;
+            let mut change = Change::guarded(&guarded);
+            change.update_secret(&secret)?;
+            Ok((change, ()))
+        })
+        .await
+    }
+}
