@@ -22,15 +22,19 @@ mod list_keys;
 mod new_material;
 mod placed;
 mod policy;
+pub mod secrets;
 mod service_keys;
 mod state;
 mod sweep;
 mod symmetric;
 mod tags;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod testing;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;
 mod wording;
-pub mod secrets;
 
 use std::sync::Arc;
 

@@ -29,12 +29,17 @@ pub fn default_policy(kind: ResourceKind, account: &AccountId) -> String {
 /// # Errors
 /// `InvalidParameterBecause`.
 pub fn check_policy(text: &str) -> Result<(), KmsError> {
-    let invalid = |reason: &str| KmsError::InvalidParameterBecause { name: "Policy", reason: reason.to_owned() };
+    let invalid = |reason: &str| KmsError::InvalidParameterBecause {
+        name: "Policy",
+        reason: reason.to_owned(),
+    };
     if text.len() > MAX_POLICY {
         return Err(invalid("at most 32,768 bytes are allowed"));
     }
     let document: Value = serde_json::from_str(text).map_err(|_| invalid("it is not JSON"))?;
-    if document.get("Version").and_then(Value::as_str) != Some("1") || !document.get("Statement").is_some_and(Value::is_array) {
+    if document.get("Version").and_then(Value::as_str) != Some("1")
+        || !document.get("Statement").is_some_and(Value::is_array)
+    {
         return Err(invalid("it needs Version \"1\" and a list Statement"));
     }
     Ok(())

@@ -48,7 +48,9 @@ impl Service {
     /// or the keystore cannot do it now.
     pub(super) async fn sweep_place(&self, place: &Place) -> Result<bool, KmsError> {
         let _alone = SWEEPING.lock().await;
-        let Some(intent) = self.catalogue.intent(place).await? else { return Ok(false) };
+        let Some(intent) = self.catalogue.intent(place).await? else {
+            return Ok(false);
+        };
         if !intent.dead {
             match self.catalogue.kill_intent(&intent).await {
                 Ok(()) => {}
@@ -74,7 +76,9 @@ impl Service {
         }
         // The first destroys a version of a resource that lives on, the second also what is left of one that never came
         // to be.
-        keystore.destroy(&place.incarnation, Some(std::slice::from_ref(place))).await?;
+        keystore
+            .destroy(&place.incarnation, Some(std::slice::from_ref(place)))
+            .await?;
         Ok(keystore.destroy_orphan(place).await?)
     }
 }

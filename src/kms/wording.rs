@@ -24,7 +24,9 @@ pub fn key_name(caller: &Caller, text: &str) -> Result<KeyOrAlias, KmsError> {
         (true, None) if text.contains(":alias/") => return Err(KmsError::AliasNotFound),
         (true, None) => return Err(KmsError::KeyNotFound),
     };
-    KeyId::from_str(id).map(KeyOrAlias::Id).map_err(|_| KmsError::KeyNotFound)
+    KeyId::from_str(id)
+        .map(KeyOrAlias::Id)
+        .map_err(|_| KmsError::KeyNotFound)
 }
 
 /// Reads a `SecretName` parameter: name or ARN.
@@ -37,7 +39,8 @@ pub fn secret_name(caller: &Caller, text: &str) -> Result<SecretName, KmsError> 
         (true, Some(local)) => local.strip_prefix("secret/"),
         (_, None) => None,
     };
-    name.and_then(|name| name.parse().ok()).ok_or(KmsError::ResourceNotFound)
+    name.and_then(|name| name.parse().ok())
+        .ok_or(KmsError::ResourceNotFound)
 }
 
 /// `acs:kms:REGION:ACCOUNT:key/ID`.
@@ -60,7 +63,9 @@ pub fn secret_arn(region: &RegionId, account: &AccountId, name: &SecretName) -> 
 
 /// What names a resource within the caller's scope; `None` for an ARN of another scope.
 fn local_part<'a>(caller: &Caller, text: &'a str) -> Option<&'a str> {
-    let Some(rest) = text.strip_prefix("acs:kms:") else { return Some(text) };
+    let Some(rest) = text.strip_prefix("acs:kms:") else {
+        return Some(text);
+    };
     let (region, rest) = rest.split_once(':')?;
     let (account, local) = rest.split_once(':')?;
     (region == caller.region.as_str() && account == caller.account.as_str()).then_some(local)
@@ -81,13 +86,35 @@ mod tests {
         let arn = |account: &str, local: &str| format!("acs:kms:cn-hangzhou:{account}:{local}");
         assert_eq!(key_name(&who, id).unwrap(), by_id);
         assert_eq!(key_name(&who, "alias/a").unwrap(), by_alias);
-        assert_eq!(key_name(&who, &arn("1000000000000001", &format!("key/{id}"))).unwrap(), by_id);
-        assert_eq!(key_name(&who, &arn("1000000000000001", "alias/a")).unwrap(), by_alias);
-        for bad in ["", "nonsense", "acs:kms:x", &arn("1000000000000002", &format!("key/{id}"))] {
-            assert!(matches!(key_name(&who, bad), Err(KmsError::KeyNotFound)), "{bad}");
+        assert_eq!(
+            key_name(&who, &arn("1000000000000001", &format!("key/{id}"))).unwrap(),
+            by_id
+        );
+        assert_eq!(
+            key_name(&who, &arn("1000000000000001", "alias/a")).unwrap(),
+            by_alias
+        );
+        for bad in [
+            "",
+            "nonsense",
+            "acs:kms:x",
+            &arn("1000000000000002", &format!("key/{id}")),
+        ] {
+            assert!(
+                matches!(key_name(&who, bad), Err(KmsError::KeyNotFound)),
+                "{bad}"
+            );
         }
-        assert!(matches!(key_name(&who, &arn("1000000000000002", "alias/a")), Err(KmsError::AliasNotFound)));
-        assert_eq!(secret_name(&who, &arn("1000000000000001", "secret/a/b")).unwrap().as_str(), "a/b");
+        assert!(matches!(
+            key_name(&who, &arn("1000000000000002", "alias/a")),
+            Err(KmsError::AliasNotFound)
+        ));
+        assert_eq!(
+            secret_name(&who, &arn("1000000000000001", "secret/a/b"))
+                .unwrap()
+                .as_str(),
+            "a/b"
+        );
         assert!(secret_name(&who, &arn("1000000000000002", "secret/a")).is_err());
     }
 }

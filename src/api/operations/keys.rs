@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{metadata, naming, table};
+use super::{metadata, naming, rows};
 use crate::api::{ApiError, Caller, Parameters};
 use crate::kms::{KeyFilter, KeyFilters, NewKey, Service, key_arn};
 use crate::model::{KeyOrigin, KeySpec, KeyUsage, ProtectionLevel};
 
-table! {
+rows! {
     "CreateKey" => create_key,
     "DescribeKey" => describe_key,
     "ListKeys" => list_keys,
@@ -26,17 +26,40 @@ table! {
 const MAX_DESCRIPTION: usize = 8192;
 const DAY: Duration = Duration::from_secs(86_400);
 
-pub(super) async fn create_key(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
+pub(super) async fn create_key(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
     // Hardware instances keep keys inside; the other mechanism (rotating keys in an encrypted database) is not offered.
-    if !matches!(p.optional("KeyStorageMechanism"), None | Some("HsmInternal")) {
-        return Err(ApiError::invalid_parameter("KeyStorageMechanism").with_remedy("Allowed is HsmInternal."));
+    if !matches!(
+        p.optional("KeyStorageMechanism"),
+        None | Some("HsmInternal")
+    ) {
+        return Err(ApiError::invalid_parameter("KeyStorageMechanism")
+            .with_remedy("Allowed is HsmInternal."));
     }
     let new = NewKey {
         spec: p.parsed("KeySpec")?.unwrap_or(KeySpec::Aes256),
-        usage: one_of(p, "KeyUsage", &[KeyUsage::EncryptDecrypt, KeyUsage::SignVerify], |usage| usage.as_str())?,
-        origin: one_of(p, "Origin", &[KeyOrigin::Kms, KeyOrigin::External], |origin| origin.as_str())?
-            .unwrap_or(KeyOrigin::Kms),
-        protection: one_of(p, "ProtectionLevel", &[ProtectionLevel::Software, ProtectionLevel::Hsm], |l| l.as_str())?,
+        usage: one_of(
+            p,
+            "KeyUsage",
+            &[KeyUsage::EncryptDecrypt, KeyUsage::SignVerify],
+            |usage| usage.as_str(),
+        )?,
+        origin: one_of(
+            p,
+            "Origin",
+            &[KeyOrigin::Kms, KeyOrigin::External],
+            |origin| origin.as_str(),
+        )?
+        .unwrap_or(KeyOrigin::Kms),
+        protection: one_of(
+            p,
+            "ProtectionLevel",
+            &[ProtectionLevel::Software, ProtectionLevel::Hsm],
+            |l| l.as_str(),
+        )?,
         description: description(p, "Description")?.unwrap_or_default(),
         instance: match p.optional("DKMSInstanceId") {
             Some(text) => Some(text.parse().map_err(|_| ApiError::instance_not_found())?),
@@ -50,19 +73,32 @@ pub(super) async fn create_key(service: &Service, caller: &Caller, p: &Parameter
     Ok(json!({"KeyMetadata": metadata::key_metadata(&view, false)}))
 }
 
-pub(super) async fn describe_key(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
-    let view = service.describe_key(caller, &naming::key(caller, p)?).await?;
+pub(super) async fn describe_key(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
+    let view = service
+        .describe_key(caller, &naming::key(caller, p)?)
+        .await?;
     Ok(json!({"KeyMetadata": metadata::key_metadata(&view, true)}))
 }
 
-pub(super) async fn list_keys(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
+pub(super) async fn list_keys(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
     let paging = p.paging(10, 1..=101)?;
     let names: Vec<&'static str> = KeyFilter::ALL.iter().map(|(name, _)| *name).collect();
     let given = p.filters(&names)?;
     let filters: KeyFilters = given
         .into_iter()
         .filter_map(|(name, values)| {
-            KeyFilter::ALL.iter().find(|(known, _)| *known == name).map(|(_, filter)| (*filter, values))
+            KeyFilter::ALL
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, filter)| (*filter, values))
         })
         .collect();
     let (page, total) = paging.cut(service.list_keys(caller, &filters).await?);
@@ -75,30 +111,54 @@ pub(super) async fn list_keys(service: &Service, caller: &Caller, p: &Parameters
     }))
 }
 
-pub(super) async fn enable_key(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
-    service.enable_key(caller, &naming::key_id(caller, p)?).await?;
+pub(super) async fn enable_key(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
+    service
+        .enable_key(caller, &naming::key_id(caller, p)?)
+        .await?;
     Ok(json!({}))
 }
 
-pub(super) async fn disable_key(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
-    service.disable_key(caller, &naming::key_id(caller, p)?).await?;
+pub(super) async fn disable_key(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
+    service
+        .disable_key(caller, &naming::key_id(caller, p)?)
+        .await?;
     Ok(json!({}))
 }
 
-pub(super) async fn update_key_description(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
+pub(super) async fn update_key_description(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
     let id = naming::key_id(caller, p)?;
-    let text = description(p, "Description")?.ok_or_else(|| ApiError::missing_parameter("Description"))?;
+    let text =
+        description(p, "Description")?.ok_or_else(|| ApiError::missing_parameter("Description"))?;
     service.update_key_description(caller, &id, &text).await?;
     Ok(json!({}))
 }
 
-pub(super) async fn set_deletion_protection(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
+pub(super) async fn set_deletion_protection(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
     if p.optional("KmsInstanceId").is_some() {
-        return Err(ApiError::unsupported_operation().with_remedy("Only keys can be protected here."));
+        return Err(
+            ApiError::unsupported_operation().with_remedy("Only keys can be protected here.")
+        );
     }
     let id = match (p.optional("KeyId"), p.optional("ProtectedResourceArn")) {
         (Some(_), Some(_)) => {
-            return Err(ApiError::invalid_parameter("KeyId").with_remedy("Send KeyId or ProtectedResourceArn, not both."));
+            return Err(ApiError::invalid_parameter("KeyId")
+                .with_remedy("Send KeyId or ProtectedResourceArn, not both."));
         }
         (Some(id), None) => naming::key_id_in(caller, id)?,
         (None, Some(arn)) if arn.starts_with("acs:kms:") => naming::key_id_in(caller, arn)?,
@@ -109,11 +169,17 @@ pub(super) async fn set_deletion_protection(service: &Service, caller: &Caller, 
         .boolean("EnableDeletionProtection")?
         .ok_or_else(|| ApiError::missing_parameter("EnableDeletionProtection"))?;
     let text = description(p, "DeletionProtectionDescription")?.unwrap_or_default();
-    service.set_deletion_protection(caller, &id, on, &text).await?;
+    service
+        .set_deletion_protection(caller, &id, on, &text)
+        .await?;
     Ok(json!({}))
 }
 
-pub(super) async fn schedule_key_deletion(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
+pub(super) async fn schedule_key_deletion(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
     let id = naming::key_id(caller, p)?;
     let days = p
         .integer("PendingWindowInDays", 7..=366)?
@@ -122,23 +188,38 @@ pub(super) async fn schedule_key_deletion(service: &Service, caller: &Caller, p:
     Ok(json!({}))
 }
 
-pub(super) async fn cancel_key_deletion(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
-    service.cancel_key_deletion(caller, &naming::key_id(caller, p)?).await?;
+pub(super) async fn cancel_key_deletion(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
+    service
+        .cancel_key_deletion(caller, &naming::key_id(caller, p)?)
+        .await?;
     Ok(json!({}))
 }
 
-pub(super) async fn update_rotation_policy(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
+pub(super) async fn update_rotation_policy(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
     let id = naming::key_id(caller, p)?;
     let on = p
         .boolean("EnableAutomaticRotation")?
         .ok_or_else(|| ApiError::missing_parameter("EnableAutomaticRotation"))?;
-    service.update_rotation_policy(caller, &id, on, rotation(p, on)?).await?;
+    service
+        .update_rotation_policy(caller, &id, on, rotation(p, on)?)
+        .await?;
     Ok(json!({}))
 }
 
 /// The period of rotation, 7 to 730 days; needed where rotation is switched on.
 fn rotation(p: &Parameters, on: bool) -> Result<Option<Duration>, ApiError> {
-    let interval = p.interval("RotationInterval", DAY.saturating_mul(7)..=DAY.saturating_mul(730))?;
+    let interval = p.interval(
+        "RotationInterval",
+        DAY.saturating_mul(7)..=DAY.saturating_mul(730),
+    )?;
     match (on, interval) {
         (true, None) => Err(ApiError::missing_parameter("RotationInterval")),
         (true, some) => Ok(some),
@@ -149,7 +230,8 @@ fn rotation(p: &Parameters, on: bool) -> Result<Option<Duration>, ApiError> {
 fn description(p: &Parameters, name: &str) -> Result<Option<String>, ApiError> {
     match p.text(name) {
         Some(text) if text.chars().count() > MAX_DESCRIPTION => {
-            Err(ApiError::invalid_parameter(name).with_remedy("At most 8,192 characters are allowed."))
+            Err(ApiError::invalid_parameter(name)
+                .with_remedy("At most 8,192 characters are allowed."))
         }
         text => Ok(text.map(str::to_owned)),
     }
@@ -161,9 +243,16 @@ fn one_of<T: Copy>(
     allowed: &[T],
     text_of: impl Fn(T) -> &'static str,
 ) -> Result<Option<T>, ApiError> {
-    let Some(text) = p.optional(name) else { return Ok(None) };
-    allowed.iter().copied().find(|value| text_of(*value) == text).map(Some).ok_or_else(|| {
-        let names: Vec<&str> = allowed.iter().map(|value| text_of(*value)).collect();
-        ApiError::invalid_parameter(name).with_remedy(format!("Allowed: {}.", names.join(", ")))
-    })
+    let Some(text) = p.optional(name) else {
+        return Ok(None);
+    };
+    allowed
+        .iter()
+        .copied()
+        .find(|value| text_of(*value) == text)
+        .map(Some)
+        .ok_or_else(|| {
+            let names: Vec<&str> = allowed.iter().map(|value| text_of(*value)).collect();
+            ApiError::invalid_parameter(name).with_remedy(format!("Allowed: {}.", names.join(", ")))
+        })
 }

@@ -9,6 +9,8 @@ mod keys;
 mod metadata;
 mod naming;
 mod regions;
+mod secret_versions;
+mod secrets;
 mod tags;
 
 use async_trait::async_trait;
@@ -35,13 +37,19 @@ impl Operations {
 #[async_trait]
 impl Dispatcher for Operations {
     async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
-        let row = rows().find(|row| row.name == call.action.name).ok_or_else(ApiError::unsupported_operation)?;
+        let row = table()
+            .find(|row| row.name == call.action.name)
+            .ok_or_else(ApiError::unsupported_operation)?;
         let answer = (row.run)(&self.service, &call.caller, &call.parameters).await;
         if let Err(error) = &answer
             && error.code == "Rejected.Migrating"
         {
             let fields = Fields::new().scope(&call.caller.scope()).code(error.code);
-            emit(Event::OperationRefused, &fields, &format!("{} is refused while a migration runs", row.name));
+            emit(
+                Event::OperationRefused,
+                &fields,
+                &format!("{} is refused while a migration runs", row.name),
+            );
         }
         answer
     }
@@ -52,11 +60,15 @@ pub(super) struct Row {
     /// Its name in the API.
     pub(super) name: &'static str,
     /// Runs it; answers its response object without `RequestId`.
-    pub(super) run: for<'a> fn(&'a Service, &'a Caller, &'a Parameters) -> BoxFuture<'a, Result<Value, ApiError>>,
+    pub(super) run: for<'a> fn(
+        &'a Service,
+        &'a Caller,
+        &'a Parameters,
+    ) -> BoxFuture<'a, Result<Value, ApiError>>,
 }
 
 /// A table row for each function: the operation's name and its function.
-macro_rules! table {
+macro_rules! rows {
     ($($name:literal => $function:ident,)*) => {
         pub(super) const ROWS: &[$crate::api::operations::Row] = &[
             $($crate::api::operations::Row {
@@ -66,12 +78,22 @@ macro_rules! table {
         ];
     };
 }
-use table;
+use rows;
 
-fn rows() -> impl Iterator<Item = &'static Row> {
-    [aliases::ROWS, cryptography::ROWS, import::ROWS, key_versions::ROWS, keys::ROWS, regions::ROWS, tags::ROWS]
-        .into_iter()
-        .flatten()
+fn table() -> impl Iterator<Item = &'static Row> {
+    [
+        aliases::ROWS,
+        cryptography::ROWS,
+        import::ROWS,
+        key_versions::ROWS,
+        keys::ROWS,
+        regions::ROWS,
+        secret_versions::ROWS,
+        secrets::ROWS,
+        tags::ROWS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod shapes;
 mod stages;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-mod testing;
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 mod versions;
