@@ -145,7 +145,7 @@ class Population:
         self.managed("acs/ecs/web", "ECS", login, machine)
 
     def managed(self, name, kind, value, config, **parameters):
-        call = {"SecretType": kind, "SecretData": json.dumps(value), "ExtendedConfig": json.dumps(config)}
+        call = {"SecretType": kind, "SecretData": json.dumps(value), "ExtendedConfig": config}
         made = self.sdk.call("CreateSecret", SecretName=name, VersionId="v1", **call, **parameters)
         self.secrets[made["SecretName"]] = {}
 

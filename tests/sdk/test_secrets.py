@@ -81,7 +81,7 @@ def test_a_secret_under_a_key_depends_on_it(sdk, name, refused):
 
 def test_managed_secrets(sdk, refused):
     suffix = str(uuid.uuid4())
-    config = json.dumps({"SecretSubType": "SingleUser", "DBInstanceId": "rm-1", "CustomData": {"a": "b"}})
+    config = {"SecretSubType": "SingleUser", "DBInstanceId": "rm-1", "CustomData": {"a": "b"}}
     accounts = json.dumps({"Accounts": [{"AccountName": "app", "AccountPassword": "p"}]})
     rotation = {"EnableAutomaticRotation": True, "RotationInterval": "7d"}
     managed = {"SecretType": "Rds", "SecretData": accounts, "ExtendedConfig": config}
@@ -99,7 +99,7 @@ def test_managed_secrets(sdk, refused):
 
     user = f"u-{suffix}"
     keys = json.dumps({"AccessKeys": [{"AccessKeyId": "id", "AccessKeySecret": "s"}]})
-    config = json.dumps({"SecretSubType": "RamUserAccessKey", "UserName": user})
+    config = {"SecretSubType": "RamUserAccessKey", "UserName": user}
     made = create(sdk, "$Auto", SecretType="RAMCredentials", SecretData=keys, ExtendedConfig=config)
     assert made["SecretName"] == f"acs/ram/user/{user}"
     assert set(json.loads(value(sdk, made["SecretName"])["SecretData"])) == {
@@ -108,7 +108,7 @@ def test_managed_secrets(sdk, refused):
         "GenerateTimestamp",
     }
     login = json.dumps({"UserName": "root", "Password": "x"})
-    config = json.dumps({"SecretSubType": "Password", "RegionId": REGION, "InstanceId": "i-1"})
+    config = {"SecretSubType": "Password", "RegionId": REGION, "InstanceId": "i-1"}
     ecs = {"SecretType": "ECS", "SecretData": login, "ExtendedConfig": config}
     create(sdk, f"acs/ecs/{suffix}", **ecs)
     assert json.loads(value(sdk, f"acs/ecs/{suffix}")["SecretData"])["UserName"] == "root"
@@ -149,7 +149,7 @@ def test_custom_data_changes_in_each_clients_form(kms, refused):
     for kind, form in [("v3", "nested"), ("v1", "nested"), ("old", "flat")]:
         sdk = kms.sdk(kind)
         name = f"rds/{uuid.uuid4()}"
-        config = json.dumps({"SecretSubType": "SingleUser", "DBInstanceId": "rm-1"})
+        config = {"SecretSubType": "SingleUser", "DBInstanceId": "rm-1"}
         accounts = json.dumps({"Accounts": [{"AccountName": "app", "AccountPassword": "p"}]})
         create(sdk, name, SecretType="Rds", SecretData=accounts, ExtendedConfig=config)
         if form == "flat":
