@@ -5,10 +5,13 @@
 //! (see `docs/design.md`).
 
 pub mod access;
+pub mod admin;
 pub mod api;
 pub mod catalogue;
+pub mod cli;
 pub mod config;
 pub mod crypto;
+pub mod daemon;
 pub mod keystore;
 pub mod kms;
 pub mod migration;

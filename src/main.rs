@@ -1,1 +1,7 @@
-fn main(){}
+//! The `keyferry` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keyferry::cli::main()
+}

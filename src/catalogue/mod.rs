@@ -15,6 +15,7 @@ mod marks;
 mod paths;
 mod quota;
 mod resources;
+mod scopes;
 mod usage;
 
 use std::sync::Arc;

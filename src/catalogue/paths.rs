@@ -47,6 +47,8 @@ pub(super) fn under_key_prefix(region: &RegionId, id: &KeyId) -> Vec<u8> {
     format!("c/under/{region}/{id}/").into_bytes()
 }
 
+pub(super) const INDEX: &[u8] = b"c/index/";
+
 /// Lists walk this: by account, region, kind, creation instant, ID; a cut-over does not change it.
 pub(super) fn index(scope: &Scope, kind: ResourceKind, created: Timestamp, name: &str) -> Vec<u8> {
     let nanos = created.as_nanosecond().max(0);

@@ -40,10 +40,10 @@ pub struct RegionFacts {
     pub service_keys: Vec<String>,
 }
 
-/// All keystores of the deployment. The set is fixed while the process runs; the facts change on reload.
+/// All keystores of the deployment. Set and facts change on reload.
 pub struct Keystores {
-    shared: BTreeMap<RegionId, SharedSource>,
-    instances: BTreeMap<InstanceId, SharedTarget>,
+    shared: RwLock<BTreeMap<RegionId, SharedSource>>,
+    instances: RwLock<BTreeMap<InstanceId, SharedTarget>>,
     facts: RwLock<Arc<BTreeMap<InstanceId, InstanceFacts>>>,
     regions: RwLock<Arc<BTreeMap<RegionId, RegionFacts>>>,
 }
@@ -57,7 +57,12 @@ impl Keystores {
         facts: Vec<InstanceFacts>,
         regions: Vec<RegionFacts>,
     ) -> Self {
-        let keystores = Self { shared, instances, facts: RwLock::default(), regions: RwLock::default() };
+        let keystores = Self {
+            shared: RwLock::new(shared),
+            instances: RwLock::new(instances),
+            facts: RwLock::default(),
+            regions: RwLock::default(),
+        };
         keystores.reload(facts, regions);
         keystores
     }
@@ -70,25 +75,31 @@ impl Keystores {
             Arc::new(regions.into_iter().map(|r| (r.id.clone(), r)).collect());
     }
 
+    /// Replaces the set of keystores. Operations under way finish with those they began with.
+    pub fn exchange(&self, shared: BTreeMap<RegionId, SharedSource>, instances: BTreeMap<InstanceId, SharedTarget>) {
+        *self.shared.write().unwrap_or_else(PoisonError::into_inner) = shared;
+        *self.instances.write().unwrap_or_else(PoisonError::into_inner) = instances;
+    }
+
     /// The keystore of an ID, for use.
     #[must_use]
     pub fn get(&self, id: &KeystoreId) -> Option<Arc<dyn Keystore>> {
         match id {
-            KeystoreId::Shared(region) => self.shared.get(region).map(|s| Arc::clone(s) as Arc<dyn Keystore>),
-            KeystoreId::Instance(id) => self.instances.get(id).map(|t| Arc::clone(t) as Arc<dyn Keystore>),
+            KeystoreId::Shared(region) => self.source(region).map(|s| s as Arc<dyn Keystore>),
+            KeystoreId::Instance(id) => self.target(id).map(|t| t as Arc<dyn Keystore>),
         }
     }
 
     /// The shared keystore of a region, as the source of a migration.
     #[must_use]
     pub fn source(&self, region: &RegionId) -> Option<SharedSource> {
-        self.shared.get(region).cloned()
+        self.shared.read().unwrap_or_else(PoisonError::into_inner).get(region).cloned()
     }
 
     /// An instance, as the target of a migration.
     #[must_use]
     pub fn target(&self, id: &InstanceId) -> Option<SharedTarget> {
-        self.instances.get(id).cloned()
+        self.instances.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// What is known of an instance.

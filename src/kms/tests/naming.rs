@@ -153,6 +153,7 @@ async fn service_keys_are_made_once_and_cannot_be_managed() {
 async fn lists_are_filtered_by_and_and_or() {
     let kms = Kms::new().await;
     let aes = kms.key(&me(), NewKey::default()).await;
+    kms.clock.advance(Duration::from_secs(1));
     let ec = kms
         .key(
             &me(),
@@ -162,6 +163,7 @@ async fn lists_are_filtered_by_and_and_or() {
             },
         )
         .await;
+    kms.clock.advance(Duration::from_secs(1));
     let here = NewKey {
         instance: Some(INSTANCE.parse().unwrap()),
         ..NewKey::default()

@@ -1,0 +1,29 @@
+//! JSON over a Unix socket: what the command line (and whoever may use the socket) asks of a running daemon.
+//!
+//! The shapes are those of the documented `--json` output; readers tolerate unknown fields. Whoever can open the socket
+//! may do everything: its mode (0660) and group are the access control.
+
+mod error;
+mod holds;
+mod instances;
+mod jobs;
+pub mod protocol;
+mod query;
+mod resources;
+mod schedules;
+mod scopes;
+mod server;
+mod socket;
+mod state;
+mod status;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod views;
+mod watch;
+
+pub use error::AdminError;
+pub use server::{AdminServer, Peer};
+pub use socket::SocketError;
+pub use state::{AccountName, State};

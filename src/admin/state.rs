@@ -1,0 +1,138 @@
+//! What the handlers work on.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::AdminError;
+use super::protocol::Advice;
+use crate::catalogue::Catalogue;
+use crate::kms::{InstanceFacts, Service};
+use crate::migration::Migrations;
+use crate::model::{AccountId, InstanceId, ProblemCode, RegionId, Scope};
+use crate::schedule::Book;
+
+/// An account of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountName {
+    /// ID.
+    pub id: AccountId,
+    /// For people; empty if there is none.
+    pub name: String,
+}
+
+/// What the handlers work on. Cheap to clone.
+#[derive(Clone)]
+pub struct State {
+    migrations: Migrations,
+    book: Book,
+    started: Duration,
+    accounts: Arc<RwLock<Arc<Vec<AccountName>>>>,
+    warnings: Arc<RwLock<Arc<Vec<Advice>>>>,
+    stop: CancellationToken,
+}
+
+impl State {
+    /// State of a daemon that starts now. `stop` ends what streams; `accounts` are those of the configuration.
+    #[must_use]
+    pub fn new(migrations: Migrations, book: Book, accounts: Vec<AccountName>, stop: CancellationToken) -> Self {
+        let started = migrations.service().clock.monotonic();
+        let state = Self { migrations, book, started, accounts: Arc::default(), warnings: Arc::default(), stop };
+        state.reload(accounts, Vec::new());
+        state
+    }
+
+    /// Replaces what the configuration says: its accounts, and what it warns of.
+    pub fn reload(&self, accounts: Vec<AccountName>, warnings: Vec<Advice>) {
+        *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
+        *self.warnings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(warnings);
+    }
+
+    pub(super) fn migrations(&self) -> &Migrations {
+        &self.migrations
+    }
+
+    pub(super) fn service(&self) -> &Service {
+        self.migrations.service()
+    }
+
+    pub(super) fn catalogue(&self) -> &Catalogue {
+        &self.service().catalogue
+    }
+
+    pub(super) fn book(&self) -> &Book {
+        &self.book
+    }
+
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.service().clock.now()
+    }
+
+    pub(super) fn uptime(&self) -> Duration {
+        self.service().clock.monotonic().saturating_sub(self.started)
+    }
+
+    pub(super) fn accounts(&self) -> Arc<Vec<AccountName>> {
+        Arc::clone(&self.accounts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn warnings(&self) -> Arc<Vec<Advice>> {
+        Arc::clone(&self.warnings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Every scope of the configuration, or those of one region or account.
+    pub(super) fn scopes(&self, region: Option<&RegionId>, account: Option<&AccountId>) -> Vec<Scope> {
+        let regions = self.service().keystores.regions();
+        let accounts = self.accounts();
+        let mut scopes = Vec::new();
+        for id in regions.keys().filter(|id| region.is_none_or(|wanted| wanted == *id)) {
+            for known in accounts.iter().filter(|known| account.is_none_or(|wanted| *wanted == known.id)) {
+                scopes.push(Scope { region: id.clone(), account: known.id.clone() });
+            }
+        }
+        scopes
+    }
+
+    pub(super) fn known_region(&self, text: &str) -> Result<RegionId, AdminError> {
+        let id: RegionId = text.parse()?;
+        let regions = self.service().keystores.regions();
+        if regions.contains_key(&id) {
+            return Ok(id);
+        }
+        let known: Vec<&str> = regions.keys().map(RegionId::as_str).collect();
+        let remedy = format!("the configuration has {}", list(&known));
+        Err(AdminError::unknown("RegionNotFound", format!("there is no region {id}"), remedy))
+    }
+
+    pub(super) fn known_account(&self, text: &str) -> Result<AccountId, AdminError> {
+        let id: AccountId = text.parse()?;
+        let accounts = self.accounts();
+        if accounts.iter().any(|known| known.id == id) {
+            return Ok(id);
+        }
+        let known: Vec<&str> = accounts.iter().map(|known| known.id.as_str()).collect();
+        let remedy = format!("the configuration has {}", list(&known));
+        Err(AdminError::unknown("AccountNotFound", format!("there is no account {id}"), remedy))
+    }
+
+    pub(super) fn known_instance(&self, text: &str) -> Result<InstanceFacts, AdminError> {
+        let id: InstanceId = text.parse()?;
+        self.service().keystores.instance(&id).ok_or_else(|| {
+            AdminError::unknown(
+                ProblemCode::InstanceNotFound.as_str(),
+                format!("there is no instance {id}"),
+                "`keyferry instance list` shows all",
+            )
+        })
+    }
+}
+
+fn list(known: &[&str]) -> String {
+    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+}

@@ -1,0 +1,25 @@
+//! `run` and `demo`: the daemon in this process.
+
+use std::path::PathBuf;
+
+use super::arguments::{DemoArguments, Role, RunArguments};
+use super::outcome::{Exit, Failure};
+use crate::daemon::{self, DemoOptions, DevOptions, RunOptions};
+
+pub(super) async fn run(config: Option<PathBuf>, options: RunArguments) -> Result<Exit, Failure> {
+    if options.role == Role::Instance {
+        let message = "instances on a host of their own are not served by this release";
+        return Err(Failure::new(Exit::Usage, "UnsupportedRole", message, "use --role all"));
+    }
+    let dev = options.dev.then_some(DevOptions { dir: options.dir });
+    daemon::run(RunOptions { config, dev }).await.map(|()| Exit::Done).map_err(|error| failed(&error))
+}
+
+pub(super) async fn demo(options: DemoArguments) -> Result<Exit, Failure> {
+    let DemoArguments { keys, secrets, dir } = options;
+    daemon::demo(DemoOptions { keys, secrets, dir }).await.map(|()| Exit::Done).map_err(|error| failed(&error))
+}
+
+fn failed(error: &daemon::DaemonError) -> Failure {
+    Failure::new(Exit::Failed, "Daemon", error.to_string(), "")
+}

@@ -1,0 +1,169 @@
+//! From a configuration to everything that runs on it, without starting anything.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::stores::Opener;
+use super::{DaemonError, admin, facts, in_use};
+use crate::access::AccessKeyTable;
+use crate::api::Regions;
+use crate::api::gateway::Gateway;
+use crate::api::nonces::NonceMemory;
+use crate::api::operations::Operations;
+use crate::catalogue::Catalogue;
+use crate::config::{Config, Loaded, check_start};
+use crate::keystore::software::SoftwareKeystore;
+use crate::keystore::{SharedSource, SharedTarget};
+use crate::kms::{Keystores, Service};
+use crate::migration::Migrations;
+use crate::model::{Clock, InstanceId, ProblemCode, Random, RegionId, SystemClock, SystemRandom};
+use crate::observe::{Event, Fields, emit};
+use crate::schedule::{Book, ScheduleClock};
+
+/// The daemon's parts. Dropping the last of them closes the stores.
+pub(super) struct Parts {
+    /// Where the configuration was read from.
+    pub(super) path: PathBuf,
+    /// The configuration in force.
+    pub(super) config: RwLock<Arc<Config>>,
+    /// Opens keystores that a reload brings.
+    pub(super) opener: Opener,
+    /// The KMS.
+    pub(super) service: Service,
+    /// Migrations.
+    pub(super) migrations: Migrations,
+    /// Schedules.
+    pub(super) book: Book,
+    /// What runs them.
+    pub(super) clock: Arc<ScheduleClock>,
+    /// Who may sign.
+    pub(super) access_keys: Arc<AccessKeyTable>,
+    /// Which regions requests may name.
+    pub(super) regions: Arc<Regions>,
+    /// What every listener shares.
+    pub(super) gateway: Arc<Gateway>,
+    /// What the admin socket works on.
+    pub(super) admin: crate::admin::State,
+    /// Ends listeners, admin socket and periodic work.
+    pub(super) stop: CancellationToken,
+    /// The keystores that are open.
+    pub(super) open: Mutex<Open>,
+}
+
+/// Keystores by what they are for.
+#[derive(Clone, Default)]
+pub(super) struct Open {
+    /// Of each region.
+    pub(super) shared: BTreeMap<RegionId, Arc<SoftwareKeystore>>,
+    /// Dedicated.
+    pub(super) instances: BTreeMap<InstanceId, Arc<SoftwareKeystore>>,
+}
+
+impl Open {
+    /// As sources of migrations.
+    pub(super) fn sources(&self) -> BTreeMap<RegionId, SharedSource> {
+        self.shared.iter().map(|(id, k)| (id.clone(), Arc::clone(k) as SharedSource)).collect()
+    }
+
+    /// As targets of migrations.
+    pub(super) fn targets(&self) -> BTreeMap<InstanceId, SharedTarget> {
+        self.instances.iter().map(|(id, k)| (id.clone(), Arc::clone(k) as SharedTarget)).collect()
+    }
+}
+
+impl Parts {
+    /// Opens all stores and puts the parts together.
+    pub(super) async fn build(path: PathBuf, loaded: Loaded) -> Result<Self, DaemonError> {
+        let config = loaded.config;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let opener = Opener::new(&config.state_dir, Arc::clone(&clock), Arc::clone(&random))?;
+        let control = opener.control().await?;
+        let catalogue = Catalogue::new(Arc::clone(&control));
+        let unfitting = check_start(&config, &in_use::read(&catalogue).await?);
+        if !unfitting.is_empty() {
+            return Err(DaemonError::Unfitting(unfitting));
+        }
+        let book = Book::new(Arc::clone(&control), Arc::clone(&clock));
+        book.check(&config.schedules).await?;
+        let open = Open {
+            shared: opener.shared(&config, &control).await?,
+            instances: opener.instances(&config).await?,
+        };
+        pin(&catalogue, &open).await?;
+        in_use::remember(&catalogue, &config).await?;
+        let keystores =
+            Keystores::new(open.sources(), open.targets(), facts::instances(&config), facts::regions(&config));
+        let worker = worker(random.as_ref());
+        let service =
+            Service { catalogue, keystores: Arc::new(keystores), clock: Arc::clone(&clock), random, worker };
+        let migrations = Migrations::new(service.clone(), facts::settings(&config));
+        let hours = config.migration.allowed_hours.clone();
+        let schedule_clock = ScheduleClock::new(book.clone(), migrations.clone(), hours).await?;
+        let access_keys = Arc::new(AccessKeyTable::new(facts::access_keys(&config)));
+        let regions = Arc::new(Regions::new(facts::region_ids(&config)));
+        let gateway = Gateway {
+            access_keys: Arc::clone(&access_keys) as Arc<dyn crate::access::AccessKeys>,
+            regions: Arc::clone(&regions),
+            nonces: Arc::new(NonceMemory::new()),
+            clock,
+            dispatcher: Arc::new(Operations::new(service.clone())),
+            running: TaskTracker::new(),
+        };
+        let stop = CancellationToken::new();
+        let accounts = admin::accounts(&config);
+        let admin = crate::admin::State::new(migrations.clone(), book.clone(), accounts.clone(), stop.clone());
+        admin.reload(accounts, admin::advice(&loaded.warnings));
+        Ok(Self {
+            path,
+            config: RwLock::new(Arc::new(config)),
+            opener,
+            service,
+            migrations,
+            book,
+            clock: Arc::new(schedule_clock),
+            access_keys,
+            regions,
+            gateway: Arc::new(gateway),
+            admin,
+            stop,
+            open: Mutex::new(open),
+        })
+    }
+
+    /// The configuration in force.
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The open keystores.
+    pub(super) fn open(&self) -> Open {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Pins the identity of each instance at its first sight. One that comes back with another identity serves what it holds,
+/// but preflight refuses every migration into it.
+pub(super) async fn pin(catalogue: &Catalogue, open: &Open) -> Result<(), DaemonError> {
+    for (id, keystore) in &open.instances {
+        let found = keystore.public_identity();
+        let pinned = catalogue.pin_identity(id, &found).await?;
+        if pinned != found {
+            let fields = Fields::new().instance(id).code(ProblemCode::IdentityMismatch.as_str());
+            let text = "the instance shows another identity than the one seen when it was set up; no migration into it \
+                        runs until its original store and root key are restored";
+            emit(Event::StoreDegraded, &fields, text);
+        }
+    }
+    Ok(())
+}
+
+fn worker(random: &dyn Random) -> Arc<str> {
+    let mut bytes = [0; 8];
+    random.fill(&mut bytes);
+    format!("{}-{}", std::process::id(), hex::encode(bytes)).into()
+}

@@ -1,0 +1,101 @@
+//! Why the daemon does not start, or does not go on.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::api::server::ServerError;
+use crate::api::tls::TlsError;
+use crate::catalogue::CatalogueError;
+use crate::config::ConfigProblem;
+use crate::keystore::software::OpenError;
+use crate::keystore::software::rootkey::RootKeyError;
+use crate::kms::KmsError;
+use crate::migration::MigrationError;
+use crate::model::KeystoreId;
+use crate::observe::LoggingError;
+use crate::schedule::ScheduleError;
+use crate::store::StoreError;
+
+/// A failure, in words for the operator.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// The configuration has mistakes: all of them.
+    #[error("{}", lines(.0))]
+    Config(Vec<ConfigProblem>),
+    /// The configuration does not fit what the store holds.
+    #[error("the configuration does not fit what is stored:\n{}", .0.join("\n"))]
+    Unfitting(Vec<String>),
+    /// A file or directory cannot be used.
+    #[error("{path}: {error}; {remedy}")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A root key cannot be had.
+    #[error("the root key of {keystore}: {error}")]
+    RootKey {
+        /// Of which keystore.
+        keystore: KeystoreId,
+        /// Why.
+        error: RootKeyError,
+    },
+    /// A keystore cannot be opened.
+    #[error(transparent)]
+    Keystore(#[from] OpenError),
+    /// A listener cannot be opened.
+    #[error("{0}; is another process using the address? Choose another `listen`, or stop that process")]
+    Listen(#[from] ServerError),
+    /// Certificate or private key.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// The admin socket.
+    #[error("the admin socket: {0}")]
+    Admin(String),
+    /// The log.
+    #[error("the log: {0}")]
+    Logging(#[from] LoggingError),
+    /// A store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The catalogue.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// Schedules.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// Migrations.
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+    /// The service.
+    #[error(transparent)]
+    Kms(#[from] KmsError),
+    /// A part that is to run for ever has ended.
+    #[error("{0} ended by itself; this is a fault of the program: restart, and report it with the log")]
+    Ended(String),
+    /// The demo could not go on.
+    #[error("the demo stopped: {0}")]
+    Demo(String),
+    /// The demo found something that does not hold.
+    #[error("{0} check(s) of the demo failed")]
+    Checks(usize),
+}
+
+impl DaemonError {
+    /// The exit code of the process: 2 for the configuration, else 1.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Unfitting(_) | Self::Schedule(ScheduleError::NameTaken(_)) => 2,
+            _ => 1,
+        }
+    }
+}
+
+fn lines(problems: &[ConfigProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,96 @@
+//! The daemon: parse, build, spawn, drain. `run` in production, `run --dev` on a laptop, `demo` to see it all.
+//!
+//! One Tokio runtime, made by the caller. Core dumps are left to the unit (`LimitCORE=0`).
+
+mod admin;
+mod build;
+mod demo;
+mod dev;
+mod error;
+mod facts;
+mod in_use;
+mod notify;
+mod reload;
+mod running;
+mod signals;
+mod stores;
+mod tasks;
+
+use std::path::PathBuf;
+
+pub use demo::{DemoOptions, demo};
+pub use dev::DevOptions;
+pub use error::DaemonError;
+
+use crate::config::{Config, Loaded, locate};
+use crate::observe::{self, LogHandle};
+use running::Daemon;
+use signals::{Signals, Wish};
+
+/// How to run.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// The configuration file; `None`: where it usually is.
+    pub config: Option<PathBuf>,
+    /// Run a KMS for a laptop or CI instead.
+    pub dev: Option<DevOptions>,
+}
+
+/// Runs the daemon in the foreground until TERM or INT, on the runtime of the caller.
+///
+/// # Errors
+/// Why it did not start, or did not go on; [`DaemonError::exit_code`] is the code for the process.
+pub async fn run(options: RunOptions) -> Result<(), DaemonError> {
+    if let Some(dev) = options.dev {
+        return dev::run(dev).await;
+    }
+    let path = locate(options.config.as_deref());
+    let loaded = load(&path)?;
+    let log = observe::install(loaded.config.log.format, loaded.config.log.level)?;
+    serve(path, loaded, Some(log), |_| {}).await
+}
+
+/// Serves until a signal says to stop; `started` is called once everything accepts.
+async fn serve(
+    path: PathBuf,
+    loaded: Loaded,
+    log: Option<LogHandle>,
+    started: impl FnOnce(&Daemon),
+) -> Result<(), DaemonError> {
+    let mut signals = Signals::catch()?;
+    notify::status("opening the stores");
+    let mut daemon = tokio::select! {
+        started = Daemon::start(path, loaded) => started?,
+        // Nothing is half done that the next start does not finish.
+        () = signals.second_stop() => return Ok(()),
+    };
+    notify::ready(&daemon.status());
+    started(&daemon);
+    let outcome = loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Reload => {
+                    notify::reloading();
+                    daemon.reload(log.as_ref()).await;
+                    notify::ready(&daemon.status());
+                }
+                Wish::Stop => break Ok(()),
+            },
+            failure = daemon.failed() => break Err(failure),
+        }
+    };
+    notify::stopping("finishing the present step");
+    if outcome.is_err() {
+        // A part is gone: what it would have finished is finished by the next start.
+        return outcome;
+    }
+    tokio::select! {
+        () = daemon.stop() => {}
+        () = signals.second_stop() => tracing::warn!("leaving at once; the next start goes on from here"),
+    }
+    outcome
+}
+
+fn load(path: &std::path::Path) -> Result<Loaded, DaemonError> {
+    Config::load(path).map_err(DaemonError::Config)
+}

@@ -1,0 +1,167 @@
+//! A daemon that runs: listeners, admin socket, schedules, migrations and periodic work, and the order in which they end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::build::Parts;
+use super::{DaemonError, admin, facts, tasks};
+use crate::api::server::{Endpoint, Limits, Server};
+use crate::api::tls::Identity;
+use crate::config::Loaded;
+use crate::model::RegionId;
+use crate::observe::{Event, Fields, LogHandle, emit};
+use crate::schedule::StoredSchedule;
+
+/// A running daemon.
+pub(super) struct Daemon {
+    parts: Arc<Parts>,
+    listeners: Vec<(Option<RegionId>, SocketAddr)>,
+    stop_clock: CancellationToken,
+    stop_runner: CancellationToken,
+    stop_rest: CancellationToken,
+    clock: JoinHandle<()>,
+    runner: JoinHandle<()>,
+    admin: JoinHandle<()>,
+    rest: TaskTracker,
+}
+
+impl Daemon {
+    /// Opens the stores, binds the listeners, begins the recovery and starts everything.
+    pub(super) async fn start(path: PathBuf, loaded: Loaded) -> Result<Self, DaemonError> {
+        loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let parts = Arc::new(Parts::build(path, loaded).await?);
+        let config = parts.config();
+        let servers = bind(&parts).await?;
+        let stop_rest = parts.stop.clone();
+        let admin = admin::spawn(&parts)?;
+        // Before the first request: it takes over what an earlier process left.
+        parts.migrations.recover().await?;
+        tell_registered(&parts.book.reconcile(&config.schedules).await?);
+        parts.make_service_keys().await;
+
+        let rest = TaskTracker::new();
+        let listeners = servers.iter().map(|(region, server)| (region.clone(), server.address())).collect();
+        for (_, server) in servers {
+            let limits = Limits { drain: facts::DRAIN, ..Limits::default() };
+            rest.spawn(server.run(Arc::clone(&parts.gateway), limits, stop_rest.clone()));
+        }
+        tasks::spawn(&parts, &rest, &stop_rest);
+        let (stop_clock, stop_runner) = (CancellationToken::new(), CancellationToken::new());
+        let (migrations, stop) = (parts.migrations.clone(), stop_runner.clone());
+        let runner = tokio::spawn(async move { migrations.run(stop).await });
+        let (schedules, stop) = (Arc::clone(&parts.clock), stop_clock.clone());
+        let clock = tokio::spawn(async move {
+            if let Err(error) = schedules.run(stop).await {
+                tracing::error!(%error, "the clock of the schedules failed");
+            }
+        });
+        let daemon = Self { parts, listeners, stop_clock, stop_runner, stop_rest, clock, runner, admin, rest };
+        emit(Event::DaemonStarted, &Fields::new(), &daemon.status());
+        Ok(daemon)
+    }
+
+    /// One line about it.
+    pub(super) fn status(&self) -> String {
+        let addresses: Vec<String> = self.listeners.iter().map(|(_, address)| address.to_string()).collect();
+        let config = self.parts.config();
+        format!(
+            "keyferry {} serves {} region(s), {} account(s) and {} instance(s) on {}",
+            env!("CARGO_PKG_VERSION"),
+            config.regions.len(),
+            config.accounts.len(),
+            config.instances.len(),
+            addresses.join(", ")
+        )
+    }
+
+    /// Where the API listens, with the ports that were given.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.listeners.first().map(|(_, address)| *address)
+    }
+
+    /// What it runs on.
+    pub(super) const fn parts(&self) -> &Arc<Parts> {
+        &self.parts
+    }
+
+    /// Reads the configuration again.
+    pub(super) async fn reload(&self, log: Option<&LogHandle>) {
+        self.parts.reload(log).await;
+    }
+
+    /// Waits until a part ends that should not: a fault.
+    pub(super) async fn failed(&mut self) -> DaemonError {
+        tokio::select! {
+            _ = &mut self.clock => DaemonError::Ended("the clock of the schedules".to_owned()),
+            _ = &mut self.runner => DaemonError::Ended("the runner of migrations".to_owned()),
+            _ = &mut self.admin => DaemonError::Ended("the admin socket".to_owned()),
+        }
+    }
+
+    /// Leaves in order: no new run, the present step to its end, the requests under way, then the stores.
+    pub(super) async fn stop(self) {
+        emit(Event::DaemonStopping, &Fields::new(), "finishing the present step and the requests under way");
+        self.stop_clock.cancel();
+        ended(self.clock).await;
+        self.stop_runner.cancel();
+        ended(self.runner).await;
+        self.stop_rest.cancel();
+        ended(self.admin).await;
+        self.rest.close();
+        self.rest.wait().await;
+        let running = self.parts.gateway.running.clone();
+        running.close();
+        running.wait().await;
+        // The last of the parts closes the stores, which waits for their threads.
+        let _ = tokio::task::spawn_blocking(move || drop(self.parts)).await;
+    }
+}
+
+/// Tells which schedules are new or changed.
+pub(super) fn tell_registered(schedules: &[StoredSchedule]) {
+    for schedule in schedules {
+        let entry = &schedule.entry;
+        let mut fields = Fields::new().schedule(&entry.name).region(&entry.region).instance(&entry.instance);
+        if let [only] = entry.accounts.as_slice() {
+            fields = fields.account(only);
+        }
+        let text = match schedule.next_run() {
+            Some(next) => format!("registered; runs next at {next}"),
+            None => "registered; will not run: its instant is past".to_owned(),
+        };
+        emit(Event::ScheduleRegistered, &fields, &text);
+        if !entry.acknowledge {
+            tracing::warn!(
+                "schedule {}: acknowledge = true is missing: read the Migration Instructions (Terraform among them) first",
+                entry.name
+            );
+        }
+    }
+}
+
+async fn ended(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a part of the daemon failed");
+    }
+}
+
+async fn bind(parts: &Parts) -> Result<Vec<(Option<RegionId>, Server)>, DaemonError> {
+    let config = parts.config();
+    let tls = match &config.api.tls {
+        Some(tls) => Some(Arc::new(Identity::load(&tls.certificate, &tls.private_key)?)),
+        None => None,
+    };
+    let mut wanted = vec![(None, config.api.listen)];
+    wanted.extend(config.regions.iter().filter_map(|r| Some((Some(r.id.clone()), r.listen?))));
+    let mut servers = Vec::new();
+    for (region, address) in wanted {
+        let endpoint = Endpoint { address, region: region.clone(), tls: tls.clone() };
+        servers.push((region, Server::bind(endpoint).await?));
+    }
+    Ok(servers)
+}

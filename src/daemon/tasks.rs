@@ -1,0 +1,96 @@
+//! What has to be done again and again while the daemon runs.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::build::Parts;
+use super::notify;
+
+/// Starts all periodic work; each ends at `stop`, after what it is doing.
+pub(super) fn spawn(parts: &Arc<Parts>, tracker: &TaskTracker, stop: &CancellationToken) {
+    // Deletions, expiries and rotations that waited for an unlock come right after it.
+    let (due, mut changes, ended) = (Arc::clone(parts), parts.migrations.changes(), stop.clone());
+    tracker.spawn(async move {
+        let mut ticks = interval(DUE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => return,
+                _ = ticks.tick() => {}
+                changed = changes.changed() => {
+                    // A job that moves through its states quickly must not make this a busy loop.
+                    if changed.is_err() || last.is_some_and(|last| last.elapsed() < DUE_PAUSE) {
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                }
+            }
+            last = Some(Instant::now());
+            if let Err(error) = due.service.run_due(due.service.clock.now()).await {
+                tracing::warn!(%error, "what is due could not be done; trying again");
+            }
+        }
+    });
+    every(tracker, stop, TEND_EVERY, parts, |parts: Arc<Parts>| async move {
+        if let Err(error) = parts.migrations.tend().await {
+            tracing::warn!(%error, "clean-ups of ended migrations could not be done; trying again");
+        }
+    });
+    every(tracker, stop, INTENTS_EVERY, parts, |parts: Arc<Parts>| async move {
+        if let Err(error) = parts.service.sweep_intents(parts.service.clock.now()).await {
+            tracing::warn!(%error, "material of unfinished operations could not be swept; trying again");
+        }
+    });
+    every(tracker, stop, NONCES_EVERY, parts, |parts: Arc<Parts>| async move {
+        if let Err(error) = parts.service.catalogue.sweep_nonces(parts.service.clock.now()).await {
+            tracing::warn!(%error, "old nonces could not be removed; trying again");
+        }
+    });
+    every(tracker, stop, CACHES_EVERY, parts, |parts: Arc<Parts>| async move {
+        let open = parts.open();
+        open.shared.values().chain(open.instances.values()).for_each(|keystore| keystore.sweep_cache());
+    });
+    if let Some(period) = notify::watchdog_period() {
+        every(tracker, stop, period, parts, |parts: Arc<Parts>| async move {
+            // A daemon whose store hangs is not alive.
+            let probe = parts.service.catalogue.holds();
+            if tokio::time::timeout(PROBE, probe).await.is_ok_and(|found| found.is_ok()) {
+                notify::alive();
+            }
+        });
+    }
+}
+
+const DUE_EVERY: Duration = Duration::from_secs(1);
+const DUE_PAUSE: Duration = Duration::from_millis(100);
+const TEND_EVERY: Duration = Duration::from_secs(2);
+const INTENTS_EVERY: Duration = Duration::from_secs(60);
+const NONCES_EVERY: Duration = Duration::from_secs(300);
+const CACHES_EVERY: Duration = Duration::from_secs(10);
+const PROBE: Duration = Duration::from_secs(5);
+
+fn every<F, Fut>(tracker: &TaskTracker, stop: &CancellationToken, period: Duration, parts: &Arc<Parts>, work: F)
+where
+    F: Fn(Arc<Parts>) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    let (parts, stop) = (Arc::clone(parts), stop.clone());
+    tracker.spawn(async move {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => work(Arc::clone(&parts)).await,
+            }
+        }
+    });
+}
