@@ -15,12 +15,20 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     pub(super) async fn read(state: &State) -> Result<Self, AdminError> {
-        Ok(Self { jobs: state.catalogue().jobs().await?, schedules: state.book().list().await? })
+        Ok(Self {
+            jobs: state.catalogue().jobs().await?,
+            schedules: state.book().list().await?,
+        })
     }
 }
 
 /// The row of one scope; what cannot migrate is added on request.
-pub(super) async fn row(state: &State, around: &Surroundings, scope: &Scope, reasons: bool) -> Result<ScopeShape, AdminError> {
+pub(super) async fn row(
+    state: &State,
+    around: &Surroundings,
+    scope: &Scope,
+    reasons: bool,
+) -> Result<ScopeShape, AdminError> {
     let counts = state.migrations().counts(scope).await?;
     let gate = state.catalogue().gate(scope).await?;
     let not_migratable = if reasons {
@@ -52,13 +60,19 @@ fn task_status(around: &Surroundings, scope: &Scope, counts: Counts) -> TaskStat
     if mine().any(|job| job.state == JobState::Queued) {
         return TaskStatus::Scheduled;
     }
-    let last = mine().filter(|job| !job.rehearsal).max_by_key(|job| (job.finished_at, job.id.clone()));
+    let last = mine()
+        .filter(|job| !job.rehearsal)
+        .max_by_key(|job| (job.finished_at, job.id.clone()));
     let last = last.map(|job| job.state.task_status());
     let nothing_left = counts.keys_not_migrated == 0 && counts.secrets_not_migrated == 0;
     if last == Some(TaskStatus::MigrationComplete) && nothing_left {
         return TaskStatus::MigrationComplete;
     }
-    if around.schedules.iter().any(|schedule| is_coming(schedule, scope)) {
+    if around
+        .schedules
+        .iter()
+        .any(|schedule| is_coming(schedule, scope))
+    {
         return TaskStatus::Scheduled;
     }
     last.unwrap_or(TaskStatus::NotStarted)

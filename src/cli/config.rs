@@ -7,7 +7,11 @@ use super::outcome::{Exit, Failure};
 use super::terminal::Terminal;
 use crate::config::{Config, locate};
 
-pub(super) fn config(terminal: &mut Terminal, file: Option<&Path>, command: &ConfigCommand) -> Result<Exit, Failure> {
+pub(super) fn config(
+    terminal: &mut Terminal,
+    file: Option<&Path>,
+    command: &ConfigCommand,
+) -> Result<Exit, Failure> {
     let path = locate(file);
     let loaded = match Config::load(&path) {
         Ok(loaded) => loaded,
@@ -18,7 +22,12 @@ pub(super) fn config(terminal: &mut Terminal, file: Option<&Path>, command: &Con
                 n => format!("{n} mistakes"),
             };
             let message = format!("{} has {count}:\n{}", path.display(), texts.join("\n"));
-            return Err(Failure::new(Exit::Usage, "InvalidConfig", message, "config/keyferry.toml documents every key"));
+            return Err(Failure::new(
+                Exit::Usage,
+                "InvalidConfig",
+                message,
+                "config/keyferry.toml documents every key",
+            ));
         }
     };
     for warning in &loaded.warnings {
@@ -27,7 +36,9 @@ pub(super) fn config(terminal: &mut Terminal, file: Option<&Path>, command: &Con
     match command {
         ConfigCommand::Check if terminal.json() => {
             let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-            terminal.document(&serde_json::json!({ "file": path, "valid": true, "warnings": warnings }));
+            terminal.document(
+                &serde_json::json!({ "file": path, "valid": true, "warnings": warnings }),
+            );
         }
         ConfigCommand::Check => terminal.print(&format!("{} is valid.", path.display())),
         ConfigCommand::Show => {

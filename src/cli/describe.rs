@@ -2,12 +2,15 @@
 
 use jiff::Timestamp;
 
-use super::table::Table;
+use super::table::{Table, wrap};
 use crate::admin::protocol::{HoldShape, JobShape, LeftShape, ScopeShape};
 
 /// An instant to the second.
 pub(super) fn instant(text: &str) -> String {
-    text.parse::<Timestamp>().map_or_else(|_| text.to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    text.parse::<Timestamp>().map_or_else(
+        |_| text.to_owned(),
+        |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
 }
 
 pub(super) fn maybe(text: Option<&str>) -> String {
@@ -55,7 +58,7 @@ pub(super) fn scopes(scopes: &[ScopeShape]) -> String {
     let locks = scopes.iter().filter_map(|scope| {
         let lock = scope.lock.as_ref()?;
         Some(format!(
-            "\nLocked: {}/{} by {}\n  since {}, rolled back before its first purge at {}",
+            "\nLocked: {}/{} by {}\n  since {}; the window ends at {}",
             scope.account,
             scope.region,
             lock.job,
@@ -66,13 +69,14 @@ pub(super) fn scopes(scopes: &[ScopeShape]) -> String {
     table.render() + &locks.collect::<String>()
 }
 
-/// What stays, with reasons.
+/// What stays, with reasons: two lines or more each.
 pub(super) fn left(items: &[LeftShape]) -> String {
-    let mut table = Table::new().whole("Kind").wraps("ID").whole("Code").wraps("Reason");
-    for item in items {
-        table.row([item.kind.clone(), item.id.clone(), item.code.clone(), item.message.clone()]);
-    }
-    table.render()
+    let lines = items.iter().flat_map(|item| {
+        let reason = wrap(&format!("{}: {}", item.code, item.message), 74);
+        let reason = reason.into_iter().map(|line| format!("      {line}"));
+        std::iter::once(format!("  {} {}", item.kind, item.id)).chain(reason)
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A job, one fact a line.
@@ -81,8 +85,17 @@ pub(super) fn job(job: &JobShape) -> String {
     let mut lines = vec![
         format!("Job        {}{rehearsal}", job.id),
         format!("Status     {} ({})", job.task_status, job.state),
-        format!("Scope      {}/{} -> {}", job.account, job.region, job.instance),
-        format!("Method     {}", job.schedule.as_ref().map_or_else(|| job.method.clone(), |name| format!("{} by {name}", job.method))),
+        format!(
+            "Scope      {}/{} -> {}",
+            job.account, job.region, job.instance
+        ),
+        format!(
+            "Method     {}",
+            job.schedule.as_ref().map_or_else(
+                || job.method.clone(),
+                |name| format!("{} by {name}", job.method)
+            )
+        ),
         format!("Keys       {} of {}", job.keys_done, job.keys_total),
         format!("Secrets    {} of {}", job.secrets_done, job.secrets_total),
         format!("Scheduled  {}", instant(&job.scheduled_for)),
@@ -98,7 +111,10 @@ pub(super) fn job(job: &JobShape) -> String {
         lines.push(format!("           -> {}", failure.remedy));
     }
     for warning in &job.warnings {
-        lines.push(format!("Warning    {}", super::outcome::problem_line(warning)));
+        lines.push(format!(
+            "Warning    {}",
+            super::outcome::problem_line(warning)
+        ));
     }
     if !job.left_behind.is_empty() {
         lines.push(format!("\nLeft behind ({}):", job.left_behind.len()));
@@ -112,17 +128,36 @@ pub(super) fn holds(holds: &[HoldShape]) -> String {
     let line = |hold: &HoldShape| {
         let account = hold.account.as_deref().unwrap_or("every account");
         let region = hold.region.as_deref().unwrap_or("every region");
-        format!("Held: {account}, {region}, since {}: {}", instant(&hold.since), hold.reason)
+        format!(
+            "Held: {account}, {region}, since {}: {}",
+            instant(&hold.since),
+            hold.reason
+        )
     };
     holds.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn blocked(job: &JobShape) -> String {
-    let Some(since) = job.locked_at.as_deref() else { return "not at all".to_owned() };
-    let Some(until) = job.unlocked_at.as_deref() else { return format!("since {}", instant(since)) };
-    let length = since.parse::<Timestamp>().ok().zip(until.parse::<Timestamp>().ok());
-    match length.and_then(|(from, to)| u64::try_from(to.as_millisecond().saturating_sub(from.as_millisecond())).ok()) {
-        Some(millis) => format!("{}.{:03}s ({} to {})", millis / 1000, millis % 1000, instant(since), instant(until)),
+    let Some(since) = job.locked_at.as_deref() else {
+        return "not at all".to_owned();
+    };
+    let Some(until) = job.unlocked_at.as_deref() else {
+        return format!("since {}", instant(since));
+    };
+    let length = since
+        .parse::<Timestamp>()
+        .ok()
+        .zip(until.parse::<Timestamp>().ok());
+    match length.and_then(|(from, to)| {
+        u64::try_from(to.as_millisecond().saturating_sub(from.as_millisecond())).ok()
+    }) {
+        Some(millis) => format!(
+            "{}.{:03}s ({} to {})",
+            millis / 1000,
+            millis % 1000,
+            instant(since),
+            instant(until)
+        ),
         None => format!("{} to {}", instant(since), instant(until)),
     }
 }

@@ -7,17 +7,29 @@ use super::migrate::resources;
 use super::outcome::{Exit, Failure};
 use super::table::Table;
 use super::terminal::Terminal;
-use crate::admin::protocol::{EntryShape, ResourcesShape, RunsShape, ScheduleShape, SchedulesShape};
+use crate::admin::protocol::{
+    EntryShape, ResourcesShape, RunsShape, ScheduleShape, SchedulesShape,
+};
 
-pub(super) async fn schedule(terminal: &mut Terminal, client: &Client, command: ScheduleCommand) -> Result<Exit, Failure> {
+pub(super) async fn schedule(
+    terminal: &mut Terminal,
+    client: &Client,
+    command: ScheduleCommand,
+) -> Result<Exit, Failure> {
     let answer: Answer<ScheduleShape> = match command {
         ScheduleCommand::List => return list(terminal, client).await,
         ScheduleCommand::Next { name, count } => return next(terminal, client, &name, count).await,
         ScheduleCommand::Add(options) => client.post("/schedules", &entry(*options)).await?,
         ScheduleCommand::Show { name } => client.get(&path(&name)).await?,
-        ScheduleCommand::Pause { name } => client.post(&format!("{}/pause", path(&name)), &()).await?,
-        ScheduleCommand::Resume { name } => client.post(&format!("{}/resume", path(&name)), &()).await?,
-        ScheduleCommand::Cancel { name } => client.post(&format!("{}/cancel", path(&name)), &()).await?,
+        ScheduleCommand::Pause { name } => {
+            client.post(&format!("{}/pause", path(&name)), &()).await?
+        }
+        ScheduleCommand::Resume { name } => {
+            client.post(&format!("{}/resume", path(&name)), &()).await?
+        }
+        ScheduleCommand::Cancel { name } => {
+            client.post(&format!("{}/cancel", path(&name)), &()).await?
+        }
     };
     if terminal.json() {
         terminal.document(&answer.raw);
@@ -29,7 +41,12 @@ pub(super) async fn schedule(terminal: &mut Terminal, client: &Client, command: 
 
 async fn list(terminal: &mut Terminal, client: &Client) -> Result<Exit, Failure> {
     let Answer { raw, shape } = client.get::<SchedulesShape>("/schedules").await?;
-    let mut table = Table::new().wraps("Schedule").wraps("Source").wraps("State").whole("Next run").wraps("When");
+    let mut table = Table::new()
+        .wraps("Schedule")
+        .wraps("Source")
+        .wraps("State")
+        .whole("Next run")
+        .wraps("When");
     for schedule in &shape.schedules {
         table.row([
             schedule.entry.name.clone(),
@@ -49,8 +66,15 @@ async fn list(terminal: &mut Terminal, client: &Client) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-async fn next(terminal: &mut Terminal, client: &Client, name: &str, count: u32) -> Result<Exit, Failure> {
-    let Answer { raw, shape } = client.get::<RunsShape>(&format!("{}/next?count={count}", path(name))).await?;
+async fn next(
+    terminal: &mut Terminal,
+    client: &Client,
+    name: &str,
+    count: u32,
+) -> Result<Exit, Failure> {
+    let Answer { raw, shape } = client
+        .get::<RunsShape>(&format!("{}/next?count={count}", path(name)))
+        .await?;
     if terminal.json() {
         terminal.document(&raw);
     } else if shape.runs.is_empty() {
@@ -100,7 +124,9 @@ fn describe(schedule: &ScheduleShape) -> String {
     let entry = &schedule.entry;
     let what = match &entry.resources {
         ResourcesShape::Word(_) => "everything that can migrate".to_owned(),
-        ResourcesShape::Picked { keys, secrets } => format!("keys {}; secrets {}", names(keys), names(secrets)),
+        ResourcesShape::Picked { keys, secrets } => {
+            format!("keys {}; secrets {}", names(keys), names(secrets))
+        }
     };
     [
         format!("Schedule   {} (from {})", entry.name, schedule.source),
@@ -108,16 +134,36 @@ fn describe(schedule: &ScheduleShape) -> String {
         format!("When       {}", when(entry)),
         format!("Next run   {}", maybe_instant(schedule.next_run.as_deref())),
         format!("Last job   {}", maybe(schedule.last_job.as_deref())),
-        format!("Scope      {}/{} -> {}", entry.accounts.join(", "), entry.region, entry.instance),
+        format!(
+            "Scope      {}/{} -> {}",
+            entry.accounts.join(", "),
+            entry.region,
+            entry.instance
+        ),
         format!("Resources  {what}"),
-        format!("Window     {}, soak {}", maybe(entry.window.as_deref()), maybe(entry.soak.as_deref())),
+        format!(
+            "Window     {}, soak {}",
+            maybe(entry.window.as_deref()),
+            maybe(entry.soak.as_deref())
+        ),
         format!("If missed  {}", maybe(entry.if_missed.as_deref())),
         format!("Rehearsal  {}", if entry.rehearse { "yes" } else { "no" }),
-        format!("Read       {}", if entry.acknowledge { "the instructions are acknowledged" } else { "not acknowledged" }),
+        format!(
+            "Read       {}",
+            if entry.acknowledge {
+                "the instructions are acknowledged"
+            } else {
+                "not acknowledged"
+            }
+        ),
     ]
     .join("\n")
 }
 
 fn names(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }

@@ -4,7 +4,7 @@ use super::client::{Answer, Client};
 use super::describe::{self, instant, seconds};
 use super::outcome::{Exit, Failure};
 use super::terminal::Terminal;
-use crate::admin::protocol::{StatusShape, ScopeShape};
+use crate::admin::protocol::{ScopeShape, StatusShape};
 
 pub(super) async fn status(terminal: &mut Terminal, client: &Client) -> Result<Exit, Failure> {
     let Answer { raw, shape } = client.get::<StatusShape>("/status").await?;
@@ -18,9 +18,19 @@ pub(super) async fn status(terminal: &mut Terminal, client: &Client) -> Result<E
 }
 
 fn screen(status: &StatusShape, colours: bool) -> String {
-    let bold = |text: &str| if colours { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() };
+    let bold = |text: &str| {
+        if colours {
+            format!("\u{1b}[1m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    };
     let mut parts = vec![
-        format!("keyferry {}, up {}", status.version, seconds(status.uptime_seconds)),
+        format!(
+            "keyferry {}, up {}",
+            status.version,
+            seconds(status.uptime_seconds)
+        ),
         format!("\n{}", describe::scopes(&status.scopes)),
     ];
     if let Some(job) = &status.job {
@@ -39,7 +49,13 @@ fn screen(status: &StatusShape, colours: bool) -> String {
         parts.push(describe::holds(&status.holds));
     }
     for warning in &status.warnings {
-        parts.push(format!("{} {}: {}\n  -> {}", bold("Warning"), warning.code, warning.message, warning.remedy));
+        parts.push(format!(
+            "{} {}: {}\n  -> {}",
+            bold("Warning"),
+            warning.code,
+            warning.message,
+            warning.remedy
+        ));
     }
     parts.join("\n")
 }

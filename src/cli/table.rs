@@ -3,6 +3,8 @@
 /// The width that a table keeps to, unless its identifiers alone are wider.
 const WIDTH: usize = 80;
 const GAP: usize = 2;
+/// No column is made narrower than this.
+const NARROW: usize = 8;
 
 /// A table of text.
 pub(super) struct Table {
@@ -24,7 +26,10 @@ enum Kind {
 
 impl Table {
     pub(super) const fn new() -> Self {
-        Self { columns: Vec::new(), rows: Vec::new() }
+        Self {
+            columns: Vec::new(),
+            rows: Vec::new(),
+        }
     }
 
     /// A column whose cells stay whole, such as an ID.
@@ -53,8 +58,14 @@ impl Table {
     /// The table as text, without a line end.
     pub(super) fn render(&self) -> String {
         let widths = self.widths();
-        let header: Vec<String> = self.columns.iter().map(|column| column.header.to_owned()).collect();
-        let lines = std::iter::once(&header).chain(&self.rows).map(|row| self.render_row(row, &widths));
+        let header: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| column.header.to_owned())
+            .collect();
+        let lines = std::iter::once(&header)
+            .chain(&self.rows)
+            .map(|row| self.render_row(row, &widths));
         lines.collect::<Vec<_>>().join("\n")
     }
 
@@ -65,43 +76,65 @@ impl Table {
 
     fn widths(&self) -> Vec<usize> {
         let longest_word = |text: &str| text.split(' ').map(length).max().unwrap_or_default();
-        let cells = |index: usize| self.rows.iter().filter_map(move |row| row.get(index));
-        let indexed = || self.columns.iter().enumerate();
-        let least: Vec<usize> = indexed()
-            .map(|(index, column)| {
-                let cells = cells(index).map(|cell| if column.kind == Kind::Wraps { longest_word(cell).min(8) } else { length(cell) });
-                cells.max().unwrap_or_default().max(longest_word(column.header))
-            })
-            .collect();
-        let mut widths: Vec<usize> = indexed()
-            .zip(&least)
-            .map(|((index, column), least)| match column.kind {
-                Kind::Number => *least,
-                Kind::Whole | Kind::Wraps => {
-                    cells(index).map(|cell| length(cell)).max().unwrap_or_default().max(length(column.header)).max(*least)
-                }
-            })
-            .collect();
+        let widest = |of: &dyn Fn(&Column, &str) -> usize| -> Vec<usize> {
+            let columns = self.columns.iter().enumerate();
+            columns
+                .map(|(index, column)| {
+                    let cells = self.rows.iter().filter_map(|row| row.get(index));
+                    let cells = cells.map(|cell| of(column, cell)).max();
+                    cells.unwrap_or_default().max(longest_word(column.header))
+                })
+                .collect()
+        };
+        let mut widths = widest(&|_, cell| length(cell));
+        for (width, column) in widths.iter_mut().zip(&self.columns) {
+            if column.kind != Kind::Number {
+                *width = (*width).max(length(column.header));
+            }
+        }
+        let words = widest(&|column, cell| match column.kind {
+            Kind::Wraps => longest_word(cell),
+            Kind::Whole | Kind::Number => length(cell),
+        });
+        let parts = widest(&|column, cell| match column.kind {
+            Kind::Wraps => longest_word(cell).min(NARROW),
+            Kind::Whole | Kind::Number => length(cell),
+        });
+        // Words are broken only when breaking between them is not enough.
+        for least in [words, parts] {
+            self.shrink(&mut widths, &least);
+        }
+        widths
+    }
+
+    /// Takes from the column that can give most, until the table fits or none can.
+    fn shrink(&self, widths: &mut [usize], least: &[usize]) {
         let gaps = GAP.saturating_mul(self.columns.len().saturating_sub(1));
-        // Takes from the widest column that can give, until the table fits or none can.
         while widths.iter().sum::<usize>().saturating_add(gaps) > WIDTH {
-            let giving = widths.iter_mut().zip(&least).filter(|(width, least)| **width > **least);
+            let giving = widths
+                .iter_mut()
+                .zip(least)
+                .filter(|(width, least)| **width > **least);
             match giving.max_by_key(|(width, least)| width.saturating_sub(**least)) {
                 Some((width, _)) => *width = width.saturating_sub(1),
                 None => break,
             }
         }
-        widths
     }
 
     fn render_row(&self, row: &[String], widths: &[usize]) -> String {
-        let wrapped: Vec<Vec<String>> =
-            row.iter().zip(widths).map(|(cell, width)| wrap(cell, *width)).collect();
+        let wrapped: Vec<Vec<String>> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| wrap(cell, *width))
+            .collect();
         let height = wrapped.iter().map(Vec::len).max().unwrap_or_default();
         let mut lines = Vec::new();
         for index in 0..height {
             let mut line = String::new();
-            for (place, ((cell, width), column)) in wrapped.iter().zip(widths).zip(&self.columns).enumerate() {
+            for (place, ((cell, width), column)) in
+                wrapped.iter().zip(widths).zip(&self.columns).enumerate()
+            {
                 if place > 0 {
                     line.push_str("  ");
                 }
@@ -125,7 +158,9 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut line = String::new();
     for word in text.split(' ') {
         let mut word: Vec<char> = word.chars().collect();
-        let with_blank = length(&line).saturating_add(usize::from(!line.is_empty())).saturating_add(word.len());
+        let with_blank = length(&line)
+            .saturating_add(usize::from(!line.is_empty()))
+            .saturating_add(word.len());
         if with_blank > width && !line.is_empty() {
             lines.push(std::mem::take(&mut line));
         }
@@ -154,9 +189,15 @@ mod tests {
 
     #[test]
     fn what_fits_stays_on_one_line() {
-        let mut table = Table::new().whole("Region").number("Keys left").wraps("Status");
+        let mut table = Table::new()
+            .whole("Region")
+            .number("Keys left")
+            .wraps("Status");
         table.row(["cn-hangzhou", "12", "Not Started"].map(str::to_owned));
-        assert_eq!(table.render(), "Region       Keys  Status\n             left\ncn-hangzhou    12  Not Started");
+        assert_eq!(
+            table.render(),
+            "Region       Keys  Status\n             left\ncn-hangzhou    12  Not Started"
+        );
     }
 
     #[test]
@@ -168,7 +209,18 @@ mod tests {
         let text = table.render();
         assert!(text.lines().all(|line| length(line) <= WIDTH), "{text}");
         assert!(text.contains(id) && text.contains("kst-hzz0000000000000001"));
-        let column: String = text.lines().skip(1).map(|l| l.get(38..).unwrap_or_default().split("  ").next().unwrap().trim()).collect();
+        let column: String = text
+            .lines()
+            .skip(1)
+            .map(|l| {
+                l.get(38..)
+                    .unwrap_or_default()
+                    .split("  ")
+                    .next()
+                    .unwrap()
+                    .trim()
+            })
+            .collect();
         assert_eq!(column.replace(' ', ""), alias.replace(' ', ""));
     }
 

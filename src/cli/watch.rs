@@ -40,10 +40,14 @@ pub(super) async fn until_ended(
         match followed {
             Ok(Followed::Ended(job)) => {
                 progress.clear();
-                return Ok(Some(job));
+                return Ok(Some(*job));
             }
             Ok(Followed::BrokenOff { seen }) => tries = if seen { 0 } else { tries + 1 },
-            Err(failure) if failure.exit == Exit::Unreachable && progress.has_begun() && tries < TRIES => tries += 1,
+            Err(failure)
+                if failure.exit == Exit::Unreachable && progress.has_begun() && tries < TRIES =>
+            {
+                tries += 1
+            }
             Err(failure) => {
                 progress.clear();
                 return Err(failure);
@@ -61,7 +65,7 @@ const TRIES: u32 = 60;
 const PAUSE: Duration = Duration::from_secs(1);
 
 enum Followed {
-    Ended(Answer<JobShape>),
+    Ended(Box<Answer<JobShape>>),
     BrokenOff { seen: bool },
 }
 
@@ -72,7 +76,9 @@ async fn follow(
     telling: Telling,
     progress: &mut Progress,
 ) -> Result<Followed, Failure> {
-    let mut lines = client.lines(&format!("/jobs/{}/watch", segment(job))).await?;
+    let mut lines = client
+        .lines(&format!("/jobs/{}/watch", segment(job)))
+        .await?;
     let mut seen = false;
     while let Some(answer) = lines.next::<JobShape>().await? {
         seen = true;
@@ -86,7 +92,7 @@ async fn follow(
             },
         }
         if answer.shape.finished_at.is_some() {
-            return Ok(Followed::Ended(answer));
+            return Ok(Followed::Ended(Box::new(answer)));
         }
     }
     Ok(Followed::BrokenOff { seen })

@@ -300,7 +300,10 @@ mod tests {
     use crate::store::memory::MemoryStore;
 
     fn book() -> Book {
-        Book::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock::default()))
+        Book::new(
+            Arc::new(MemoryStore::new()),
+            Arc::new(SystemClock::default()),
+        )
     }
 
     fn named(name: &str) -> ScheduleEntry {
@@ -313,16 +316,36 @@ mod tests {
     #[tokio::test]
     async fn file_and_command_line_share_the_names() {
         let book = book();
-        assert_eq!(book.reconcile(&[named("a"), named("b")]).await.unwrap().len(), 2);
-        assert!(book.reconcile(&[named("a"), named("b")]).await.unwrap().is_empty());
+        assert_eq!(
+            book.reconcile(&[named("a"), named("b")])
+                .await
+                .unwrap()
+                .len(),
+            2
+        );
+        assert!(
+            book.reconcile(&[named("a"), named("b")])
+                .await
+                .unwrap()
+                .is_empty()
+        );
         let taken = book.add(named("a")).await.unwrap_err();
         assert!(matches!(taken, ScheduleError::NameTaken(_)), "{taken}");
-        assert_eq!(book.add(named("c")).await.unwrap().source, ScheduleSource::Cli);
+        assert_eq!(
+            book.add(named("c")).await.unwrap().source,
+            ScheduleSource::Cli
+        );
         let taken = book.reconcile(&[named("c")]).await.unwrap_err();
         assert!(taken.to_string().contains('c'), "{taken}");
         assert_eq!(book.list().await.unwrap().len(), 3);
         book.reconcile(&[named("b")]).await.unwrap();
-        let names: Vec<String> = book.list().await.unwrap().iter().map(|s| s.entry.name.clone()).collect();
+        let names: Vec<String> = book
+            .list()
+            .await
+            .unwrap()
+            .iter()
+            .map(|s| s.entry.name.clone())
+            .collect();
         assert_eq!(names, ["b", "c"]);
     }
 
@@ -333,10 +356,22 @@ mod tests {
         book.cancel("a").await.unwrap();
         book.reconcile(&[named("a")]).await.unwrap();
         assert_eq!(book.get("a").await.unwrap().state, ScheduleState::Canceled);
-        assert!(matches!(book.pause("a").await, Err(ScheduleError::WrongState { .. })));
-        let edited = ScheduleEntry { acknowledge: !named("a").acknowledge, ..named("a") };
-        assert_eq!(book.reconcile(&[edited]).await.unwrap()[0].state, ScheduleState::Active);
-        assert!(matches!(book.resume("nobody").await, Err(ScheduleError::Unknown(_))));
+        assert!(matches!(
+            book.pause("a").await,
+            Err(ScheduleError::WrongState { .. })
+        ));
+        let edited = ScheduleEntry {
+            acknowledge: !named("a").acknowledge,
+            ..named("a")
+        };
+        assert_eq!(
+            book.reconcile(&[edited]).await.unwrap()[0].state,
+            ScheduleState::Active
+        );
+        assert!(matches!(
+            book.resume("nobody").await,
+            Err(ScheduleError::Unknown(_))
+        ));
     }
 
     #[tokio::test]

@@ -1,0 +1,141 @@
+//! Plans and jobs.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Advice, LeftShape, ProblemShape, ResourcesShape};
+
+/// Request of `plan` and `migrate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrateRequest {
+    /// Region.
+    pub region: String,
+    /// Accounts, in the order in which they run.
+    pub accounts: Vec<String>,
+    /// Target.
+    pub instance: String,
+    /// What to move.
+    pub resources: ResourcesShape,
+    /// Stop and roll back after the proofs.
+    #[serde(default)]
+    pub rehearse: bool,
+    /// Wait behind another job instead of being refused.
+    #[serde(default)]
+    pub queue: bool,
+}
+
+/// `plan` for one account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanShape {
+    /// Region.
+    pub region: String,
+    /// Account.
+    pub account: String,
+    /// Target.
+    pub instance: String,
+    /// Keys that would move, in order.
+    pub keys: Vec<String>,
+    /// Secrets that would move after them, in order.
+    pub secrets: Vec<String>,
+    /// What refuses the run.
+    pub problems: Vec<ProblemShape>,
+    /// What full migration would leave where it is.
+    pub left_behind: Vec<LeftShape>,
+    /// What is worth knowing but refuses nothing.
+    pub warnings: Vec<ProblemShape>,
+    /// True when `problems` would refuse the run.
+    pub refused: bool,
+    /// By the speed of the newest completed job; `null` when there is none.
+    pub estimated_seconds: Option<u64>,
+}
+
+/// `plan` for several accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlansShape {
+    /// One plan an account, in the order of the request.
+    pub plans: Vec<PlanShape>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobShape {
+    /// ID.
+    pub id: String,
+    /// The first job's ID, when several accounts run one after the other.
+    pub group: Option<String>,
+    /// State, such as `copying`.
+    pub state: String,
+    /// The Task Status column.
+    pub task_status: String,
+    /// `scheduled` or `manual`.
+    pub method: String,
+    /// Stops and rolls back after the proofs.
+    pub rehearsal: bool,
+    /// The schedule that started it.
+    pub schedule: Option<String>,
+    /// Region.
+    pub region: String,
+    /// Account.
+    pub account: String,
+    /// Target.
+    pub instance: String,
+    /// The due instant.
+    pub scheduled_for: String,
+    /// When it left the queue.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// Keys in the plan.
+    pub keys_total: u64,
+    /// Keys for which the present phase is done.
+    pub keys_done: u64,
+    /// Secrets in the plan.
+    pub secrets_total: u64,
+    /// Secrets for which the present phase is done.
+    pub secrets_done: u64,
+    /// When management operations were blocked.
+    pub locked_at: Option<String>,
+    /// When they were open again.
+    pub unlocked_at: Option<String>,
+    /// End of the window.
+    #[serde(default)]
+    pub window_end: Option<String>,
+    /// Why it did not complete.
+    pub failure: Option<Advice>,
+    /// What stays where it is.
+    pub left_behind: Vec<LeftShape>,
+    /// Such as `TerraformUnchecked`.
+    #[serde(default)]
+    pub warnings: Vec<ProblemShape>,
+}
+
+/// `job list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobsShape {
+    /// Oldest first.
+    pub jobs: Vec<JobShape>,
+}
+
+/// `migrate`: `group` is `null` for a single account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupShape {
+    /// The first job's ID, for several accounts.
+    pub group: Option<String>,
+    /// The jobs, in the order in which they run.
+    pub jobs: Vec<JobShape>,
+}
+
+/// `job report`: the job and every resource of its plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportShape {
+    /// The job.
+    #[serde(flatten)]
+    pub job: JobShape,
+    /// Keys of the plan, in order.
+    pub keys: Vec<String>,
+    /// Secrets of the plan, in order.
+    pub secrets: Vec<String>,
+    /// Digest over the plan, hexadecimal SHA-256.
+    pub plan_digest: Option<String>,
+    /// The target's digest over every staged record, hexadecimal.
+    pub manifest: Option<String>,
+}
