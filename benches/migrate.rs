@@ -44,7 +44,10 @@ async fn main() {
     println!("  migrated, order to complete, in {:8.2} s", large.total.as_secs_f64());
     println!("  management blocked for          {:8.2} s", large.blocked.as_secs_f64());
     println!("  floor (same bytes, same store)  {:8.2} s", floor.as_secs_f64());
-    println!("  speed against the floor         {:8.2}   (aim: at least 0.5)", floor.as_secs_f64() / large.total.as_secs_f64());
+    println!(
+        "  speed against the floor         {:8.2}   (aim: at least 0.5)",
+        floor.as_secs_f64() / large.total.as_secs_f64()
+    );
     println!("  data plane idle                 {:8.0} calls/s", large.idle);
     println!("  data plane during the migration {:8.0} calls/s", large.during);
     println!("  ratio                           {:8.2}   (aim: at least 0.7)", large.during / large.idle);
