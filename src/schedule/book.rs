@@ -205,10 +205,10 @@ impl Book {
         let mut transaction = Transaction::new();
         for change in changes {
             let known = stored.iter().find(|s| s.entry.name == name_of(&change));
-            if !transaction.has_room(RECORD, RECORD) {
-                if !self.commit(std::mem::take(&mut transaction)).await? {
-                    return Ok(false);
-                }
+            if !transaction.has_room(RECORD, RECORD)
+                && !self.commit(std::mem::take(&mut transaction)).await?
+            {
+                return Ok(false);
             }
             write(&mut transaction, change, known.cloned())?;
         }
