@@ -44,7 +44,10 @@ async fn main() {
     println!("  migrated, order to complete, in {:8.2} s", large.total.as_secs_f64());
     println!("  management blocked for          {:8.2} s", large.blocked.as_secs_f64());
     println!("  floor (same bytes, same store)  {:8.2} s", floor.as_secs_f64());
-    println!("  speed against the floor         {:8.2}   (aim: at least 0.5)", floor.as_secs_f64() / large.total.as_secs_f64());
+    println!(
+        "  speed against the floor         {:8.2}   (aim: at least 0.5)",
+        floor.as_secs_f64() / large.total.as_secs_f64()
+    );
     println!("  data plane idle                 {:8.0} calls/s", large.idle);
     println!("  data plane during the migration {:8.0} calls/s", large.during);
     println!("  ratio                           {:8.2}   (aim: at least 0.7)", large.during / large.idle);
@@ -66,8 +69,8 @@ async fn run(keys: usize, secrets: usize) -> Figures {
     let migrations = open(dir.path()).await;
     let service = migrations.service().clone();
     let start = Instant::now();
-    let (ids, names) = fill(&service, keys, secrets).await;
-    let fill = start.elapsed();
+    let (ids, names) = populate(&service, keys, secrets).await;
+    let filled = start.elapsed();
 
     let load = Load::start(&service, &ids, &names);
     let idle = load.rate(Duration::from_secs(2)).await;
@@ -86,7 +89,7 @@ async fn run(keys: usize, secrets: usize) -> Figures {
     let second = tempfile::tempdir().unwrap();
     let migrations = open(second.path()).await;
     let service = migrations.service().clone();
-    let (ids, names) = fill(&service, keys, secrets).await;
+    let (ids, names) = populate(&service, keys, secrets).await;
     let stop = CancellationToken::new();
     let runner = tokio::spawn({
         let (migrations, stop) = (migrations.clone(), stop.clone());
@@ -101,7 +104,7 @@ async fn run(keys: usize, secrets: usize) -> Figures {
     load.stop().await;
     stop.cancel();
     runner.await.unwrap();
-    Figures { fill, total, blocked, idle, during, failed }
+    Figures { fill: filled, total, blocked, idle, during, failed }
 }
 
 async fn migrate(migrations: &Migrations) -> (Job, Duration) {
@@ -183,7 +186,7 @@ impl Load {
     }
 }
 
-async fn fill(service: &Service, keys: usize, secrets: usize) -> (Vec<KeyId>, Vec<SecretName>) {
+async fn populate(service: &Service, keys: usize, secrets: usize) -> (Vec<KeyId>, Vec<SecretName>) {
     let mut ids = Vec::new();
     for _ in 0..keys {
         let key = service.create_key(&caller(), NewKey::default()).await.unwrap().key;

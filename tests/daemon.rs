@@ -1,11 +1,5 @@
 //! The real binary as a service: it starts, tells its service manager, reads its configuration again, and leaves.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -28,28 +22,17 @@ fn it_starts_reloads_and_stops() {
     let started = daemon.event("daemon.started");
     assert_eq!(started["schema"], 1);
     assert!(told(&notify, "READY=1"));
-    assert!(
-        daemon
-            .seen
-            .iter()
-            .any(|line| line["event"] == "seal.generated")
-    );
+    assert!(daemon.seen.iter().any(|line| line["event"] == "seal.generated"));
 
     write(&config, "state_dir = 7\n[[regoin]]\n");
     daemon.signal("-HUP");
     let rejected = daemon.event("config.rejected");
-    assert!(
-        rejected["message"].as_str().unwrap().contains("regoin"),
-        "{rejected}"
-    );
+    assert!(rejected["message"].as_str().unwrap().contains("regoin"), "{rejected}");
     // All or nothing, and it goes on.
     write(&config, &text("", "secret-two"));
     daemon.signal("-HUP");
     let reloaded = daemon.event("config.reloaded");
-    assert!(
-        reloaded["message"].as_str().unwrap().contains("accounts"),
-        "{reloaded}"
-    );
+    assert!(reloaded["message"].as_str().unwrap().contains("accounts"), "{reloaded}");
     assert!(told(&notify, "RELOADING=1") && told(&notify, "READY=1"));
 
     daemon.signal("-TERM");
@@ -57,20 +40,12 @@ fn it_starts_reloads_and_stops() {
     assert!(daemon.ended(Duration::from_secs(30)).success());
     assert!(told(&notify, "STOPPING=1"));
     let log: String = daemon.seen.iter().map(ToString::to_string).collect();
-    assert!(
-        !log.contains("secret-one") && !log.contains("secret-two"),
-        "a secret is in the log"
-    );
+    assert!(!log.contains("secret-one") && !log.contains("secret-two"), "a secret is in the log");
 
     // What it has made it finds again.
     let mut again = Daemon::start(dir.path(), &config);
     again.event("daemon.started");
-    assert!(
-        again
-            .seen
-            .iter()
-            .all(|line| line["event"] != "seal.generated")
-    );
+    assert!(again.seen.iter().all(|line| line["event"] != "seal.generated"));
     again.signal("-TERM");
     assert!(again.ended(Duration::from_secs(30)).success());
 }
@@ -82,15 +57,7 @@ fn another_root_key_is_refused_in_words_and_the_right_one_still_opens() {
     write(&right, &"11".repeat(32));
     write(&wrong, &"22".repeat(32));
     let config = dir.path().join("keyferry.toml");
-    let with = |key: &Path| {
-        text(
-            &format!(
-                "[seal]\nroot_key = {{ file = {:?} }}\n",
-                key.display().to_string()
-            ),
-            "s",
-        )
-    };
+    let with = |key: &Path| text(&format!("[seal]\nroot_key = {{ file = {:?} }}\n", key.display().to_string()), "s");
     write(&config, &with(&right));
     let mut daemon = Daemon::start(dir.path(), &config);
     daemon.event("daemon.started");
@@ -101,10 +68,7 @@ fn another_root_key_is_refused_in_words_and_the_right_one_still_opens() {
     let refused = run(&config);
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(
-        said.contains("root key") && said.contains("nothing has been changed"),
-        "{said}"
-    );
+    assert!(said.contains("root key") && said.contains("nothing has been changed"), "{said}");
 
     std::fs::set_permissions(&right, std::fs::Permissions::from_mode(0o644)).unwrap();
     write(&config, &with(&right));
@@ -130,23 +94,14 @@ fn a_generated_root_key_that_is_gone_is_named() {
     let refused = run(&config);
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(
-        said.contains("kst-one.key") && said.contains("backup"),
-        "{said}"
-    );
+    assert!(said.contains("kst-one.key") && said.contains("backup"), "{said}");
 }
 
 #[test]
 fn every_problem_of_the_configuration_is_told_and_the_code_is_2() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("keyferry.toml");
-    write(
-        &config,
-        &format!(
-            "{}\n[log]\nformat = \"xml\"\nlevle = \"info\"\n",
-            text("", "s")
-        ),
-    );
+    write(&config, &format!("{}\n[log]\nformat = \"xml\"\nlevle = \"info\"\n", text("", "s")));
     let refused = run(&config);
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8(refused.stderr).unwrap();
@@ -162,11 +117,7 @@ fn a_second_daemon_on_the_same_state_is_refused() {
     daemon.event("daemon.started");
     let refused = run(&config);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        String::from_utf8(refused.stderr)
-            .unwrap()
-            .contains("another process")
-    );
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("another process"));
     daemon.signal("-INT");
     assert!(daemon.ended(Duration::from_secs(30)).success());
 }
@@ -179,11 +130,8 @@ struct Daemon {
 
 impl Daemon {
     fn start(dir: &Path, config: &Path) -> Self {
-        let mut child = command(config)
-            .env("NOTIFY_SOCKET", dir.join("notify"))
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            command(config).env("NOTIFY_SOCKET", dir.join("notify")).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -194,11 +142,7 @@ impl Daemon {
                 }
             }
         });
-        Self {
-            child,
-            lines,
-            seen: Vec::new(),
-        }
+        Self { child, lines, seen: Vec::new() }
     }
 
     fn event(&mut self, name: &str) -> serde_json::Value {
@@ -213,20 +157,14 @@ impl Daemon {
     }
 
     fn signal(&self, signal: &str) {
-        let sent = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status()
-            .unwrap();
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     fn ended(&mut self, within: Duration) -> std::process::ExitStatus {
         let begun = Instant::now();
         // The log ends with the process.
-        while let Ok(line) = self
-            .lines
-            .recv_timeout(within.saturating_sub(begun.elapsed()))
-        {
+        while let Ok(line) = self.lines.recv_timeout(within.saturating_sub(begun.elapsed())) {
             self.seen.push(line);
         }
         assert!(begun.elapsed() < within, "it did not end in time");
@@ -244,27 +182,13 @@ impl Drop for Daemon {
 fn run(config: &Path) -> Output {
     let mut child = command(config).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = Vec::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_end(&mut stderr)
-        .unwrap();
-    Output {
-        status: child.wait().unwrap(),
-        stdout: Vec::new(),
-        stderr,
-    }
+    child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    Output { status: child.wait().unwrap(), stdout: Vec::new(), stderr }
 }
 
 fn command(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyferry"));
-    command
-        .arg("--config")
-        .arg(config)
-        .arg("run")
-        .stdout(Stdio::null())
-        .env_remove("NOTIFY_SOCKET");
+    command.arg("--config").arg(config).arg("run").stdout(Stdio::null()).env_remove("NOTIFY_SOCKET");
     command
 }
 
@@ -275,10 +199,7 @@ fn told(notify: &UnixDatagram, what: &str) -> bool {
         let Ok(length) = notify.recv(&mut room) else {
             return false;
         };
-        if String::from_utf8_lossy(&room[..length])
-            .lines()
-            .any(|line| line == what)
-        {
+        if String::from_utf8_lossy(&room[..length]).lines().any(|line| line == what) {
             return true;
         }
     }

@@ -1,10 +1,5 @@
 //! Every engine passes the one suite; what only the sled engine has is tested below.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod store_conformance;
 
@@ -26,9 +21,7 @@ async fn sled_conforms() {
     let mut directories = Vec::new();
     let mut factory = || -> SharedStore {
         let directory = tempfile::tempdir().unwrap();
-        let store = SledStore::open(directory.path(), &Options::default())
-            .unwrap()
-            .store;
+        let store = SledStore::open(directory.path(), &Options::default()).unwrap().store;
         directories.push(directory);
         Arc::new(store)
     };
@@ -74,10 +67,7 @@ async fn an_open_database_is_busy_and_a_closed_one_is_not() {
     for n in 0..10 {
         let store = SledStore::open(directory.path(), &options).unwrap().store;
         assert!(store.revision() >= last);
-        assert!(matches!(
-            SledStore::open(directory.path(), &options),
-            Err(StoreError::Busy { .. })
-        ));
+        assert!(matches!(SledStore::open(directory.path(), &options), Err(StoreError::Busy { .. })));
         let revision = committed(&store, put("k", n.to_string())).await;
         assert!(revision > last, "revisions go on after a restart");
         last = revision;
@@ -92,9 +82,7 @@ async fn an_open_database_is_busy_and_a_closed_one_is_not() {
 #[tokio::test]
 async fn unreadable_settings_are_damage_without_a_panic() {
     let directory = tempfile::tempdir().unwrap();
-    let store = SledStore::open(directory.path(), &Options::default())
-        .unwrap()
-        .store;
+    let store = SledStore::open(directory.path(), &Options::default()).unwrap().store;
     committed(&store, put("k", "v")).await;
     drop(store);
     // Settings that do not belong to this database: what sled answers with an error must come out as one.

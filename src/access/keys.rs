@@ -34,9 +34,7 @@ impl AccessKeyTable {
     /// A table of these keys, by AccessKeyId. Of two with the same ID the later one counts.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = (String, AccessKey)>) -> Self {
-        Self {
-            keys: RwLock::new(Arc::new(keys.into_iter().collect())),
-        }
+        Self { keys: RwLock::new(Arc::new(keys.into_iter().collect())) }
     }
 
     /// Replaces the whole table; requests being checked finish with the one they began with.

@@ -44,12 +44,7 @@ impl AdminError {
     /// A job holds the scope or the instance.
     #[must_use]
     pub fn locked(message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::LOCKED,
-            ProblemCode::ScopeLocked.as_str(),
-            message,
-            remedy,
-        )
+        Self::new(StatusCode::LOCKED, ProblemCode::ScopeLocked.as_str(), message, remedy)
     }
 
     /// The HTTP status.
@@ -66,42 +61,17 @@ impl AdminError {
 
     pub(super) fn busy() -> Self {
         const REMEDY: &str = "try again";
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Busy",
-            "the same record is being changed over and over",
-            REMEDY,
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Busy", "the same record is being changed over and over", REMEDY)
     }
 
-    fn new(
-        status: StatusCode,
-        code: &str,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        let error = Advice {
-            code: code.to_owned(),
-            message: message.into(),
-            remedy: remedy.into(),
-        };
-        Self {
-            status,
-            body: ErrorShape {
-                error,
-                problems: Vec::new(),
-            },
-        }
+    fn new(status: StatusCode, code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let error = Advice { code: code.to_owned(), message: message.into(), remedy: remedy.into() };
+        Self { status, body: ErrorShape { error, problems: Vec::new() } }
     }
 
     fn failure(message: String) -> Self {
         const REMEDY: &str = "look into the daemon's log; try again";
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "Internal",
-            message,
-            REMEDY,
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal", message, REMEDY)
     }
 
     fn refused(problems: Vec<ProblemShape>) -> Self {
@@ -110,31 +80,14 @@ impl AdminError {
             && problems.iter().all(|problem| problem.code == locked)
         {
             let error = Self::locked(first.message.clone(), first.remedy.clone());
-            return Self {
-                body: ErrorShape {
-                    problems,
-                    ..error.body
-                },
-                ..error
-            };
+            return Self { body: ErrorShape { problems, ..error.body }, ..error };
         }
         let message = match problems.len() {
             1 => "preflight found a problem; nothing was changed".to_owned(),
             n => format!("preflight found {n} problems; nothing was changed"),
         };
-        let error = Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "Refused",
-            message,
-            "resolve each, then ask again",
-        );
-        Self {
-            body: ErrorShape {
-                problems,
-                ..error.body
-            },
-            ..error
-        }
+        let error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Refused", message, "resolve each, then ask again");
+        Self { body: ErrorShape { problems, ..error.body }, ..error }
     }
 }
 
@@ -147,20 +100,14 @@ impl IntoResponse for AdminError {
 impl From<MigrationError> for AdminError {
     fn from(error: MigrationError) -> Self {
         match error {
-            MigrationError::Refused(problems) => {
-                Self::refused(problems.iter().map(views::problem).collect())
-            }
+            MigrationError::Refused(problems) => Self::refused(problems.iter().map(views::problem).collect()),
             MigrationError::NoJob(id) => Self::no_job(id.as_str()),
-            MigrationError::Ended(id) => Self::state(
-                "Ended",
-                format!("{id} has ended"),
-                format!("see `keyferry job show {id}`"),
-            ),
+            MigrationError::Ended(id) => {
+                Self::state("Ended", format!("{id} has ended"), format!("see `keyferry job show {id}`"))
+            }
             MigrationError::PastReturn(id) => Self::state(
                 "PastReturn",
-                format!(
-                    "{id} has begun to destroy the source copies; from there on it only goes forward"
-                ),
+                format!("{id} has begun to destroy the source copies; from there on it only goes forward"),
                 format!("let it finish: `keyferry job watch {id}`"),
             ),
             MigrationError::Catalogue(error) => error.into(),
@@ -171,11 +118,7 @@ impl From<MigrationError> for AdminError {
 
 impl AdminError {
     pub(super) fn no_job(id: &str) -> Self {
-        Self::unknown(
-            "JobNotFound",
-            format!("there is no job {id}"),
-            "`keyferry job list` shows all",
-        )
+        Self::unknown("JobNotFound", format!("there is no job {id}"), "`keyferry job list` shows all")
     }
 }
 
@@ -184,10 +127,7 @@ impl From<CatalogueError> for AdminError {
         match error {
             CatalogueError::Conflict => Self::busy(),
             CatalogueError::Refused(refusal) => Self::locked(
-                format!(
-                    "the scope is locked by {} since {}",
-                    refusal.job, refusal.since
-                ),
+                format!("the scope is locked by {} since {}", refusal.job, refusal.since),
                 format!("wait for it: `keyferry job watch {}`", refusal.job),
             ),
             other => Self::failure(other.to_string()),
@@ -211,11 +151,9 @@ impl From<ScheduleError> for AdminError {
                 "`keyferry schedule list` shows all",
             ),
             ScheduleError::NameTaken(_) => Self::usage("NameTaken", message, "use another name"),
-            ScheduleError::WrongState { name, .. } => Self::state(
-                "WrongState",
-                message,
-                format!("see `keyferry schedule show {name}`"),
-            ),
+            ScheduleError::WrongState { name, .. } => {
+                Self::state("WrongState", message, format!("see `keyferry schedule show {name}`"))
+            }
             ScheduleError::Busy => Self::busy(),
             _ => Self::failure(message),
         }
@@ -224,10 +162,6 @@ impl From<ScheduleError> for AdminError {
 
 impl From<IdError> for AdminError {
     fn from(error: IdError) -> Self {
-        Self::usage(
-            "InvalidValue",
-            error.to_string(),
-            format!("a {} is {}", error.kind, error.rule),
-        )
+        Self::usage("InvalidValue", error.to_string(), format!("a {} is {}", error.kind, error.rule))
     }
 }

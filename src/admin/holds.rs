@@ -11,9 +11,7 @@ use crate::observe::Fields;
 
 pub(super) async fn list(Context(state): Context<State>) -> Result<Json<HoldsShape>, AdminError> {
     let holds = state.catalogue().holds().await?;
-    Ok(Json(HoldsShape {
-        holds: holds.iter().map(|hold| views::hold(hold)).collect(),
-    }))
+    Ok(Json(HoldsShape { holds: holds.iter().map(|hold| views::hold(hold)).collect() }))
 }
 
 pub(super) async fn hold(
@@ -21,31 +19,15 @@ pub(super) async fn hold(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<HoldRequest>,
 ) -> Result<Json<HoldsShape>, AdminError> {
-    let (region, account) = scope(
-        &state,
-        request.region.as_deref(),
-        request.account.as_deref(),
-    )?;
+    let (region, account) = scope(&state, request.region.as_deref(), request.account.as_deref())?;
     let reason = request.reason.trim().to_owned();
     if reason.is_empty() || reason.len() > MAX_REASON {
         let message = format!("a reason has 1 to {MAX_REASON} bytes");
-        return Err(AdminError::usage(
-            "InvalidValue",
-            message,
-            "say in a few words why migrations are held",
-        ));
+        return Err(AdminError::usage("InvalidValue", message, "say in a few words why migrations are held"));
     }
     let command = if request.now { "hold --now" } else { "hold" };
-    peer.log(
-        &fields(region.as_ref(), account.as_ref()),
-        &format!("{command}: {reason}"),
-    );
-    let hold = Hold {
-        region,
-        account,
-        reason,
-        since: state.now(),
-    };
+    peer.log(&fields(region.as_ref(), account.as_ref()), &format!("{command}: {reason}"));
+    let hold = Hold { region, account, reason, since: state.now() };
     state.migrations().hold(hold, request.now).await?;
     list(Context(state)).await
 }
@@ -55,29 +37,16 @@ pub(super) async fn release(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(request): Json<ReleaseRequest>,
 ) -> Result<Json<HoldsShape>, AdminError> {
-    let (region, account) = scope(
-        &state,
-        request.region.as_deref(),
-        request.account.as_deref(),
-    )?;
+    let (region, account) = scope(&state, request.region.as_deref(), request.account.as_deref())?;
     let all = region.is_none() && account.is_none();
     let standing = state.catalogue().holds().await?;
-    let lifted: Vec<_> = standing
-        .iter()
-        .filter(|hold| all || (hold.region == region && hold.account == account))
-        .collect();
+    let lifted: Vec<_> =
+        standing.iter().filter(|hold| all || (hold.region == region && hold.account == account)).collect();
     if lifted.is_empty() && !all {
         let remedy = "`keyferry status` shows the holds that stand; without --region and --account all are lifted";
-        return Err(AdminError::unknown(
-            "HoldNotFound",
-            "no hold was put on exactly this scope",
-            remedy,
-        ));
+        return Err(AdminError::unknown("HoldNotFound", "no hold was put on exactly this scope", remedy));
     }
-    peer.log(
-        &fields(region.as_ref(), account.as_ref()),
-        &format!("release: {} hold(s)", lifted.len()),
-    );
+    peer.log(&fields(region.as_ref(), account.as_ref()), &format!("release: {} hold(s)", lifted.len()));
     for hold in lifted {
         state.catalogue().remove_hold(hold).await?;
     }

@@ -9,9 +9,7 @@ use crate::catalogue::CatalogueError;
 use crate::kms::InstanceFacts;
 use crate::observe::Fields;
 
-pub(super) async fn list(
-    Context(state): Context<State>,
-) -> Result<Json<InstancesShape>, AdminError> {
+pub(super) async fn list(Context(state): Context<State>) -> Result<Json<InstancesShape>, AdminError> {
     let mut instances = Vec::new();
     for facts in state.service().keystores.facts().values() {
         instances.push(view(&state, facts).await?);
@@ -58,62 +56,30 @@ async fn change(
     let account = state.known_account(account)?;
     if account == facts.owner {
         let message = format!("account {account} owns {}", facts.id);
-        return Err(AdminError::usage(
-            "OwnInstance",
-            message,
-            "name another account",
-        ));
+        return Err(AdminError::usage("OwnInstance", message, "name another account"));
     }
     if !share && facts.shared_with.contains(&account) {
-        let message = format!(
-            "{} is shared with {account} by the configuration file",
-            facts.id
-        );
-        return Err(AdminError::state(
-            "SharedByConfig",
-            message,
-            "remove it from shared_with there, and reload",
-        ));
+        let message = format!("{} is shared with {account} by the configuration file", facts.id);
+        return Err(AdminError::state("SharedByConfig", message, "remove it from shared_with there, and reload"));
     }
-    let command = if share {
-        "instance share"
-    } else {
-        "instance unshare"
-    };
-    peer.log(
-        &Fields::new().instance(&facts.id).account(&account),
-        &format!("{command} {} --with {account}", facts.id),
-    );
+    let command = if share { "instance share" } else { "instance unshare" };
+    peer.log(&Fields::new().instance(&facts.id).account(&account), &format!("{command} {} --with {account}", facts.id));
     for _ in 0..ATTEMPTS {
         let Some(mut record) = state.catalogue().instance(&facts.id).await? else {
             let message = format!("{} has not been set up yet", facts.id);
-            return Err(AdminError::state(
-                "InstanceNotActive",
-                message,
-                "look into the daemon's log for why",
-            ));
+            return Err(AdminError::state("InstanceNotActive", message, "look into the daemon's log for why"));
         };
         if let Some(gate) = state.catalogue().instance_gate(&facts.id).await? {
             return Err(AdminError::locked(
-                format!(
-                    "{} is locked by {} since {}",
-                    facts.id, gate.job, gate.since
-                ),
+                format!("{} is locked by {} since {}", facts.id, gate.job, gate.since),
                 format!("wait for it: `keyferry job watch {}`", gate.job),
             ));
         }
-        let changed = if share {
-            record.shared_with.insert(account.clone())
-        } else {
-            record.shared_with.remove(&account)
-        };
+        let changed =
+            if share { record.shared_with.insert(account.clone()) } else { record.shared_with.remove(&account) };
         if !changed && !share {
             let message = format!("{} is not shared with {account}", facts.id);
-            return Err(AdminError::unknown(
-                "NotShared",
-                message,
-                "`keyferry instance show` lists its shares",
-            ));
+            return Err(AdminError::unknown("NotShared", message, "`keyferry instance show` lists its shares"));
         }
         if !changed {
             return Ok(Json(view(state, &facts).await?));
@@ -129,34 +95,21 @@ async fn change(
 
 async fn view(state: &State, facts: &InstanceFacts) -> Result<InstanceShape, AdminError> {
     let taken = state.catalogue().quota(&facts.id).await?.taken(None);
-    let by_cli = state
-        .catalogue()
-        .instance(&facts.id)
-        .await?
-        .map(|record| record.shared_with.clone())
-        .unwrap_or_default();
+    let by_cli =
+        state.catalogue().instance(&facts.id).await?.map(|record| record.shared_with.clone()).unwrap_or_default();
     let gate = state.catalogue().instance_gate(&facts.id).await?;
     Ok(InstanceShape {
         id: facts.id.to_string(),
         region: facts.region.to_string(),
         owner: facts.owner.to_string(),
-        kind: if facts.hardware {
-            "hardware"
-        } else {
-            "software"
-        }
-        .to_owned(),
+        kind: if facts.hardware { "hardware" } else { "software" }.to_owned(),
         key_quota: facts.key_quota,
         keys_used: taken.keys,
         secret_quota: facts.secret_quota,
         secrets_used: taken.secrets,
         expires: facts.expires.map(views::time),
         auto_renew: facts.auto_renew,
-        shared_with: facts
-            .shared_with
-            .union(&by_cli)
-            .map(ToString::to_string)
-            .collect(),
+        shared_with: facts.shared_with.union(&by_cli).map(ToString::to_string).collect(),
         shared_by_cli: by_cli.iter().map(ToString::to_string).collect(),
         lock: gate.map(|gate| views::lock(&gate)),
     })

@@ -5,14 +5,12 @@ use axum::extract::{ConnectInfo, Path, State as Context};
 use jiff::Timestamp;
 
 use super::protocol::{
-    GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape,
-    ResourcesShape,
+    GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, ResourcesShape,
 };
 use super::{AdminError, Peer, State, views};
 use crate::migration::Order;
 use crate::model::{
-    AccountId, InstanceId, Job, JobId, JobState, MAX_SELECTED, Method, ProblemCode, RegionId,
-    Scope, Selection,
+    AccountId, InstanceId, Job, JobId, JobState, MAX_SELECTED, Method, ProblemCode, RegionId, Scope, Selection,
 };
 use crate::observe::Fields;
 use crate::store::{Stored, Transaction};
@@ -21,21 +19,12 @@ pub(super) async fn list(Context(state): Context<State>) -> Result<Json<JobsShap
     let mut jobs = Vec::new();
     for job in state.catalogue().jobs().await? {
         // One by one: only this way does a job come with what it left behind.
-        jobs.extend(
-            state
-                .catalogue()
-                .job(&job.id)
-                .await?
-                .map(|job| views::job(&job)),
-        );
+        jobs.extend(state.catalogue().job(&job.id).await?.map(|job| views::job(&job)));
     }
     Ok(Json(JobsShape { jobs }))
 }
 
-pub(super) async fn show(
-    Context(state): Context<State>,
-    Path(id): Path<String>,
-) -> Result<Json<JobShape>, AdminError> {
+pub(super) async fn show(Context(state): Context<State>, Path(id): Path<String>) -> Result<Json<JobShape>, AdminError> {
     find(&state, &id).await.map(Json)
 }
 
@@ -47,13 +36,7 @@ pub(super) async fn report(
     let plan = state.catalogue().plan(&job.id).await?;
     let (keys, secrets) = views::split(plan.iter().map(|item| &item.resource));
     let (plan_digest, manifest) = (job.plan_digest.clone(), job.manifest.clone());
-    Ok(Json(ReportShape {
-        job: views::job(&job),
-        keys,
-        secrets,
-        plan_digest,
-        manifest,
-    }))
+    Ok(Json(ReportShape { job: views::job(&job), keys, secrets, plan_digest, manifest }))
 }
 
 pub(super) async fn cancel(
@@ -76,14 +59,8 @@ pub(super) async fn plan(
     let speed = speed(&jobs);
     let mut plans = Vec::new();
     for account in &target.accounts {
-        let scope = Scope {
-            region: target.region.clone(),
-            account: account.clone(),
-        };
-        let plan = state
-            .migrations()
-            .plan(&scope, &target.instance, &target.selection)
-            .await?;
+        let scope = Scope { region: target.region.clone(), account: account.clone() };
+        let plan = state.migrations().plan(&scope, &target.instance, &target.selection).await?;
         let (keys, secrets) = views::split(plan.items.iter().map(|item| &item.resource));
         plans.push(PlanShape {
             region: scope.region.to_string(),
@@ -108,26 +85,12 @@ pub(super) async fn migrate(
 ) -> Result<Json<GroupShape>, AdminError> {
     let target = Target::read(&state, &request)?;
     let accounts: Vec<&str> = target.accounts.iter().map(AccountId::as_str).collect();
-    let command = if request.rehearse {
-        "migrate --rehearse"
-    } else {
-        "migrate"
-    };
-    let mut fields = Fields::new()
-        .region(&target.region)
-        .instance(&target.instance);
+    let command = if request.rehearse { "migrate --rehearse" } else { "migrate" };
+    let mut fields = Fields::new().region(&target.region).instance(&target.instance);
     if let [account] = target.accounts.as_slice() {
         fields = fields.account(account);
     }
-    peer.log(
-        &fields,
-        &format!(
-            "{command} {}: {} to {}",
-            target.region,
-            accounts.join(", "),
-            target.instance
-        ),
-    );
+    peer.log(&fields, &format!("{command} {}: {} to {}", target.region, accounts.join(", "), target.instance));
     let order = Order {
         region: target.region,
         accounts: target.accounts,
@@ -148,11 +111,7 @@ pub(super) async fn migrate(
     for id in &ids {
         jobs.push(find(&state, id.as_str()).await?);
     }
-    let group = if jobs.len() > 1 {
-        jobs.first().map(|job| job.id.clone())
-    } else {
-        None
-    };
+    let group = if jobs.len() > 1 { jobs.first().map(|job| job.id.clone()) } else { None };
     Ok(Json(GroupShape { group, jobs }))
 }
 
@@ -167,31 +126,18 @@ pub(super) fn selection(resources: &ResourcesShape) -> Result<Selection, AdminEr
         return Ok(Selection::All);
     };
     if keys.is_empty() && secrets.is_empty() {
-        return Err(AdminError::usage(
-            "InvalidValue",
-            "nothing is selected",
-            "name keys or secrets, or select all",
-        ));
+        return Err(AdminError::usage("InvalidValue", "nothing is selected", "name keys or secrets, or select all"));
     }
     for (count, what) in [(keys.len(), "keys"), (secrets.len(), "secrets")] {
         if count > MAX_SELECTED {
-            let message = format!(
-                "{count} {what} are selected; at most {MAX_SELECTED} can be picked by hand"
-            );
+            let message = format!("{count} {what} are selected; at most {MAX_SELECTED} can be picked by hand");
             let remedy = "select all, or migrate in several runs";
-            return Err(AdminError::usage(
-                ProblemCode::TooManySelected.as_str(),
-                message,
-                remedy,
-            ));
+            return Err(AdminError::usage(ProblemCode::TooManySelected.as_str(), message, remedy));
         }
     }
     Ok(Selection::Picked {
         keys: keys.iter().map(|id| id.parse()).collect::<Result<_, _>>()?,
-        secrets: secrets
-            .iter()
-            .map(|name| name.parse())
-            .collect::<Result<_, _>>()?,
+        secrets: secrets.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
     })
 }
 
@@ -201,20 +147,12 @@ pub(super) fn accounts(state: &State, texts: &[String]) -> Result<Vec<AccountId>
     for text in texts {
         let account = state.known_account(text)?;
         if accounts.contains(&account) {
-            return Err(AdminError::usage(
-                "InvalidValue",
-                format!("account {account} is named twice"),
-                "name it once",
-            ));
+            return Err(AdminError::usage("InvalidValue", format!("account {account} is named twice"), "name it once"));
         }
         accounts.push(account);
     }
     if accounts.is_empty() {
-        return Err(AdminError::usage(
-            "InvalidValue",
-            "no account is named",
-            "name at least one with --account",
-        ));
+        return Err(AdminError::usage("InvalidValue", "no account is named", "name at least one with --account"));
     }
     Ok(accounts)
 }
@@ -242,32 +180,20 @@ async fn stored(state: &State, id: &str) -> Result<Stored<Job>, AdminError> {
     let Ok(parsed) = id.parse::<JobId>() else {
         return Err(AdminError::no_job(id));
     };
-    state
-        .catalogue()
-        .job(&parsed)
-        .await?
-        .ok_or_else(|| AdminError::no_job(id))
+    state.catalogue().job(&parsed).await?.ok_or_else(|| AdminError::no_job(id))
 }
 
 /// Milliseconds a thousand resources took in the newest job that completed and moved something.
 fn speed(jobs: &[Stored<Job>]) -> Option<u64> {
     let moved = |job: &Job| job.keys_total.saturating_add(job.secrets_total);
-    let complete = jobs
-        .iter()
-        .rev()
-        .find(|job| job.state == JobState::Complete && moved(job) > 0)?;
+    let complete = jobs.iter().rev().find(|job| job.state == JobState::Complete && moved(job) > 0)?;
     let millis = |at: Timestamp| u64::try_from(at.as_millisecond()).ok();
     let soak = u64::try_from(complete.soak.as_millis()).ok()?;
-    let took = millis(complete.finished_at?)?
-        .checked_sub(millis(complete.started_at?)?)?
-        .saturating_sub(soak);
+    let took = millis(complete.finished_at?)?.checked_sub(millis(complete.started_at?)?)?.saturating_sub(soak);
     took.saturating_mul(1000).checked_div(moved(complete))
 }
 
 fn estimate(resources: usize, speed: Option<u64>) -> Option<u64> {
-    let millis = u64::try_from(resources)
-        .ok()?
-        .saturating_mul(speed?)
-        .div_ceil(1000);
+    let millis = u64::try_from(resources).ok()?.saturating_mul(speed?).div_ceil(1000);
     Some(millis.div_ceil(1000))
 }

@@ -7,19 +7,12 @@ pub(super) struct Parameters<'a> {
 
 impl<'a> Parameters<'a> {
     pub(super) fn new(query: Option<&'a str>) -> Self {
-        Self {
-            query: query.unwrap_or_default(),
-        }
+        Self { query: query.unwrap_or_default() }
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
-        let mut pairs = self
-            .query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='));
-        pairs
-            .find(|(key, value)| *key == name && !value.is_empty())
-            .map(|(_, value)| value)
+        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, value)| *key == name && !value.is_empty()).map(|(_, value)| value)
     }
 
     pub(super) fn flag(&self, name: &str) -> bool {

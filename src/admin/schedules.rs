@@ -13,16 +13,9 @@ use crate::model::{Cron, IfMissed, ProblemCode, ScheduleEntry, ScheduleState, Wh
 use crate::observe::{Event, Fields, emit};
 use crate::schedule::next_runs;
 
-pub(super) async fn list(
-    Context(state): Context<State>,
-) -> Result<Json<SchedulesShape>, AdminError> {
+pub(super) async fn list(Context(state): Context<State>) -> Result<Json<SchedulesShape>, AdminError> {
     let schedules = state.book().list().await?;
-    Ok(Json(SchedulesShape {
-        schedules: schedules
-            .iter()
-            .map(|schedule| views::schedule(schedule))
-            .collect(),
-    }))
+    Ok(Json(SchedulesShape { schedules: schedules.iter().map(|schedule| views::schedule(schedule)).collect() }))
 }
 
 pub(super) async fn show(
@@ -39,10 +32,7 @@ pub(super) async fn next(
     RawQuery(query): RawQuery,
 ) -> Result<Json<RunsShape>, AdminError> {
     let schedule = state.book().get(&name).await?;
-    let count = Parameters::new(query.as_deref())
-        .text("count")
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(DEFAULT_RUNS);
+    let count = Parameters::new(query.as_deref()).text("count").and_then(|n| n.parse().ok()).unwrap_or(DEFAULT_RUNS);
     if schedule.state != ScheduleState::Active {
         return Ok(Json(RunsShape { runs: Vec::new() }));
     }
@@ -50,24 +40,10 @@ pub(super) async fn next(
         When::At(_) => TimeZone::system(),
         When::Cron { time_zone, .. } => TimeZone::get(time_zone).unwrap_or(TimeZone::UTC),
     };
-    let runs = next_runs(
-        &schedule.entry.when,
-        schedule.floor().max(state.now()),
-        count.min(MAX_RUNS),
-    );
-    let local = |at: Timestamp| {
-        at.to_zoned_datetime(zone.clone())
-            .strftime("%Y-%m-%dT%H:%M:%S%:z")
-            .to_string()
-    };
+    let runs = next_runs(&schedule.entry.when, schedule.floor().max(state.now()), count.min(MAX_RUNS));
+    let local = |at: Timestamp| at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
     Ok(Json(RunsShape {
-        runs: runs
-            .into_iter()
-            .map(|at| RunShape {
-                local: local(at),
-                utc: views::time(at),
-            })
-            .collect(),
+        runs: runs.into_iter().map(|at| RunShape { local: local(at), utc: views::time(at) }).collect(),
     }))
 }
 
@@ -77,26 +53,15 @@ pub(super) async fn add(
     Json(request): Json<EntryShape>,
 ) -> Result<Json<ScheduleShape>, AdminError> {
     let entry = entry(&state, &request)?;
-    let fields = Fields::new()
-        .schedule(&entry.name)
-        .region(&entry.region)
-        .instance(&entry.instance);
+    let fields = Fields::new().schedule(&entry.name).region(&entry.region).instance(&entry.instance);
     peer.log(&fields, &format!("schedule add {}", entry.name));
     if let When::At(at) = entry.when
         && at <= state.now()
     {
-        return Err(AdminError::usage(
-            "InvalidValue",
-            format!("{at} is past"),
-            "name an instant to come",
-        ));
+        return Err(AdminError::usage("InvalidValue", format!("{at} is past"), "name an instant to come"));
     }
     let added = state.book().add(entry).await?;
-    emit(
-        Event::ScheduleRegistered,
-        &fields,
-        "a schedule was added on the command line",
-    );
+    emit(Event::ScheduleRegistered, &fields, "a schedule was added on the command line");
     Ok(Json(views::schedule(&added)))
 }
 
@@ -105,10 +70,7 @@ pub(super) async fn pause(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<ScheduleShape>, AdminError> {
-    peer.log(
-        &Fields::new().schedule(&name),
-        &format!("schedule pause {name}"),
-    );
+    peer.log(&Fields::new().schedule(&name), &format!("schedule pause {name}"));
     Ok(Json(views::schedule(&state.book().pause(&name).await?)))
 }
 
@@ -117,10 +79,7 @@ pub(super) async fn resume(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<ScheduleShape>, AdminError> {
-    peer.log(
-        &Fields::new().schedule(&name),
-        &format!("schedule resume {name}"),
-    );
+    peer.log(&Fields::new().schedule(&name), &format!("schedule resume {name}"));
     Ok(Json(views::schedule(&state.book().resume(&name).await?)))
 }
 
@@ -129,10 +88,7 @@ pub(super) async fn cancel(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<ScheduleShape>, AdminError> {
-    peer.log(
-        &Fields::new().schedule(&name),
-        &format!("schedule cancel {name}"),
-    );
+    peer.log(&Fields::new().schedule(&name), &format!("schedule cancel {name}"));
     Ok(Json(views::schedule(&state.book().cancel(&name).await?)))
 }
 
@@ -143,35 +99,22 @@ const MAX_RUNS: usize = 100;
 fn entry(state: &State, shape: &EntryShape) -> Result<ScheduleEntry, AdminError> {
     let fits = (1..=64).contains(&shape.name.len())
         && shape.name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && shape
-            .name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        && shape.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if !fits {
         let message = format!("{:?} is not a schedule's name", shape.name);
-        return Err(invalid(
-            message,
-            "1 to 64 letters, digits and . _ -, beginning with a letter or digit",
-        ));
+        return Err(invalid(message, "1 to 64 letters, digits and . _ -, beginning with a letter or digit"));
     }
     let region = state.known_region(&shape.region)?;
     let facts = state.known_instance(&shape.instance)?;
     if facts.region != region {
         let message = format!("{} is in {}, not in {region}", facts.id, facts.region);
         let remedy = "name an instance of the region: resources never leave theirs";
-        return Err(AdminError::usage(
-            ProblemCode::RegionMismatch.as_str(),
-            message,
-            remedy,
-        ));
+        return Err(AdminError::usage(ProblemCode::RegionMismatch.as_str(), message, remedy));
     }
     let window = duration(shape.window.as_deref())?.unwrap_or(ScheduleEntry::DEFAULT_WINDOW);
     let soak = duration(shape.soak.as_deref())?.unwrap_or_default();
     if window.is_zero() {
-        return Err(invalid(
-            "a window of 0s".to_owned(),
-            "a window in which the migration can run, such as 2h",
-        ));
+        return Err(invalid("a window of 0s".to_owned(), "a window in which the migration can run, such as 2h"));
     }
     if soak >= window {
         return Err(invalid(
@@ -183,10 +126,7 @@ fn entry(state: &State, shape: &EntryShape) -> Result<ScheduleEntry, AdminError>
         None | Some("run") => IfMissed::Run,
         Some("skip") => IfMissed::Skip,
         Some(other) => {
-            return Err(invalid(
-                format!("{other:?} is not a policy for missed runs"),
-                "run or skip",
-            ));
+            return Err(invalid(format!("{other:?} is not a policy for missed runs"), "run or skip"));
         }
     };
     Ok(ScheduleEntry {
@@ -207,20 +147,13 @@ fn entry(state: &State, shape: &EntryShape) -> Result<ScheduleEntry, AdminError>
 fn when(shape: &EntryShape) -> Result<When, AdminError> {
     match (&shape.at, &shape.cron, &shape.time_zone) {
         (Some(at), None, None) => at.parse().map(When::At).map_err(|_| {
-            invalid(
-                format!("{at:?} is not an instant"),
-                "RFC 3339 with an offset, such as 2026-12-01T02:00:00+08:00",
-            )
+            invalid(format!("{at:?} is not an instant"), "RFC 3339 with an offset, such as 2026-12-01T02:00:00+08:00")
         }),
         (None, Some(pattern), Some(time_zone)) => match Cron::parse(pattern, time_zone) {
-            Ok(_) => Ok(When::Cron {
-                pattern: pattern.clone(),
-                time_zone: time_zone.clone(),
-            }),
-            Err(error) => Err(invalid(
-                error.to_string(),
-                "five fields and an IANA zone: \"0 2 * * Sun\", Asia/Shanghai",
-            )),
+            Ok(_) => Ok(When::Cron { pattern: pattern.clone(), time_zone: time_zone.clone() }),
+            Err(error) => {
+                Err(invalid(error.to_string(), "five fields and an IANA zone: \"0 2 * * Sun\", Asia/Shanghai"))
+            }
         },
         _ => Err(invalid(
             "a schedule has either an instant, or a pattern with its time zone".to_owned(),
@@ -230,9 +163,7 @@ fn when(shape: &EntryShape) -> Result<When, AdminError> {
 }
 
 fn duration(text: Option<&str>) -> Result<Option<std::time::Duration>, AdminError> {
-    text.map(parse_duration)
-        .transpose()
-        .map_err(|error| invalid(error.to_string(), "such as 2h, 1h30m or 0s"))
+    text.map(parse_duration).transpose().map_err(|error| invalid(error.to_string(), "such as 2h, 1h30m or 0s"))
 }
 
 fn invalid(message: String, remedy: &str) -> AdminError {

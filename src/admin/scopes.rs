@@ -15,10 +15,7 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     pub(super) async fn read(state: &State) -> Result<Self, AdminError> {
-        Ok(Self {
-            jobs: state.catalogue().jobs().await?,
-            schedules: state.book().list().await?,
-        })
+        Ok(Self { jobs: state.catalogue().jobs().await?, schedules: state.book().list().await? })
     }
 }
 
@@ -60,19 +57,13 @@ fn task_status(around: &Surroundings, scope: &Scope, counts: Counts) -> TaskStat
     if mine().any(|job| job.state == JobState::Queued) {
         return TaskStatus::Scheduled;
     }
-    let last = mine()
-        .filter(|job| !job.rehearsal)
-        .max_by_key(|job| (job.finished_at, job.id.clone()));
+    let last = mine().filter(|job| !job.rehearsal).max_by_key(|job| (job.finished_at, job.id.clone()));
     let last = last.map(|job| job.state.task_status());
     let nothing_left = counts.keys_not_migrated == 0 && counts.secrets_not_migrated == 0;
     if last == Some(TaskStatus::MigrationComplete) && nothing_left {
         return TaskStatus::MigrationComplete;
     }
-    if around
-        .schedules
-        .iter()
-        .any(|schedule| is_coming(schedule, scope))
-    {
+    if around.schedules.iter().any(|schedule| is_coming(schedule, scope)) {
         return TaskStatus::Scheduled;
     }
     last.unwrap_or(TaskStatus::NotStarted)

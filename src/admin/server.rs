@@ -34,12 +34,8 @@ impl AdminServer {
     pub async fn serve(self, state: State) -> Result<(), SocketError> {
         let BoundSocket { path, listener } = self.socket;
         let stop = state.stop().clone();
-        let service = routes()
-            .with_state(state)
-            .into_make_service_with_connect_info::<Peer>();
-        let served = axum::serve(listener, service)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await;
+        let service = routes().with_state(state).into_make_service_with_connect_info::<Peer>();
+        let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
         // A file that is gone already is as good as removed.
         let _ = std::fs::remove_file(&path);
         served.map_err(|source| SocketError::Io { path, source })
@@ -54,27 +50,15 @@ pub struct Peer {
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self {
-            uid: stream
-                .io()
-                .peer_cred()
-                .ok()
-                .map(|credentials| credentials.uid()),
-        }
+        Self { uid: stream.io().peer_cred().ok().map(|credentials| credentials.uid()) }
     }
 }
 
 impl Peer {
     /// Logs a command that changes something, before it is carried out.
     pub(super) fn log(self, fields: &Fields, command: &str) {
-        let who = self
-            .uid
-            .map_or_else(|| "an unknown user".to_owned(), |uid| format!("uid {uid}"));
-        emit(
-            Event::AdminCommand,
-            fields,
-            &format!("{command} (by {who})"),
-        );
+        let who = self.uid.map_or_else(|| "an unknown user".to_owned(), |uid| format!("uid {uid}"));
+        emit(Event::AdminCommand, fields, &format!("{command} (by {who})"));
     }
 }
 
@@ -95,20 +79,13 @@ fn routes() -> Router<State> {
         .route("/schedules/{name}/pause", post(schedules::pause))
         .route("/schedules/{name}/resume", post(schedules::resume))
         .route("/schedules/{name}/cancel", post(schedules::cancel))
-        .route(
-            "/holds",
-            get(holds::list).post(holds::hold).delete(holds::release),
-        )
+        .route("/holds", get(holds::list).post(holds::hold).delete(holds::release))
         .route("/instances", get(instances::list))
         .route("/instances/{id}", get(instances::show))
         .route("/instances/{id}/share", post(instances::share))
         .route("/instances/{id}/unshare", post(instances::unshare));
     Router::new().nest(ROOT, api).fallback(|| async {
         let remedy = "use a keyferry command of the daemon's version";
-        AdminError::unknown(
-            "NoSuchPath",
-            "the daemon does not know this request",
-            remedy,
-        )
+        AdminError::unknown("NoSuchPath", "the daemon does not know this request", remedy)
     })
 }

@@ -38,16 +38,10 @@ pub(super) struct BoundSocket {
 
 /// Binds under a temporary name and renames, so that nobody meets a socket with other permissions than the final ones.
 pub(super) fn bind(path: &Path, group: Option<&str>) -> Result<BoundSocket, SocketError> {
-    let fail = |source| SocketError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| SocketError::Io { path: path.to_owned(), source };
     check_stale(path)?;
     let gid = group.map(group_id).transpose()?;
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         fs::create_dir_all(parent).map_err(fail)?;
     }
     let mut name = path.as_os_str().to_owned();
@@ -63,30 +57,19 @@ pub(super) fn bind(path: &Path, group: Option<&str>) -> Result<BoundSocket, Sock
         std::os::unix::fs::chown(&temporary, None, Some(gid)).map_err(fail)?;
     }
     fs::rename(&temporary, path).map_err(fail)?;
-    Ok(BoundSocket {
-        path: path.to_owned(),
-        listener,
-    })
+    Ok(BoundSocket { path: path.to_owned(), listener })
 }
 
 /// A socket that a crashed daemon left behind refuses connections.
 fn check_stale(path: &Path) -> Result<(), SocketError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(SocketError::Io {
-            path: path.to_owned(),
-            source,
-        }),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            Err(SocketError::NotASocket(path.to_owned()))
-        }
+        Err(source) => Err(SocketError::Io { path: path.to_owned(), source }),
+        Ok(metadata) if !metadata.file_type().is_socket() => Err(SocketError::NotASocket(path.to_owned())),
         Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
             Ok(_) => Err(SocketError::InUse(path.to_owned())),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-            Err(source) => Err(SocketError::Io {
-                path: path.to_owned(),
-                source,
-            }),
+            Err(source) => Err(SocketError::Io { path: path.to_owned(), source }),
         },
     }
 }
@@ -94,10 +77,7 @@ fn check_stale(path: &Path) -> Result<(), SocketError> {
 /// Looks a group up in `/etc/group` (group(5)): local groups are what a service's socket needs.
 fn group_id(name: &str) -> Result<u32, SocketError> {
     const FILE: &str = "/etc/group";
-    let text = fs::read_to_string(FILE).map_err(|source| SocketError::Io {
-        path: PathBuf::from(FILE),
-        source,
-    })?;
+    let text = fs::read_to_string(FILE).map_err(|source| SocketError::Io { path: PathBuf::from(FILE), source })?;
     find_group(&text, name).ok_or_else(|| SocketError::NoGroup(name.to_owned()))
 }
 
@@ -128,19 +108,13 @@ mod tests {
         drop(bind(&path, None).unwrap());
         assert!(path.exists(), "a crash leaves the file");
         let bound = bind(&path, None).unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o660
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         assert!(matches!(bind(&path, None), Err(SocketError::InUse(_))));
         drop(bound);
         let file = directory.path().join("file");
         fs::write(&file, "mine").unwrap();
         assert!(matches!(bind(&file, None), Err(SocketError::NotASocket(_))));
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
-        assert!(matches!(
-            bind(&path, Some("no such group")),
-            Err(SocketError::NoGroup(_))
-        ));
+        assert!(matches!(bind(&path, Some("no such group")), Err(SocketError::NoGroup(_))));
     }
 }

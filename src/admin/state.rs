@@ -37,35 +37,17 @@ pub struct State {
 impl State {
     /// State of a daemon that starts now. `stop` ends what streams; `accounts` are those of the configuration.
     #[must_use]
-    pub fn new(
-        migrations: Migrations,
-        book: Book,
-        accounts: Vec<AccountName>,
-        stop: CancellationToken,
-    ) -> Self {
+    pub fn new(migrations: Migrations, book: Book, accounts: Vec<AccountName>, stop: CancellationToken) -> Self {
         let started = migrations.service().clock.monotonic();
-        let state = Self {
-            migrations,
-            book,
-            started,
-            accounts: Arc::default(),
-            warnings: Arc::default(),
-            stop,
-        };
+        let state = Self { migrations, book, started, accounts: Arc::default(), warnings: Arc::default(), stop };
         state.reload(accounts, Vec::new());
         state
     }
 
     /// Replaces what the configuration says: its accounts, and what it warns of.
     pub fn reload(&self, accounts: Vec<AccountName>, warnings: Vec<Advice>) {
-        *self
-            .accounts
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
-        *self
-            .warnings
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(warnings);
+        *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
+        *self.warnings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(warnings);
     }
 
     pub(super) fn migrations(&self) -> &Migrations {
@@ -93,10 +75,7 @@ impl State {
     }
 
     pub(super) fn uptime(&self) -> Duration {
-        self.service()
-            .clock
-            .monotonic()
-            .saturating_sub(self.started)
+        self.service().clock.monotonic().saturating_sub(self.started)
     }
 
     pub(super) fn accounts(&self) -> Arc<Vec<AccountName>> {
@@ -108,26 +87,13 @@ impl State {
     }
 
     /// Every scope of the configuration, or those of one region or account.
-    pub(super) fn scopes(
-        &self,
-        region: Option<&RegionId>,
-        account: Option<&AccountId>,
-    ) -> Vec<Scope> {
+    pub(super) fn scopes(&self, region: Option<&RegionId>, account: Option<&AccountId>) -> Vec<Scope> {
         let regions = self.service().keystores.regions();
         let accounts = self.accounts();
         let mut scopes = Vec::new();
-        for id in regions
-            .keys()
-            .filter(|id| region.is_none_or(|wanted| wanted == *id))
-        {
-            for known in accounts
-                .iter()
-                .filter(|known| account.is_none_or(|wanted| *wanted == known.id))
-            {
-                scopes.push(Scope {
-                    region: id.clone(),
-                    account: known.id.clone(),
-                });
+        for id in regions.keys().filter(|id| region.is_none_or(|wanted| wanted == *id)) {
+            for known in accounts.iter().filter(|known| account.is_none_or(|wanted| *wanted == known.id)) {
+                scopes.push(Scope { region: id.clone(), account: known.id.clone() });
             }
         }
         scopes
@@ -141,11 +107,7 @@ impl State {
         }
         let known: Vec<&str> = regions.keys().map(RegionId::as_str).collect();
         let remedy = format!("the configuration has {}", list(&known));
-        Err(AdminError::unknown(
-            "RegionNotFound",
-            format!("there is no region {id}"),
-            remedy,
-        ))
+        Err(AdminError::unknown("RegionNotFound", format!("there is no region {id}"), remedy))
     }
 
     pub(super) fn known_account(&self, text: &str) -> Result<AccountId, AdminError> {
@@ -156,11 +118,7 @@ impl State {
         }
         let known: Vec<&str> = accounts.iter().map(|known| known.id.as_str()).collect();
         let remedy = format!("the configuration has {}", list(&known));
-        Err(AdminError::unknown(
-            "AccountNotFound",
-            format!("there is no account {id}"),
-            remedy,
-        ))
+        Err(AdminError::unknown("AccountNotFound", format!("there is no account {id}"), remedy))
     }
 
     pub(super) fn known_instance(&self, text: &str) -> Result<InstanceFacts, AdminError> {
@@ -176,9 +134,5 @@ impl State {
 }
 
 fn list(known: &[&str]) -> String {
-    if known.is_empty() {
-        "none".to_owned()
-    } else {
-        known.join(", ")
-    }
+    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
 }

@@ -48,18 +48,10 @@ impl TestDaemon {
             auto_renew: false,
             shared_with: std::collections::BTreeSet::new(),
         };
-        let region = RegionFacts {
-            id: REGION.parse().unwrap(),
-            service_keys: Vec::new(),
-        };
+        let region = RegionFacts { id: REGION.parse().unwrap(), service_keys: Vec::new() };
         let service = Service {
             catalogue: Catalogue::new(Arc::clone(&store)),
-            keystores: Arc::new(Keystores::new(
-                BTreeMap::new(),
-                BTreeMap::new(),
-                vec![facts],
-                vec![region],
-            )),
+            keystores: Arc::new(Keystores::new(BTreeMap::new(), BTreeMap::new(), vec![facts], vec![region])),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             worker: "test".into(),
@@ -67,62 +59,32 @@ impl TestDaemon {
         let migrations = Migrations::new(service, Settings::default());
         let book = Book::new(store, clock);
         let accounts = ["1000000000000001", "1000000000000002"]
-            .map(|id| AccountName {
-                id: id.parse().unwrap(),
-                name: String::new(),
-            })
+            .map(|id| AccountName { id: id.parse().unwrap(), name: String::new() })
             .to_vec();
         let stop = CancellationToken::new();
         let state = State::new(migrations.clone(), book, accounts, stop.clone());
         let server = AdminServer::bind(&socket, None).unwrap();
         let served = tokio::spawn(async move { server.serve(state).await.unwrap() });
-        Self {
-            socket,
-            migrations,
-            stop,
-            served,
-            _directory: directory,
-        }
+        Self { socket, migrations, stop, served, _directory: directory }
     }
 
     /// Records a job in some state.
     pub(crate) async fn job(&self, state: JobState) -> JobId {
         let job = job(state);
-        self.migrations
-            .service()
-            .catalogue
-            .create_jobs(std::slice::from_ref(&job), Transaction::new())
-            .await
-            .unwrap();
+        self.migrations.service().catalogue.create_jobs(std::slice::from_ref(&job), Transaction::new()).await.unwrap();
         job.id
     }
 
     /// Moves a job to another state, and tells those who watch.
     pub(crate) async fn advance(&self, id: &JobId, state: JobState) {
-        let mut job = self
-            .migrations
-            .service()
-            .catalogue
-            .job(id)
-            .await
-            .unwrap()
-            .unwrap();
+        let mut job = self.migrations.service().catalogue.job(id).await.unwrap().unwrap();
         job.state = state;
         job.finished_at = state.is_final().then(jiff::Timestamp::now);
-        self.migrations
-            .service()
-            .catalogue
-            .amend_job(&job)
-            .await
-            .unwrap();
+        self.migrations.service().catalogue.amend_job(&job).await.unwrap();
         // A hold on nobody is a change like any other.
         let account = Some("9999999999999999".parse().unwrap());
-        let hold = crate::catalogue::Hold {
-            region: None,
-            account,
-            reason: "x".to_owned(),
-            since: jiff::Timestamp::now(),
-        };
+        let hold =
+            crate::catalogue::Hold { region: None, account, reason: "x".to_owned(), since: jiff::Timestamp::now() };
         self.migrations.hold(hold, false).await.unwrap();
     }
 }
@@ -138,10 +100,7 @@ fn job(state: JobState) -> Job {
         state,
         method: Method::Manual,
         schedule: None,
-        scope: Scope {
-            region: REGION.parse().unwrap(),
-            account: ACCOUNT.parse().unwrap(),
-        },
+        scope: Scope { region: REGION.parse().unwrap(), account: ACCOUNT.parse().unwrap() },
         instance: INSTANCE.parse().unwrap(),
         selection: Selection::All,
         rehearsal: false,

@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 
 use super::protocol::{
-    Advice, AllWord, EntryShape, HoldShape, JobShape, KeyShape, LeftShape, LockShape, ProblemShape,
-    ResourcesShape, ScheduleShape, SecretShape,
+    Advice, AllWord, EntryShape, HoldShape, JobShape, KeyShape, LeftShape, LockShape, ProblemShape, ResourcesShape,
+    ScheduleShape, SecretShape,
 };
 use crate::catalogue::{GateRecord, Hold};
 use crate::config::format_duration;
 use crate::model::{
-    IfMissed, Job, JobId, KeyRecord, LeftBehind, Method, Problem, ResourceId, ScheduleEntry,
-    ScheduleSource, ScheduleState, SecretRecord, Selection, When,
+    IfMissed, Job, JobId, KeyRecord, LeftBehind, Method, Problem, ResourceId, ScheduleEntry, ScheduleSource,
+    ScheduleState, SecretRecord, Selection, When,
 };
 use crate::schedule::StoredSchedule;
 
@@ -19,11 +19,7 @@ pub(super) fn time(instant: Timestamp) -> String {
 }
 
 pub(super) fn lock(gate: &GateRecord) -> LockShape {
-    LockShape {
-        job: gate.job.to_string(),
-        since: time(gate.since),
-        until: time(gate.until),
-    }
+    LockShape { job: gate.job.to_string(), since: time(gate.since), until: time(gate.until) }
 }
 
 pub(super) fn left(left: &LeftBehind) -> LeftShape {
@@ -37,14 +33,8 @@ pub(super) fn left(left: &LeftBehind) -> LeftShape {
 
 pub(super) fn problem(problem: &Problem) -> ProblemShape {
     ProblemShape {
-        kind: problem
-            .resource
-            .as_ref()
-            .map(|resource| resource.kind().to_string()),
-        id: problem
-            .resource
-            .as_ref()
-            .map(|resource| resource.name().to_owned()),
+        kind: problem.resource.as_ref().map(|resource| resource.kind().to_string()),
+        id: problem.resource.as_ref().map(|resource| resource.name().to_owned()),
         code: problem.code.to_string(),
         message: problem.message.clone(),
         remedy: problem.remedy.clone(),
@@ -176,9 +166,7 @@ pub(super) fn secret(secret: &SecretRecord) -> SecretShape {
 }
 
 /// Names of the keys and of the secrets among resources, each in order.
-pub(super) fn split<'a>(
-    resources: impl Iterator<Item = &'a ResourceId>,
-) -> (Vec<String>, Vec<String>) {
+pub(super) fn split<'a>(resources: impl Iterator<Item = &'a ResourceId>) -> (Vec<String>, Vec<String>) {
     let (mut keys, mut secrets) = (Vec::new(), Vec::new());
     for resource in resources {
         match resource {

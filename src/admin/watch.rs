@@ -16,37 +16,18 @@ use crate::model::JobId;
 /// The longest silence between two lines.
 const BEAT: Duration = Duration::from_secs(5);
 
-pub(super) async fn watch(
-    Context(state): Context<State>,
-    Path(id): Path<String>,
-) -> Result<Response, AdminError> {
+pub(super) async fn watch(Context(state): Context<State>, Path(id): Path<String>) -> Result<Response, AdminError> {
     // Subscribed before the first look, so that no change falls in between.
     let changes = state.migrations().changes();
     let first = jobs::find(&state, &id).await?;
     let id: JobId = id.parse()?;
-    let lines = stream::unfold(
-        Some(Watch {
-            state,
-            id,
-            changes,
-            next: Some(first),
-            shown: None,
-        }),
-        |watch| async {
-            let mut watch = watch?;
-            let line = watch.line().await?;
-            let over = watch.shown.as_ref().is_none_or(has_ended);
-            Some((
-                Ok::<_, std::convert::Infallible>(line),
-                (!over).then_some(watch),
-            ))
-        },
-    );
-    Ok((
-        [(CONTENT_TYPE, "application/x-ndjson")],
-        Body::from_stream(lines),
-    )
-        .into_response())
+    let lines = stream::unfold(Some(Watch { state, id, changes, next: Some(first), shown: None }), |watch| async {
+        let mut watch = watch?;
+        let line = watch.line().await?;
+        let over = watch.shown.as_ref().is_none_or(has_ended);
+        Some((Ok::<_, std::convert::Infallible>(line), (!over).then_some(watch)))
+    });
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
 }
 
 struct Watch {

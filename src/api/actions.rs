@@ -122,24 +122,15 @@ pub static ALL: &[Action] = &[
 ];
 
 const fn management(name: &'static str) -> Action {
-    Action {
-        name,
-        plane: Plane::Management,
-    }
+    Action { name, plane: Plane::Management }
 }
 
 const fn read(name: &'static str) -> Action {
-    Action {
-        name,
-        plane: Plane::Read,
-    }
+    Action { name, plane: Plane::Read }
 }
 
 const fn data(name: &'static str) -> Action {
-    Action {
-        name,
-        plane: Plane::Data,
-    }
+    Action { name, plane: Plane::Data }
 }
 
 #[cfg(test)]
@@ -149,24 +140,14 @@ mod tests {
     #[test]
     fn there_are_as_many_as_the_sdk_has() {
         let count = |plane| ALL.iter().filter(|action| action.plane == plane).count();
-        assert_eq!(
-            (
-                count(Plane::Management),
-                count(Plane::Read),
-                count(Plane::Data)
-            ),
-            (44, 28, 19)
-        );
+        assert_eq!((count(Plane::Management), count(Plane::Read), count(Plane::Data)), (44, 28, 19));
         let names: std::collections::BTreeSet<_> = ALL.iter().map(|action| action.name).collect();
         assert_eq!(names.len(), 91);
     }
 
     #[test]
     fn names_are_case_sensitive() {
-        assert_eq!(
-            find("Encrypt").map(|action| action.plane),
-            Some(Plane::Data)
-        );
+        assert_eq!(find("Encrypt").map(|action| action.plane), Some(Plane::Data));
         assert_eq!(find("encrypt"), None);
     }
 }

@@ -62,12 +62,7 @@ pub fn canonical<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Zeroizi
     // Reserved at its largest, so that no growth leaves a copy of a secret behind.
     let room = pairs
         .iter()
-        .map(|(name, value)| {
-            name.len()
-                .saturating_add(value.len())
-                .saturating_mul(3)
-                .saturating_add(2)
-        })
+        .map(|(name, value)| name.len().saturating_add(value.len()).saturating_mul(3).saturating_add(2))
         .sum();
     let mut out = Zeroizing::new(String::with_capacity(room));
     for (name, value) in pairs {
@@ -81,11 +76,7 @@ pub fn canonical<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Zeroizi
     out
 }
 
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 fn decode(text: &[u8]) -> Result<Zeroizing<String>, EncodingError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
@@ -94,14 +85,8 @@ fn decode(text: &[u8]) -> Result<Zeroizing<String>, EncodingError> {
         bytes.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let high = rest
-                    .next()
-                    .and_then(hex_digit)
-                    .ok_or(EncodingError::Percent)?;
-                let low = rest
-                    .next()
-                    .and_then(hex_digit)
-                    .ok_or(EncodingError::Percent)?;
+                let high = rest.next().and_then(hex_digit).ok_or(EncodingError::Percent)?;
+                let low = rest.next().and_then(hex_digit).ok_or(EncodingError::Percent)?;
                 high << 4 | low
             }
             other => other,
@@ -126,11 +111,7 @@ mod tests {
     use super::*;
 
     fn decoded(text: &str) -> Vec<(String, String)> {
-        decode_form(text.as_bytes())
-            .unwrap()
-            .into_iter()
-            .map(|(n, v)| (n, v.to_string()))
-            .collect()
+        decode_form(text.as_bytes()).unwrap().into_iter().map(|(n, v)| (n, v.to_string())).collect()
     }
 
     #[test]
@@ -144,10 +125,7 @@ mod tests {
                 ("g".to_owned(), "x=y".to_owned()),
             ]
         );
-        assert_eq!(
-            decoded("%E4%BD%A0=%e5%a5%bd"),
-            [("你".to_owned(), "好".to_owned())]
-        );
+        assert_eq!(decoded("%E4%BD%A0=%e5%a5%bd"), [("你".to_owned(), "好".to_owned())]);
     }
 
     #[test]
@@ -159,19 +137,13 @@ mod tests {
         assert_eq!(refused("a=%ff"), Some(EncodingError::Utf8));
         assert_eq!(refused("=b"), Some(EncodingError::Nameless));
         assert_eq!(refused(&"a=b&".repeat(MAX_PAIRS)), None);
-        assert_eq!(
-            refused(&"a=b&".repeat(MAX_PAIRS + 1)),
-            Some(EncodingError::TooMany)
-        );
+        assert_eq!(refused(&"a=b&".repeat(MAX_PAIRS + 1)), Some(EncodingError::TooMany));
     }
 
     #[test]
     fn canonical_form_is_sorted_and_encoded_by_rfc_3986() {
         let pairs = [("b", "a b*~"), ("a", "+/=你"), ("B", "")];
-        assert_eq!(
-            canonical(pairs.into_iter()).as_str(),
-            "B=&a=%2B%2F%3D%E4%BD%A0&b=a%20b%2A~"
-        );
+        assert_eq!(canonical(pairs.into_iter()).as_str(), "B=&a=%2B%2F%3D%E4%BD%A0&b=a%20b%2A~");
         assert_eq!(canonical(std::iter::empty()).as_str(), "");
     }
 }

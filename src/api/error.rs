@@ -41,14 +41,7 @@ impl ApiError {
     /// Any error; prefer a constructor with a name.
     #[must_use]
     pub fn new(http: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            http,
-            code,
-            message: message.into(),
-            remedy: None,
-            internal: None,
-            retry_after: None,
-        }
+        Self { http, code, message: message.into(), remedy: None, internal: None, retry_after: None }
     }
 
     /// With what the caller can do about it.
@@ -75,21 +68,13 @@ impl ApiError {
     /// A required parameter is absent or empty.
     #[must_use]
     pub fn missing_parameter(name: &str) -> Self {
-        Self::new(
-            400,
-            "MissingParameter",
-            format!("The parameter \"{name}\" is needed but not provided."),
-        )
+        Self::new(400, "MissingParameter", format!("The parameter \"{name}\" is needed but not provided."))
     }
 
     /// A parameter's value is not allowed. Say why with [`ApiError::with_remedy`].
     #[must_use]
     pub fn invalid_parameter(name: &str) -> Self {
-        Self::new(
-            400,
-            "InvalidParameter",
-            format!("The specified parameter \"{name}\" is not valid."),
-        )
+        Self::new(400, "InvalidParameter", format!("The specified parameter \"{name}\" is not valid."))
     }
 
     /// A management operation in a locked scope. `retry_after`: an estimate of when the lock goes.
@@ -116,12 +101,7 @@ impl ApiError {
     /// A store or keystore cannot be used at the moment.
     #[must_use]
     pub fn unavailable(detail: impl ToString) -> Self {
-        Self::new(
-            503,
-            "ServiceUnavailableTemporary",
-            "Service Unavailable Temporary.",
-        )
-        .with_internal(detail)
+        Self::new(503, "ServiceUnavailableTemporary", "Service Unavailable Temporary.").with_internal(detail)
     }
 
     /// A quota of the account or the instance is used up. `what`: a sentence naming it.
@@ -263,9 +243,6 @@ mod tests {
             (error.http, error.code, error.retry_after),
             (409, "Rejected.Migrating", Some(Duration::from_secs(5)))
         );
-        assert!(
-            error.message.contains("job-1")
-                && error.message.contains("cryptographic operations go on")
-        );
+        assert!(error.message.contains("job-1") && error.message.contains("cryptographic operations go on"));
     }
 }

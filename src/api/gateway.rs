@@ -61,10 +61,7 @@ impl Gateway {
     pub fn refuse(&self, error: &ApiError, source: IpAddr) -> Reply {
         let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
         log(error, &request_id, source);
-        Reply {
-            close: true,
-            ..Reply::error(error, request_id, "", request::Format::Json)
-        }
+        Reply { close: true, ..Reply::error(error, request_id, "", request::Format::Json) }
     }
 
     async fn run(
@@ -83,11 +80,7 @@ impl Gateway {
         }
         let action = actions::find(&request.action).ok_or_else(ApiError::api_not_found)?;
         let parameters = request.parameters;
-        let region = self.regions.resolve(
-            arrival.region.as_ref(),
-            parameters.optional("RegionId"),
-            raw.host(),
-        )?;
+        let region = self.regions.resolve(arrival.region.as_ref(), parameters.optional("RegionId"), raw.host())?;
         drop(raw);
         let caller = Caller {
             account: who.account,
@@ -99,18 +92,9 @@ impl Gateway {
         };
         let dispatcher = Arc::clone(&self.dispatcher);
         // A task of its own: an operation half done must not stop because its client hung up.
-        let task = self.running.spawn(async move {
-            dispatcher
-                .dispatch(Call {
-                    caller,
-                    action,
-                    parameters,
-                })
-                .await
-        });
-        let value = task.await.map_err(|error| {
-            ApiError::internal(format!("{} did not end: {error}", action.name))
-        })??;
+        let task = self.running.spawn(async move { dispatcher.dispatch(Call { caller, action, parameters }).await });
+        let value =
+            task.await.map_err(|error| ApiError::internal(format!("{} did not end: {error}", action.name)))??;
         Ok((action.name, value))
     }
 }

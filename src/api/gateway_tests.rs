@@ -29,9 +29,7 @@ fn gateway(regions: &[&str]) -> (Gateway, Arc<StandingClock>) {
     let clock = Arc::new(StandingClock::at("2024-01-01T00:00:00Z"));
     let gateway = Gateway {
         access_keys: Arc::new(access_keys()),
-        regions: Arc::new(Regions::new(
-            regions.iter().map(|r| r.parse().unwrap()).collect(),
-        )),
+        regions: Arc::new(Regions::new(regions.iter().map(|r| r.parse().unwrap()).collect())),
         nonces: Arc::new(NonceMemory::new()),
         clock: clock.clone(),
         dispatcher: Arc::new(Echo),
@@ -41,10 +39,7 @@ fn gateway(regions: &[&str]) -> (Gateway, Arc<StandingClock>) {
 }
 
 fn arrival() -> Arrival {
-    Arrival {
-        region: None,
-        source: [127, 0, 0, 1].into(),
-    }
+    Arrival { region: None, source: [127, 0, 0, 1].into() }
 }
 
 async fn ask(gateway: &Gateway, raw: RawRequest) -> (u16, Value) {
@@ -79,10 +74,7 @@ async fn a_signed_request_reaches_its_operation_once() {
         ("Timestamp", "2024-01-01T00:15:00Z"),
     ];
     let pairs = v1_pairs("GET", "SECRET", &[], &common);
-    let pairs: Vec<_> = pairs
-        .iter()
-        .map(|(n, v)| (n.as_str(), v.as_str()))
-        .collect();
+    let pairs: Vec<_> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     let (_, body) = ask(&gateway, raw("GET", &join(&pairs), &[], "")).await;
     assert_eq!(body["Code"], "SignatureNonceUsed");
 
@@ -94,22 +86,10 @@ async fn a_signed_request_reaches_its_operation_once() {
 #[tokio::test]
 async fn a_wrong_signature_burns_no_nonce() {
     let (gateway, _) = gateway(&["cn-hangzhou"]);
-    let (status, body) = ask(
-        &gateway,
-        V3 {
-            secret: "OTHER",
-            ..V3::default()
-        }
-        .raw(),
-    )
-    .await;
+    let (status, body) = ask(&gateway, V3 { secret: "OTHER", ..V3::default() }.raw()).await;
     assert_eq!(
         (status, &body["Code"], &body["HostId"]),
-        (
-            400,
-            &json!("SignatureDoesNotMatch"),
-            &json!("127.0.0.1:18099")
-        )
+        (400, &json!("SignatureDoesNotMatch"), &json!("127.0.0.1:18099"))
     );
     assert!(gateway.nonces.is_empty());
     assert_eq!(ask(&gateway, V3::default().raw()).await.0, 200);
@@ -119,30 +99,12 @@ async fn a_wrong_signature_burns_no_nonce() {
 async fn unknown_unimplemented_and_failing_actions() {
     let (gateway, _) = gateway(&["cn-hangzhou"]);
     let code = async |action: &str, nonce: &str| {
-        let (status, body) = ask(
-            &gateway,
-            V3 {
-                action,
-                nonce,
-                ..V3::default()
-            }
-            .raw(),
-        )
-        .await;
+        let (status, body) = ask(&gateway, V3 { action, nonce, ..V3::default() }.raw()).await;
         (status, body["Code"].as_str().unwrap().to_owned())
     };
-    assert_eq!(
-        code("MigrateKeys", "1").await,
-        (404, "InvalidApi.NotFound".to_owned())
-    );
-    assert_eq!(
-        code("OpenKmsService", "2").await,
-        (400, "UnsupportedOperation".to_owned())
-    );
-    assert_eq!(
-        code("Encrypt", "3").await,
-        (500, "InternalFailure".to_owned())
-    );
+    assert_eq!(code("MigrateKeys", "1").await, (404, "InvalidApi.NotFound".to_owned()));
+    assert_eq!(code("OpenKmsService", "2").await, (400, "UnsupportedOperation".to_owned()));
+    assert_eq!(code("Encrypt", "3").await, (500, "InternalFailure".to_owned()));
 }
 
 #[tokio::test]
@@ -159,72 +121,28 @@ async fn another_version_is_refused() {
         ("Format", "XML"),
     ];
     let pairs = v1_pairs("GET", "SECRET", &[], &common);
-    let pairs: Vec<_> = pairs
-        .iter()
-        .map(|(n, v)| (n.as_str(), v.as_str()))
-        .collect();
-    let reply = gateway
-        .answer(raw("GET", &join(&pairs), &[], ""), &arrival())
-        .await;
-    assert_eq!(
-        (reply.status, reply.content_type),
-        (400, "text/xml;charset=utf-8")
-    );
-    assert!(
-        String::from_utf8(reply.body)
-            .unwrap()
-            .contains("<Code>InvalidVersion</Code>")
-    );
+    let pairs: Vec<_> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let reply = gateway.answer(raw("GET", &join(&pairs), &[], ""), &arrival()).await;
+    assert_eq!((reply.status, reply.content_type), (400, "text/xml;charset=utf-8"));
+    assert!(String::from_utf8(reply.body).unwrap().contains("<Code>InvalidVersion</Code>"));
 }
 
 #[tokio::test]
 async fn the_region_comes_from_listener_or_parameter() {
     let (gateway, _) = gateway(&["cn-hangzhou", "cn-beijing"]);
     let (_, body) = ask(&gateway, V3::default().raw()).await;
-    assert_eq!(
-        body["Message"],
-        "The parameter \"RegionId\" is needed but not provided."
-    );
+    assert_eq!(body["Message"], "The parameter \"RegionId\" is needed but not provided.");
     let query = [("KeyId", "k"), ("RegionId", "cn-beijing")];
-    let (_, body) = ask(
-        &gateway,
-        V3 {
-            query: &query,
-            nonce: "n2",
-            ..V3::default()
-        }
-        .raw(),
-    )
-    .await;
+    let (_, body) = ask(&gateway, V3 { query: &query, nonce: "n2", ..V3::default() }.raw()).await;
     assert_eq!(body["Region"], "cn-beijing");
-    let own = Arrival {
-        region: Some("cn-hangzhou".parse().unwrap()),
-        ..arrival()
-    };
-    let reply = gateway
-        .answer(
-            V3 {
-                query: &query,
-                nonce: "n3",
-                ..V3::default()
-            }
-            .raw(),
-            &own,
-        )
-        .await;
-    assert_eq!(
-        serde_json::from_slice::<Value>(&reply.body).unwrap()["Region"],
-        "cn-hangzhou"
-    );
+    let own = Arrival { region: Some("cn-hangzhou".parse().unwrap()), ..arrival() };
+    let reply = gateway.answer(V3 { query: &query, nonce: "n3", ..V3::default() }.raw(), &own).await;
+    assert_eq!(serde_json::from_slice::<Value>(&reply.body).unwrap()["Region"], "cn-hangzhou");
 }
 
 #[tokio::test]
 async fn an_operation_ends_although_its_client_has_gone() {
-    struct Slow(
-        tokio::sync::Notify,
-        tokio::sync::Notify,
-        std::sync::atomic::AtomicBool,
-    );
+    struct Slow(tokio::sync::Notify, tokio::sync::Notify, std::sync::atomic::AtomicBool);
     #[async_trait]
     impl Dispatcher for Slow {
         async fn dispatch(&self, _: Call) -> Result<Value, ApiError> {
@@ -234,16 +152,9 @@ async fn an_operation_ends_although_its_client_has_gone() {
             Ok(Value::Null)
         }
     }
-    let slow = Arc::new(Slow(
-        tokio::sync::Notify::new(),
-        tokio::sync::Notify::new(),
-        false.into(),
-    ));
+    let slow = Arc::new(Slow(tokio::sync::Notify::new(), tokio::sync::Notify::new(), false.into()));
     let (gateway, _) = gateway(&["cn-hangzhou"]);
-    let gateway = Gateway {
-        dispatcher: slow.clone(),
-        ..gateway
-    };
+    let gateway = Gateway { dispatcher: slow.clone(), ..gateway };
     let here = arrival();
     tokio::select! {
         _ = gateway.answer(V3::default().raw(), &here) => panic!("answered too early"),

@@ -22,7 +22,6 @@ mod testing;
 pub mod tls;
 mod xml;
 
-
 use async_trait::async_trait;
 use serde_json::Value;
 

@@ -22,9 +22,7 @@ impl NonceMemory {
     /// An empty memory.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
     /// Uses a nonce up. Only for requests whose signature was found right.
@@ -33,9 +31,7 @@ impl NonceMemory {
     /// `SignatureNonceUsed` when it was used before and its claim has not expired.
     pub fn claim(&self, claim: &NonceClaim, now: Timestamp) -> Result<(), ApiError> {
         let print = fingerprint(claim);
-        let index = usize::from(print.first().copied().unwrap_or_default())
-            .checked_rem(SHARDS)
-            .unwrap_or_default();
+        let index = usize::from(print.first().copied().unwrap_or_default()).checked_rem(SHARDS).unwrap_or_default();
         let Some(shard) = self.shards.get(index) else {
             return Err(ApiError::internal("no shard for a nonce"));
         };
@@ -45,9 +41,7 @@ impl NonceMemory {
             Some(expires_at) if *expires_at >= now.as_second() => Err(ApiError::nonce_used()),
             _ => {
                 // The second after, so that a claim never ends within its last second.
-                shard
-                    .expiries
-                    .insert(print, claim.expires_at.as_second().saturating_add(1));
+                shard.expiries.insert(print, claim.expires_at.as_second().saturating_add(1));
                 Ok(())
             }
         }
@@ -56,16 +50,7 @@ impl NonceMemory {
     /// How many are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| {
-                shard
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .expiries
-                    .len()
-            })
-            .sum()
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).expiries.len()).sum()
     }
 
     /// Whether none is.
@@ -110,12 +95,7 @@ fn fingerprint(claim: &NonceClaim) -> Fingerprint {
     context.update(&claim.access_key_id.len().to_be_bytes());
     context.update(claim.access_key_id.as_bytes());
     context.update(claim.nonce.as_bytes());
-    context
-        .finish()
-        .as_ref()
-        .first_chunk()
-        .copied()
-        .unwrap_or_default()
+    context.finish().as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -128,21 +108,14 @@ mod tests {
     }
 
     fn claim(access_key_id: &str, nonce: &str, expires: i64) -> NonceClaim {
-        NonceClaim {
-            access_key_id: access_key_id.to_owned(),
-            nonce: nonce.to_owned(),
-            expires_at: at(expires),
-        }
+        NonceClaim { access_key_id: access_key_id.to_owned(), nonce: nonce.to_owned(), expires_at: at(expires) }
     }
 
     #[test]
     fn a_nonce_counts_once_for_each_access_key_until_it_expires() {
         let memory = NonceMemory::new();
         memory.claim(&claim("a", "n", 900), at(0)).unwrap();
-        assert_eq!(
-            memory.claim(&claim("a", "n", 900), at(1)).unwrap_err().code,
-            "SignatureNonceUsed"
-        );
+        assert_eq!(memory.claim(&claim("a", "n", 900), at(1)).unwrap_err().code, "SignatureNonceUsed");
         memory.claim(&claim("b", "n", 900), at(1)).unwrap();
         memory.claim(&claim("an", "", 900), at(1)).unwrap();
         assert!(memory.claim(&claim("a", "n", 900), at(900)).is_err());
@@ -154,15 +127,11 @@ mod tests {
     fn what_expired_is_forgotten() {
         let memory = NonceMemory::new();
         for n in 0..10_000 {
-            memory
-                .claim(&claim("a", &n.to_string(), 900), at(0))
-                .unwrap();
+            memory.claim(&claim("a", &n.to_string(), 900), at(0)).unwrap();
         }
         assert_eq!(memory.len(), 10_000);
         for n in 0..2000 {
-            memory
-                .claim(&claim("b", &n.to_string(), 2000), at(1000))
-                .unwrap();
+            memory.claim(&claim("b", &n.to_string(), 2000), at(1000)).unwrap();
         }
         assert_eq!(memory.len(), 2000);
     }
@@ -171,14 +140,9 @@ mod tests {
     fn of_many_at_once_one_wins() {
         let memory = NonceMemory::new();
         let won = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| memory.claim(&claim("a", "n", 900), at(0)).is_ok()))
-                .collect();
-            threads
-                .into_iter()
-                .map(|t| t.join().unwrap())
-                .filter(|won| *won)
-                .count()
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| memory.claim(&claim("a", "n", 900), at(0)).is_ok())).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).filter(|won| *won).count()
         });
         assert_eq!(won, 1);
     }

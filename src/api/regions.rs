@@ -15,9 +15,7 @@ impl Regions {
     /// These regions.
     #[must_use]
     pub fn new(known: Vec<RegionId>) -> Self {
-        Self {
-            known: RwLock::new(Arc::new(known)),
-        }
+        Self { known: RwLock::new(Arc::new(known)) }
     }
 
     /// Replaces them.
@@ -48,14 +46,9 @@ impl Regions {
         }
         let known = self.all();
         if let Some(name) = parameter {
-            return known
-                .iter()
-                .find(|region| region.as_str() == name)
-                .cloned()
-                .ok_or_else(|| {
-                    ApiError::invalid_parameter("RegionId")
-                        .with_remedy("Name a region that is configured here.")
-                });
+            return known.iter().find(|region| region.as_str() == name).cloned().ok_or_else(|| {
+                ApiError::invalid_parameter("RegionId").with_remedy("Name a region that is configured here.")
+            });
         }
         if let Some(name) = host.and_then(region_in_host)
             && let Some(region) = known.iter().find(|region| region.as_str() == name)
@@ -93,50 +86,16 @@ mod tests {
         let regions = Regions::new(vec![region("cn-hangzhou"), region("cn-beijing")]);
         let host = Some("kms.cn-beijing.aliyuncs.com");
         let own = region("cn-shanghai");
-        let resolve = |listener, parameter, host| {
-            regions
-                .resolve(listener, parameter, host)
-                .map(|r| r.to_string())
-        };
-        assert_eq!(
-            resolve(Some(&own), Some("cn-hangzhou"), host).unwrap(),
-            "cn-shanghai"
-        );
-        assert_eq!(
-            resolve(None, Some("cn-hangzhou"), host).unwrap(),
-            "cn-hangzhou"
-        );
+        let resolve = |listener, parameter, host| regions.resolve(listener, parameter, host).map(|r| r.to_string());
+        assert_eq!(resolve(Some(&own), Some("cn-hangzhou"), host).unwrap(), "cn-shanghai");
+        assert_eq!(resolve(None, Some("cn-hangzhou"), host).unwrap(), "cn-hangzhou");
         assert_eq!(resolve(None, None, host).unwrap(), "cn-beijing");
-        assert_eq!(
-            resolve(None, None, Some("http://kms-vpc.cn-beijing.aliyuncs.com")).unwrap(),
-            "cn-beijing"
-        );
-        assert_eq!(
-            resolve(None, None, Some("kms.example.com"))
-                .unwrap_err()
-                .code,
-            "MissingParameter"
-        );
-        assert_eq!(
-            resolve(None, None, Some("127.0.0.1:8780"))
-                .unwrap_err()
-                .code,
-            "MissingParameter"
-        );
-        assert_eq!(
-            resolve(None, Some("cn-x"), None).unwrap_err().code,
-            "InvalidParameter"
-        );
+        assert_eq!(resolve(None, None, Some("http://kms-vpc.cn-beijing.aliyuncs.com")).unwrap(), "cn-beijing");
+        assert_eq!(resolve(None, None, Some("kms.example.com")).unwrap_err().code, "MissingParameter");
+        assert_eq!(resolve(None, None, Some("127.0.0.1:8780")).unwrap_err().code, "MissingParameter");
+        assert_eq!(resolve(None, Some("cn-x"), None).unwrap_err().code, "InvalidParameter");
         regions.replace(vec![region("cn-hangzhou")]);
-        assert_eq!(
-            regions
-                .resolve(None, None, Some("kms.example.com"))
-                .unwrap(),
-            region("cn-hangzhou")
-        );
-        assert_eq!(
-            regions.resolve(None, None, None).unwrap(),
-            region("cn-hangzhou")
-        );
+        assert_eq!(regions.resolve(None, None, Some("kms.example.com")).unwrap(), region("cn-hangzhou"));
+        assert_eq!(regions.resolve(None, None, None).unwrap(), region("cn-hangzhou"));
     }
 }

@@ -61,11 +61,7 @@ impl RawRequest {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next()?;
-        if values.next().is_some() {
-            None
-        } else {
-            value.to_str().ok()
-        }
+        if values.next().is_some() { None } else { value.to_str().ok() }
     }
 
     /// The Host, as sent.
@@ -78,9 +74,7 @@ impl RawRequest {
     #[must_use]
     pub fn format(&self) -> Format {
         let xml = self.query.split('&').any(|piece| {
-            piece
-                .split_once('=')
-                .is_some_and(|(name, value)| name == "Format" && value.eq_ignore_ascii_case("xml"))
+            piece.split_once('=').is_some_and(|(name, value)| name == "Format" && value.eq_ignore_ascii_case("xml"))
         });
         if xml { Format::Xml } else { Format::Json }
     }
@@ -99,17 +93,12 @@ pub fn decode(raw: &RawRequest) -> Result<Request, ApiError> {
     if raw.path != "/" {
         return Err(ApiError::api_not_found());
     }
-    let authorization = raw
-        .headers
-        .get(AUTHORIZATION)
-        .map_or(&b""[..], |value| value.as_bytes());
+    let authorization = raw.headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
     let signed_in_headers = authorization.starts_with(super::signature::V3_SCHEME.as_bytes());
-    if !signed_in_headers
-        && raw.headers.contains_key("x-kms-apiname")
-        && authorization.starts_with(b"Bearer ")
-    {
-        return Err(ApiError::unsupported_operation()
-            .with_remedy("The protobuf form of instance gateways is not served; use the OpenAPI with signature V1 or V3."));
+    if !signed_in_headers && raw.headers.contains_key("x-kms-apiname") && authorization.starts_with(b"Bearer ") {
+        return Err(ApiError::unsupported_operation().with_remedy(
+            "The protobuf form of instance gateways is not served; use the OpenAPI with signature V1 or V3.",
+        ));
     }
     let query = encoding::decode_form(raw.query.as_bytes()).map_err(unparsable)?;
     let parameters = Parameters::new(query, form_body(raw)?)?;
@@ -125,38 +114,21 @@ pub fn decode(raw: &RawRequest) -> Result<Request, ApiError> {
     };
     let (action, version) = match form {
         AuthForm::V3 => (raw.header("x-acs-action"), raw.header("x-acs-version")),
-        AuthForm::V1 => (
-            parameters.optional("Action"),
-            parameters.optional("Version"),
-        ),
+        AuthForm::V1 => (parameters.optional("Action"), parameters.optional("Version")),
     };
-    let action = action
-        .ok_or_else(|| ApiError::missing_parameter("Action"))?
-        .to_owned();
-    let version = version
-        .ok_or_else(|| ApiError::missing_parameter("Version"))?
-        .to_owned();
-    Ok(Request {
-        action,
-        version,
-        form,
-        parameters,
-    })
+    let action = action.ok_or_else(|| ApiError::missing_parameter("Action"))?.to_owned();
+    let version = version.ok_or_else(|| ApiError::missing_parameter("Version"))?.to_owned();
+    Ok(Request { action, version, form, parameters })
 }
 
 fn form_body(raw: &RawRequest) -> Result<Vec<encoding::Pair>, ApiError> {
     if raw.body.is_empty() {
         return Ok(Vec::new());
     }
-    let content_type = raw
-        .headers
-        .get(CONTENT_TYPE)
-        .map(|value| value.as_bytes().to_ascii_lowercase());
-    let is_form =
-        content_type.is_none_or(|text| text.starts_with(b"application/x-www-form-urlencoded"));
+    let content_type = raw.headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
+    let is_form = content_type.is_none_or(|text| text.starts_with(b"application/x-www-form-urlencoded"));
     if raw.method != Method::POST || !is_form {
-        return Err(ApiError::unparsable()
-            .with_remedy("Send parameters in the query, or in a form body of a POST."));
+        return Err(ApiError::unparsable().with_remedy("Send parameters in the query, or in a form body of a POST."));
     }
     encoding::decode_form(&raw.body).map_err(unparsable)
 }
@@ -170,8 +142,7 @@ fn unsigned(parameters: &Parameters, authorization: &[u8]) -> ApiError {
         .iter()
         .any(|name| parameters.text(name).is_some());
     if !authorization.is_empty() || !means_v1 {
-        ApiError::incomplete_signature()
-            .with_remedy("Sign the request with V1 (HMAC-SHA1) or V3 (ACS3-HMAC-SHA256).")
+        ApiError::incomplete_signature().with_remedy("Sign the request with V1 (HMAC-SHA1) or V3 (ACS3-HMAC-SHA256).")
     } else if parameters.optional("AccessKeyId").is_none() {
         ApiError::missing_parameter("AccessKeyId")
     } else {
@@ -191,99 +162,43 @@ mod tests {
 
     #[test]
     fn headers_that_v1_clients_send_too_do_not_decide() {
-        let v1 = raw(
-            "POST",
-            "Action=Encrypt&Version=2016-01-20&Signature=x",
-            &[("x-acs-action", "Other")],
-            "",
-        );
+        let v1 = raw("POST", "Action=Encrypt&Version=2016-01-20&Signature=x", &[("x-acs-action", "Other")], "");
         let request = decode(&v1).unwrap();
-        assert_eq!(
-            (request.form, request.action.as_str()),
-            (AuthForm::V1, "Encrypt")
-        );
+        assert_eq!((request.form, request.action.as_str()), (AuthForm::V1, "Encrypt"));
         let v3 = raw(
             "POST",
             "Signature=x&Action=Other",
-            &[
-                ("authorization", "ACS3-HMAC-SHA256 Credential=a"),
-                ("x-acs-action", "Encrypt"),
-                ("x-acs-version", "1"),
-            ],
+            &[("authorization", "ACS3-HMAC-SHA256 Credential=a"), ("x-acs-action", "Encrypt"), ("x-acs-version", "1")],
             "",
         );
         let request = decode(&v3).unwrap();
-        assert_eq!(
-            (
-                request.form,
-                request.action.as_str(),
-                request.version.as_str()
-            ),
-            (AuthForm::V3, "Encrypt", "1")
-        );
+        assert_eq!((request.form, request.action.as_str(), request.version.as_str()), (AuthForm::V3, "Encrypt", "1"));
     }
 
     #[test]
     fn parameters_come_from_query_and_form_body_together() {
-        let form = [(
-            "content-type",
-            "application/x-www-form-urlencoded; charset=utf-8",
-        )];
-        let request = decode(&raw(
-            "POST",
-            "Action=A&Version=1&Signature=x",
-            &form,
-            "SecretData=a+b%26",
-        ))
-        .unwrap();
+        let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+        let request = decode(&raw("POST", "Action=A&Version=1&Signature=x", &form, "SecretData=a+b%26")).unwrap();
         assert_eq!(request.parameters.required("SecretData").unwrap(), "a b&");
         assert_eq!(request.parameters.in_query().count(), 3);
         let twice = raw("POST", "Action=A&Version=1&Signature=x", &form, "Action=A");
-        assert_eq!(
-            code(&twice),
-            (
-                "InvalidParameter",
-                "The specified parameter \"Action\" is not valid.".to_owned()
-            )
-        );
-        let json = raw(
-            "POST",
-            "Action=A&Signature=x",
-            &[("content-type", "application/json")],
-            "{}",
-        );
+        assert_eq!(code(&twice), ("InvalidParameter", "The specified parameter \"Action\" is not valid.".to_owned()));
+        let json = raw("POST", "Action=A&Signature=x", &[("content-type", "application/json")], "{}");
         assert_eq!(code(&json).0, "ParseRequestParameterException");
-        assert_eq!(
-            code(&raw("POST", "a=%ff", &[], "")).0,
-            "ParseRequestParameterException"
-        );
-        assert_eq!(
-            code(&raw("GET", "a=", &[], "b=1")).0,
-            "ParseRequestParameterException"
-        );
+        assert_eq!(code(&raw("POST", "a=%ff", &[], "")).0, "ParseRequestParameterException");
+        assert_eq!(code(&raw("GET", "a=", &[], "b=1")).0, "ParseRequestParameterException");
     }
 
     #[test]
     fn too_many_parameters_over_both_places_are_refused() {
-        let names = |prefix: &str| {
-            (0..300)
-                .map(|n| format!("{prefix}{n}=1"))
-                .collect::<Vec<_>>()
-                .join("&")
-        };
-        assert_eq!(
-            code(&raw("POST", &names("q"), &[], &names("b"))).0,
-            "ParseRequestParameterException"
-        );
+        let names = |prefix: &str| (0..300).map(|n| format!("{prefix}{n}=1")).collect::<Vec<_>>().join("&");
+        assert_eq!(code(&raw("POST", &names("q"), &[], &names("b"))).0, "ParseRequestParameterException");
     }
 
     #[test]
     fn what_is_not_signed_is_told_what_is_missing() {
         assert_eq!(code(&raw("GET", "", &[], "")).0, "IncompleteSignature");
-        assert_eq!(
-            code(&raw("GET", "", &[("authorization", "Basic x")], "")).0,
-            "IncompleteSignature"
-        );
+        assert_eq!(code(&raw("GET", "", &[("authorization", "Basic x")], "")).0, "IncompleteSignature");
         assert_eq!(
             code(&raw("GET", "Action=A", &[], "")).1,
             "The parameter \"AccessKeyId\" is needed but not provided."
@@ -292,10 +207,7 @@ mod tests {
             code(&raw("GET", "AccessKeyId=A", &[], "")).1,
             "The parameter \"Signature\" is needed but not provided."
         );
-        assert_eq!(
-            code(&raw("GET", "Signature=A", &[], "")).1,
-            "The parameter \"Action\" is needed but not provided."
-        );
+        assert_eq!(code(&raw("GET", "Signature=A", &[], "")).1, "The parameter \"Action\" is needed but not provided.");
         assert_eq!(
             code(&raw("GET", "Signature=A&Action=B", &[], "")).1,
             "The parameter \"Version\" is needed but not provided."
@@ -305,12 +217,7 @@ mod tests {
     #[test]
     fn other_methods_paths_and_protocols_are_refused() {
         assert_eq!(code(&raw("PUT", "", &[], "")).0, "UnsupportedHTTPMethod");
-        let gateway = raw(
-            "POST",
-            "",
-            &[("x-kms-apiname", "Encrypt"), ("authorization", "Bearer x")],
-            "\u{1}\u{2}",
-        );
+        let gateway = raw("POST", "", &[("x-kms-apiname", "Encrypt"), ("authorization", "Bearer x")], "\u{1}\u{2}");
         assert_eq!(code(&gateway).0, "UnsupportedOperation");
         let mut elsewhere = raw("GET", "", &[], "");
         elsewhere.path = "/v1".to_owned();
@@ -320,10 +227,7 @@ mod tests {
     #[test]
     fn xml_is_asked_for_by_format() {
         assert_eq!(raw("GET", "a=b&Format=XML", &[], "").format(), Format::Xml);
-        assert_eq!(
-            raw("GET", "a=b&Format=json", &[], "").format(),
-            Format::Json
-        );
+        assert_eq!(raw("GET", "a=b&Format=json", &[], "").format(), Format::Json);
         assert_eq!(raw("GET", "%", &[], "").format(), Format::Json);
     }
 }

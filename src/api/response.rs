@@ -30,19 +30,8 @@ impl Reply {
             _ => Map::new(),
         };
         members.insert("RequestId".to_owned(), Value::String(request_id.clone()));
-        let (content_type, body) = write(
-            &format!("{action}Response"),
-            &Value::Object(members),
-            format,
-        );
-        Self {
-            status: 200,
-            content_type,
-            request_id,
-            retry_after: None,
-            body,
-            close: false,
-        }
+        let (content_type, body) = write(&format!("{action}Response"), &Value::Object(members), format);
+        Self { status: 200, content_type, request_id, retry_after: None, body, close: false }
     }
 
     /// An error; `host` is the Host the request was sent to.
@@ -50,27 +39,14 @@ impl Reply {
     pub fn error(error: &ApiError, request_id: String, host: &str, format: Format) -> Self {
         let (content_type, body) = write("Error", &error.body(&request_id, host), format);
         let retry_after = error.retry_after.map(|after| after.as_secs().max(1));
-        Self {
-            status: error.http,
-            content_type,
-            request_id,
-            retry_after,
-            body,
-            close: false,
-        }
+        Self { status: error.http, content_type, request_id, retry_after, body, close: false }
     }
 }
 
 fn write(root: &str, value: &Value, format: Format) -> (&'static str, Vec<u8>) {
     match format {
-        Format::Json => (
-            "application/json;charset=utf-8",
-            value.to_string().into_bytes(),
-        ),
-        Format::Xml => (
-            "text/xml;charset=utf-8",
-            xml::write(root, value).into_bytes(),
-        ),
+        Format::Json => ("application/json;charset=utf-8", value.to_string().into_bytes()),
+        Format::Xml => ("text/xml;charset=utf-8", xml::write(root, value).into_bytes()),
     }
 }
 
@@ -85,20 +61,9 @@ mod tests {
 
     #[test]
     fn success_carries_the_request_id() {
-        let reply = Reply::success(
-            "Encrypt",
-            json!({"KeyId": "k"}),
-            "r".to_owned(),
-            Format::Json,
-        );
-        assert_eq!(
-            serde_json::from_slice::<Value>(&reply.body).unwrap(),
-            json!({"KeyId": "k", "RequestId": "r"})
-        );
-        assert_eq!(
-            (reply.status, reply.content_type),
-            (200, "application/json;charset=utf-8")
-        );
+        let reply = Reply::success("Encrypt", json!({"KeyId": "k"}), "r".to_owned(), Format::Json);
+        assert_eq!(serde_json::from_slice::<Value>(&reply.body).unwrap(), json!({"KeyId": "k", "RequestId": "r"}));
+        assert_eq!((reply.status, reply.content_type), (200, "application/json;charset=utf-8"));
         let xml = Reply::success("EnableKey", Value::Null, "r".to_owned(), Format::Xml);
         assert!(
             String::from_utf8(xml.body)
@@ -111,14 +76,8 @@ mod tests {
     fn errors_say_when_to_come_back() {
         let error = ApiError::migrating("job-1", Duration::from_millis(10));
         let reply = Reply::error(&error, "r".to_owned(), "h", Format::Xml);
-        assert_eq!(
-            (reply.status, reply.retry_after, reply.content_type),
-            (409, Some(1), "text/xml;charset=utf-8")
-        );
+        assert_eq!((reply.status, reply.retry_after, reply.content_type), (409, Some(1), "text/xml;charset=utf-8"));
         let text = String::from_utf8(reply.body).unwrap();
-        assert!(
-            text.contains("<Error>") && text.contains("<Code>Rejected.Migrating</Code>"),
-            "{text}"
-        );
+        assert!(text.contains("<Error>") && text.contains("<Code>Rejected.Migrating</Code>"), "{text}");
     }
 }

@@ -89,18 +89,10 @@ impl Server {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn bind(endpoint: Endpoint) -> Result<Self, ServerError> {
-        let failed = |error| ServerError {
-            address: endpoint.address,
-            error,
-        };
+        let failed = |error| ServerError { address: endpoint.address, error };
         let listener = TcpListener::bind(endpoint.address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self {
-            listener,
-            address,
-            region: endpoint.region,
-            tls: endpoint.tls,
-        })
+        Ok(Self { listener, address, region: endpoint.region, tls: endpoint.tls })
     }
 
     /// The address, with the port it was given.
@@ -125,10 +117,7 @@ impl Server {
             };
             let connection = Connection {
                 gateway: Arc::clone(&gateway),
-                arrival: Arrival {
-                    region: self.region.clone(),
-                    source: peer.ip().to_canonical(),
-                },
+                arrival: Arrival { region: self.region.clone(), source: peer.ip().to_canonical() },
                 limits,
                 stop: stop.clone(),
             };
@@ -144,10 +133,7 @@ impl Server {
         }
         drop(self.listener);
         connections.close();
-        if tokio::time::timeout(limits.drain, connections.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(limits.drain, connections.wait()).await.is_err() {
             tracing::warn!(
                 left = connections.len(),
                 "requests were still under way when the time to finish them ended"
@@ -209,9 +195,7 @@ impl Connection {
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
-        let service = hyper::service::service_fn(|request| async {
-            Ok::<_, Infallible>(self.answer(request).await)
-        });
+        let service = hyper::service::service_fn(|request| async { Ok::<_, Infallible>(self.answer(request).await) });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.headers)
@@ -244,9 +228,7 @@ impl Connection {
                 self.gateway.answer(raw, &self.arrival).await
             }
             Ok(Err(error)) => self.gateway.refuse(&error, self.arrival.source),
-            Err(_) => self
-                .gateway
-                .refuse(&ApiError::request_timeout(), self.arrival.source),
+            Err(_) => self.gateway.refuse(&ApiError::request_timeout(), self.arrival.source),
         };
         response(reply)
     }
@@ -258,11 +240,7 @@ async fn read_body(body: Incoming) -> Result<Zeroizing<Vec<u8>>, ApiError> {
         return Err(ApiError::request_too_large());
     }
     // Reserved at once, so that no growth leaves a copy of a secret behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(if body.is_end_stream() {
-        0
-    } else {
-        announced.max(1024)
-    }));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(if body.is_end_stream() { 0 } else { announced.max(1024) }));
     let mut chunks = Body::new(body).into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| ApiError::unparsable().with_internal(error))?;
@@ -276,8 +254,7 @@ async fn read_body(body: Incoming) -> Result<Zeroizing<Vec<u8>>, ApiError> {
 
 fn response(reply: Reply) -> Response<Body> {
     let mut response = Response::new(Body::from(reply.body));
-    *response.status_mut() =
-        StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     if let Ok(id) = HeaderValue::from_str(&reply.request_id) {

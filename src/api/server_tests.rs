@@ -42,9 +42,7 @@ impl Dispatcher for Operations {
         if call.action.name == "DisableKey" {
             return Err(ApiError::migrating("job-1", Duration::from_secs(7)));
         }
-        Ok(
-            json!({"Length": call.parameters.required("KeyId")?.len(), "Region": call.caller.region}),
-        )
+        Ok(json!({"Length": call.parameters.required("KeyId")?.len(), "Region": call.caller.region}))
     }
 }
 
@@ -73,12 +71,7 @@ async fn start(limits: Limits, region: Option<&str>, identity: Option<tls::Ident
     let server = Server::bind(endpoint).await.unwrap();
     let (address, stop) = (server.address(), CancellationToken::new());
     let task = tokio::spawn(server.run(gateway, limits, stop.clone()));
-    Running {
-        address,
-        stop,
-        task,
-        operations,
-    }
+    Running { address, stop, task, operations }
 }
 
 fn now() -> String {
@@ -90,15 +83,7 @@ fn nonce() -> String {
 }
 
 fn wire(action: &str, query: &[(&str, &str)], body: &str) -> String {
-    V3 {
-        action,
-        query,
-        body,
-        date: &now(),
-        nonce: &nonce(),
-        ..V3::default()
-    }
-    .wire()
+    V3 { action, query, body, date: &now(), nonce: &nonce(), ..V3::default() }.wire()
 }
 
 /// Reads one response: status, headers as text, body.
@@ -108,29 +93,14 @@ async fn receive<S: AsyncRead + Unpin>(stream: &mut S) -> (u16, String, Value) {
         head.push(stream.read_u8().await.unwrap());
     }
     let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
-    let length = head
-        .split("content-length: ")
-        .nth(1)
-        .unwrap()
-        .split("\r\n")
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (
-        status,
-        head,
-        serde_json::from_slice(&body).unwrap_or(Value::Null),
-    )
+    (status, head, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
-async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    request: &str,
-) -> (u16, String, Value) {
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &str) -> (u16, String, Value) {
     stream.write_all(request.as_bytes()).await.unwrap();
     receive(stream).await
 }
@@ -140,33 +110,14 @@ async fn one_connection_serves_many_requests() {
     let running = start(Limits::default(), None, None).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let (status, head, body) = ask(&mut stream, &wire("Encrypt", &[("KeyId", "k")], "")).await;
-    assert_eq!(
-        (status, &body["Length"], &body["Region"]),
-        (200, &json!(1), &json!("cn-hangzhou"))
-    );
-    assert!(
-        head.contains("content-type: application/json;charset=utf-8"),
-        "{head}"
-    );
-    assert!(
-        head.contains(&format!(
-            "x-acs-request-id: {}",
-            body["RequestId"].as_str().unwrap()
-        )),
-        "{head}"
-    );
-    let (status, head, body) = ask(
-        &mut stream,
-        &wire("DisableKey", &[("KeyId", "k")], "SecretData=a+b"),
-    )
-    .await;
+    assert_eq!((status, &body["Length"], &body["Region"]), (200, &json!(1), &json!("cn-hangzhou")));
+    assert!(head.contains("content-type: application/json;charset=utf-8"), "{head}");
+    assert!(head.contains(&format!("x-acs-request-id: {}", body["RequestId"].as_str().unwrap())), "{head}");
+    let (status, head, body) = ask(&mut stream, &wire("DisableKey", &[("KeyId", "k")], "SecretData=a+b")).await;
     assert_eq!((status, &body["Code"]), (409, &json!("Rejected.Migrating")));
     assert!(head.contains("retry-after: 7"), "{head}");
     let (status, _, body) = ask(&mut stream, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    assert_eq!(
-        (status, &body["Code"], &body["HostId"]),
-        (400, &json!("IncompleteSignature"), &json!("x"))
-    );
+    assert_eq!((status, &body["Code"], &body["HostId"]), (400, &json!("IncompleteSignature"), &json!("x")));
     running.stop.cancel();
     running.task.await.unwrap();
 }
@@ -175,15 +126,7 @@ async fn one_connection_serves_many_requests() {
 async fn a_listener_may_mean_a_region() {
     let running = start(Limits::default(), Some("cn-beijing"), None).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
-    let (_, _, body) = ask(
-        &mut stream,
-        &wire(
-            "Encrypt",
-            &[("KeyId", "k"), ("RegionId", "cn-hangzhou")],
-            "",
-        ),
-    )
-    .await;
+    let (_, _, body) = ask(&mut stream, &wire("Encrypt", &[("KeyId", "k"), ("RegionId", "cn-hangzhou")], "")).await;
     assert_eq!(body["Region"], "cn-beijing");
 }
 
@@ -194,12 +137,7 @@ async fn requests_over_tls() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let running = start(
-        Limits::default(),
-        None,
-        Some(tls::Identity::load(&certificate, &key).unwrap()),
-    )
-    .await;
+    let running = start(Limits::default(), None, Some(tls::Identity::load(&certificate, &key).unwrap())).await;
 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
@@ -211,19 +149,13 @@ async fn requests_over_tls() {
         .with_no_client_auth();
     let tcp = TcpStream::connect(running.address).await.unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let mut stream = connector
-        .connect(ServerName::try_from("localhost").unwrap(), tcp)
-        .await
-        .unwrap();
+    let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();
     let (status, _, body) = ask(&mut stream, &wire("Encrypt", &[("KeyId", "k")], "")).await;
     assert_eq!((status, &body["Length"]), (200, &json!(1)));
 
     // Plain HTTP on the TLS port hurts nobody else.
     let mut plain = TcpStream::connect(running.address).await.unwrap();
-    plain
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut rest = Vec::new();
     let _ = plain.read_to_end(&mut rest).await;
     let (status, _, _) = ask(&mut stream, &wire("Encrypt", &[("KeyId", "k")], "")).await;
@@ -249,11 +181,7 @@ async fn large_bodies_are_served_and_larger_ones_refused() {
     let running = start(Limits::default(), None, None).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let body = format!("SecretData={}", "%41".repeat(30_720));
-    let (status, _, _) = ask(
-        &mut stream,
-        &wire("PutSecretValue", &[("KeyId", "k")], &body),
-    )
-    .await;
+    let (status, _, _) = ask(&mut stream, &wire("PutSecretValue", &[("KeyId", "k")], &body)).await;
     assert_eq!(status, 200);
     let announced = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n";
     let (status, head, answer) = ask(&mut stream, announced).await;
@@ -261,10 +189,7 @@ async fn large_bodies_are_served_and_larger_ones_refused() {
     assert!(head.contains("connection: close"), "{head}");
 
     let mut stream = TcpStream::connect(running.address).await.unwrap();
-    stream
-        .write_all(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
     let chunk = format!("{:x}\r\n{}\r\n", 65_536, "a".repeat(65_536));
     for _ in 0..5 {
         // The server may hang up on us while we send.
@@ -272,36 +197,23 @@ async fn large_bodies_are_served_and_larger_ones_refused() {
     }
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
-    assert!(
-        answer.is_empty() || answer.starts_with(b"HTTP/1.1 413"),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
     assert_eq!(running.operations.served.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
 async fn slow_clients_are_hung_up_on() {
-    let quick = Limits {
-        headers: Duration::from_millis(200),
-        body: Duration::from_millis(200),
-        ..Limits::default()
-    };
+    let quick = Limits { headers: Duration::from_millis(200), body: Duration::from_millis(200), ..Limits::default() };
     let running = start(quick, None, None).await;
     let mut silent = TcpStream::connect(running.address).await.unwrap();
     let mut half = TcpStream::connect(running.address).await.unwrap();
     half.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
     let mut bodiless = TcpStream::connect(running.address).await.unwrap();
-    let (status, _, body) = ask(
-        &mut bodiless,
-        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc",
-    )
-    .await;
+    let (status, _, body) = ask(&mut bodiless, "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc").await;
     assert_eq!((status, &body["Code"]), (408, &json!("RequestTimeout")));
     for stream in [&mut silent, &mut half, &mut bodiless] {
         let mut rest = Vec::new();
-        let ended =
-            tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
+        let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
         assert!(ended.is_ok(), "the connection stayed open");
     }
 }
@@ -313,9 +225,7 @@ async fn stopping_finishes_what_is_under_way() {
     let (status, _, _) = ask(&mut idle, &wire("Encrypt", &[("KeyId", "k")], "")).await;
     assert_eq!(status, 200);
     let mut busy = TcpStream::connect(running.address).await.unwrap();
-    busy.write_all(wire("GetSecretValue", &[("KeyId", "k")], "").as_bytes())
-        .await
-        .unwrap();
+    busy.write_all(wire("GetSecretValue", &[("KeyId", "k")], "").as_bytes()).await.unwrap();
     running.operations.began.notified().await;
     running.stop.cancel();
     // The idle connection ends, so the server has seen the stop.
@@ -329,25 +239,12 @@ async fn stopping_finishes_what_is_under_way() {
 
 #[tokio::test]
 async fn stopping_is_bounded() {
-    let running = start(
-        Limits {
-            drain: Duration::from_millis(100),
-            ..Limits::default()
-        },
-        None,
-        None,
-    )
-    .await;
+    let running = start(Limits { drain: Duration::from_millis(100), ..Limits::default() }, None, None).await;
     let mut busy = TcpStream::connect(running.address).await.unwrap();
-    busy.write_all(wire("GetSecretValue", &[("KeyId", "k")], "").as_bytes())
-        .await
-        .unwrap();
+    busy.write_all(wire("GetSecretValue", &[("KeyId", "k")], "").as_bytes()).await.unwrap();
     running.operations.began.notified().await;
     running.stop.cancel();
-    tokio::time::timeout(Duration::from_secs(20), running.task)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(20), running.task).await.unwrap().unwrap();
     // Its operation runs on; the client is not answered any more.
     let mut rest = Vec::new();
     let _ = busy.read_to_end(&mut rest).await;
@@ -357,33 +254,12 @@ async fn stopping_is_bounded() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait() {
-    let running = start(
-        Limits {
-            connections: 1,
-            ..Limits::default()
-        },
-        None,
-        None,
-    )
-    .await;
+    let running = start(Limits { connections: 1, ..Limits::default() }, None, None).await;
     let mut first = TcpStream::connect(running.address).await.unwrap();
-    assert_eq!(
-        ask(&mut first, &wire("Encrypt", &[("KeyId", "k")], ""))
-            .await
-            .0,
-        200
-    );
+    assert_eq!(ask(&mut first, &wire("Encrypt", &[("KeyId", "k")], "")).await.0, 200);
     let mut second = TcpStream::connect(running.address).await.unwrap();
-    second
-        .write_all(wire("Encrypt", &[("KeyId", "k")], "").as_bytes())
-        .await
-        .unwrap();
-    assert_eq!(
-        ask(&mut first, &wire("Encrypt", &[("KeyId", "k")], ""))
-            .await
-            .0,
-        200
-    );
+    second.write_all(wire("Encrypt", &[("KeyId", "k")], "").as_bytes()).await.unwrap();
+    assert_eq!(ask(&mut first, &wire("Encrypt", &[("KeyId", "k")], "")).await.0, 200);
     assert_eq!(running.operations.served.load(Ordering::SeqCst), 2);
     drop(first);
     assert_eq!(receive(&mut second).await.0, 200);

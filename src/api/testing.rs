@@ -44,21 +44,13 @@ pub(crate) fn access_keys() -> AccessKeyTable {
         secret: Arc::new(Zeroizing::new(secret.to_owned())),
         enabled,
     };
-    AccessKeyTable::new([
-        ("AKID".to_owned(), key("SECRET", true)),
-        ("OFF".to_owned(), key("SECRET", false)),
-    ])
+    AccessKeyTable::new([("AKID".to_owned(), key("SECRET", true)), ("OFF".to_owned(), key("SECRET", false))])
 }
 
 pub(crate) fn raw(method: &str, query: &str, headers: &[(&str, &str)], body: &str) -> RawRequest {
     let headers: HeaderMap = headers
         .iter()
-        .map(|(n, v)| {
-            (
-                HeaderName::from_bytes(n.as_bytes()).unwrap(),
-                HeaderValue::from_str(v).unwrap(),
-            )
-        })
+        .map(|(n, v)| (HeaderName::from_bytes(n.as_bytes()).unwrap(), HeaderValue::from_str(v).unwrap()))
         .collect();
     RawRequest {
         method: method.parse().unwrap(),
@@ -106,10 +98,7 @@ impl V3<'_> {
         let mut headers = vec![
             ("accept", "application/json".to_owned()),
             ("host", self.host.to_owned()),
-            (
-                "user-agent",
-                "AlibabaCloud (Linux; x86_64) Python/3.11 Core/0.4.4 TeaDSL/2".to_owned(),
-            ),
+            ("user-agent", "AlibabaCloud (Linux; x86_64) Python/3.11 Core/0.4.4 TeaDSL/2".to_owned()),
             ("x-acs-action", self.action.to_owned()),
             ("x-acs-content-sha256", hash.clone()),
             ("x-acs-credentials-provider", "static_ak".to_owned()),
@@ -118,29 +107,17 @@ impl V3<'_> {
             ("x-acs-version", "2016-01-20".to_owned()),
         ];
         if !self.body.is_empty() {
-            headers.insert(
-                1,
-                (
-                    "content-type",
-                    "application/x-www-form-urlencoded".to_owned(),
-                ),
-            );
+            headers.insert(1, ("content-type", "application/x-www-form-urlencoded".to_owned()));
         }
-        let names = headers
-            .iter()
-            .map(|(n, _)| *n)
-            .collect::<Vec<_>>()
-            .join(";");
+        let names = headers.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(";");
         let lines: String = headers.iter().map(|(n, v)| format!("{n}:{v}\n")).collect();
         let mut sorted = self.query.to_vec();
         sorted.sort_unstable();
         let canonical = format!("POST\n/\n{}\n{lines}\n{names}\n{hash}", join(&sorted));
         let to_sign = format!("ACS3-HMAC-SHA256\n{}", sha256(canonical.as_bytes()));
         let signature = hex::encode(hmac_sha256(self.secret, &to_sign));
-        let authorization = format!(
-            "ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}",
-            self.id
-        );
+        let authorization =
+            format!("ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}", self.id);
         headers.push(("authorization", authorization));
         headers
     }
@@ -153,17 +130,9 @@ impl V3<'_> {
 
     /// The whole request as text.
     pub(crate) fn wire(&self) -> String {
-        let lines: String = self
-            .headers()
-            .iter()
-            .map(|(n, v)| format!("{n}: {v}\r\n"))
-            .collect();
+        let lines: String = self.headers().iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
         let length = self.body.len();
-        format!(
-            "POST /?{} HTTP/1.1\r\n{lines}content-length: {length}\r\n\r\n{}",
-            self.query_on_the_wire(),
-            self.body
-        )
+        format!("POST /?{} HTTP/1.1\r\n{lines}content-length: {length}\r\n\r\n{}", self.query_on_the_wire(), self.body)
     }
 }
 
@@ -183,34 +152,19 @@ pub(crate) fn v1_pairs(
     let mut mac = Hmac::<sha1::Sha1>::new_from_slice(format!("{secret}&").as_bytes()).unwrap();
     mac.update(to_sign.as_bytes());
     let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
-    let mut pairs: Vec<_> = common
-        .iter()
-        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-        .collect();
+    let mut pairs: Vec<_> = common.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     pairs.push(("Signature".to_owned(), signature));
     pairs
 }
 
 /// `a=b&c=d`, encoded, in the order given.
 pub(crate) fn join(pairs: &[(&str, &str)]) -> String {
-    pairs
-        .iter()
-        .map(|(n, v)| format!("{}={}", encode(n), encode(v)))
-        .collect::<Vec<_>>()
-        .join("&")
+    pairs.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect::<Vec<_>>().join("&")
 }
 
 fn encode(text: &str) -> String {
     let keep = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-    text.bytes()
-        .map(|b| {
-            if keep(b) {
-                char::from(b).to_string()
-            } else {
-                format!("%{b:02X}")
-            }
-        })
-        .collect()
+    text.bytes().map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -56,11 +56,7 @@ impl Identity {
     /// Names the file and what is wrong with it.
     pub fn load(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
         let config = RwLock::new(read(certificate, private_key)?);
-        Ok(Self {
-            certificate: certificate.to_owned(),
-            private_key: private_key.to_owned(),
-            config,
-        })
+        Ok(Self { certificate: certificate.to_owned(), private_key: private_key.to_owned(), config })
     }
 
     /// Reads the files again; what was there stays when that fails.
@@ -81,28 +77,17 @@ impl Identity {
 }
 
 fn read(certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let malformed = |path: &Path, what, error: String| TlsError::Pem {
-        path: path.to_owned(),
-        what,
-        error,
-    };
+    let malformed = |path: &Path, what, error: String| TlsError::Pem { path: path.to_owned(), what, error };
     let chain = CertificateDer::pem_slice_iter(&contents(certificate)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| malformed(certificate, "certificate", error.to_string()))?;
     if chain.is_empty() {
-        return Err(malformed(
-            certificate,
-            "certificate",
-            "none found".to_owned(),
-        ));
+        return Err(malformed(certificate, "certificate", "none found".to_owned()));
     }
     let key = PrivateKeyDer::from_pem_slice(&contents(private_key)?)
         .map_err(|error| malformed(private_key, "private key", error.to_string()))?;
-    let unusable = |error| TlsError::Unusable {
-        certificate: certificate.to_owned(),
-        private_key: private_key.to_owned(),
-        error,
-    };
+    let unusable =
+        |error| TlsError::Unusable { certificate: certificate.to_owned(), private_key: private_key.to_owned(), error };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -115,12 +100,7 @@ fn read(certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, Tls
 }
 
 fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    std::fs::read(path)
-        .map(Zeroizing::new)
-        .map_err(|error| TlsError::Read {
-            path: path.to_owned(),
-            error,
-        })
+    std::fs::read(path).map(Zeroizing::new).map_err(|error| TlsError::Read { path: path.to_owned(), error })
 }
 
 #[cfg(test)]
@@ -132,12 +112,7 @@ mod tests {
     fn errors_name_the_file_and_a_failed_reload_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let (certificate, private_key) = (dir.path().join("c.pem"), dir.path().join("k.pem"));
-        let message = || {
-            Identity::load(&certificate, &private_key)
-                .err()
-                .unwrap()
-                .to_string()
-        };
+        let message = || Identity::load(&certificate, &private_key).err().unwrap().to_string();
         assert!(message().contains("c.pem"));
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         std::fs::write(&certificate, made.cert.pem()).unwrap();

@@ -47,9 +47,7 @@ fn escape(out: &mut String, text: &str) {
             // A reader would turn a bare carriage return into a line feed.
             '\r' => out.push_str("&#13;"),
             // XML 1.0 has no way to write these.
-            c if (c < ' ' && c != '\t' && c != '\n') || matches!(c, '\u{fffe}' | '\u{ffff}') => {
-                out.push('\u{fffd}')
-            }
+            c if (c < ' ' && c != '\t' && c != '\n') || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

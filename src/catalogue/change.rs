@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, CatalogueError, Demand, DueEntry, Guarded, Intent, IntentRecord, Locked, paths};
-use crate::model::{InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord, SecretVersionRecord};
+use crate::model::{
+    InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord, SecretVersionRecord,
+};
 use crate::store::{Compare, MAX_OPERATIONS, Record, Stored, Transaction, scan_records};
 
 /// A change being put together.
@@ -64,7 +66,8 @@ impl Change {
     pub fn create_key(&mut self, record: &KeyRecord) -> Result<&mut Self, CatalogueError> {
         let scope = scope_of_key(record);
         self.transaction.create(&paths::key(&record.region, &record.id), record)?;
-        self.transaction.put(paths::index(&scope, ResourceKind::Key, record.created_at, record.id.as_str()), Vec::new());
+        self.transaction
+            .put(paths::index(&scope, ResourceKind::Key, record.created_at, record.id.as_str()), Vec::new());
         self.file(DueEntry::of_key(record));
         Ok(self)
     }
@@ -94,7 +97,11 @@ impl Change {
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub fn create_key_version(&mut self, key: &KeyRecord, version: &KeyVersionRecord) -> Result<&mut Self, CatalogueError> {
+    pub fn create_key_version(
+        &mut self,
+        key: &KeyRecord,
+        version: &KeyVersionRecord,
+    ) -> Result<&mut Self, CatalogueError> {
         self.transaction.create(&paths::key_version(&key.incarnation, &version.id), version)?;
         Ok(self)
     }
@@ -118,7 +125,12 @@ impl Change {
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub fn update_alias(&mut self, scope: &Scope, alias: &str, record: &Stored<AliasRecord>) -> Result<&mut Self, CatalogueError> {
+    pub fn update_alias(
+        &mut self,
+        scope: &Scope,
+        alias: &str,
+        record: &Stored<AliasRecord>,
+    ) -> Result<&mut Self, CatalogueError> {
         self.transaction.replace(&paths::alias(scope, alias), record)?;
         Ok(self)
     }
@@ -133,10 +145,15 @@ impl Change {
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub fn create_secret(&mut self, record: &SecretRecord, key: Option<&Stored<KeyRecord>>) -> Result<&mut Self, CatalogueError> {
+    pub fn create_secret(
+        &mut self,
+        record: &SecretRecord,
+        key: Option<&Stored<KeyRecord>>,
+    ) -> Result<&mut Self, CatalogueError> {
         let scope = scope_of_secret(record);
         self.transaction.create(&paths::secret(&scope, &record.name), record)?;
-        self.transaction.put(paths::index(&scope, ResourceKind::Secret, record.created_at, record.name.as_str()), Vec::new());
+        self.transaction
+            .put(paths::index(&scope, ResourceKind::Secret, record.created_at, record.name.as_str()), Vec::new());
         if let Some(key) = key {
             self.transaction.compare(Compare::Revision(paths::key(&key.region, &key.id), key.revision()));
             self.transaction.put(paths::under_key(&record.region, &key.id, &record.account, &record.name), Vec::new());
@@ -170,7 +187,11 @@ impl Change {
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub fn create_secret_version(&mut self, secret: &SecretRecord, version: &SecretVersionRecord) -> Result<&mut Self, CatalogueError> {
+    pub fn create_secret_version(
+        &mut self,
+        secret: &SecretRecord,
+        version: &SecretVersionRecord,
+    ) -> Result<&mut Self, CatalogueError> {
         self.transaction.create(&paths::secret_version(&secret.incarnation, &version.id), version)?;
         Ok(self)
     }
@@ -216,7 +237,13 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn count_in(&self, change: &mut Change, id: &InstanceId, plus: Demand, minus: Demand) -> Result<(), CatalogueError> {
+    pub async fn count_in(
+        &self,
+        change: &mut Change,
+        id: &InstanceId,
+        plus: Demand,
+        minus: Demand,
+    ) -> Result<(), CatalogueError> {
         self.count(&mut change.transaction, id, plus, minus).await
     }
 
@@ -234,7 +261,8 @@ impl Catalogue {
     /// When the store refuses.
     pub async fn sweep_nonces(&self, now: Timestamp) -> Result<usize, CatalogueError> {
         let claimed = scan_records::<NonceRecord>(self.store().as_ref(), paths::NONCES, None, usize::MAX).await?;
-        let expired: Vec<Vec<u8>> = claimed.into_iter().filter(|(_, n)| n.expires_at < now).map(|(path, _)| path).collect();
+        let expired: Vec<Vec<u8>> =
+            claimed.into_iter().filter(|(_, n)| n.expires_at < now).map(|(path, _)| path).collect();
         for batch in expired.chunks(MAX_OPERATIONS) {
             let mut transaction = Transaction::new();
             for path in batch {

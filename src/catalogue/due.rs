@@ -64,7 +64,12 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn due(&self, now: Timestamp, after: Option<&DueEntry>, limit: usize) -> Result<Vec<DueEntry>, CatalogueError> {
+    pub async fn due(
+        &self,
+        now: Timestamp,
+        after: Option<&DueEntry>,
+        limit: usize,
+    ) -> Result<Vec<DueEntry>, CatalogueError> {
         let mut start = after.map_or_else(|| paths::DUE.to_vec(), paths::due);
         if after.is_some() {
             start.push(0);
@@ -81,7 +86,8 @@ impl Catalogue {
     pub async fn settle_key(&self, entry: &DueEntry, key: Option<&Stored<KeyRecord>>) -> Result<(), CatalogueError> {
         let ResourceId::Key(id) = &entry.resource else { return Ok(()) };
         let path = paths::key(&entry.scope.region, id);
-        let compare = key.map_or_else(|| Compare::Absent(path.clone()), |key| Compare::Revision(path.clone(), key.revision()));
+        let compare =
+            key.map_or_else(|| Compare::Absent(path.clone()), |key| Compare::Revision(path.clone(), key.revision()));
         self.settle(entry, compare, key.and_then(|key| DueEntry::of_key(key))).await
     }
 
@@ -89,11 +95,15 @@ impl Catalogue {
     ///
     /// # Errors
     /// `Conflict` when the secret has changed since it was read.
-    pub async fn settle_secret(&self, entry: &DueEntry, secret: Option<&Stored<SecretRecord>>) -> Result<(), CatalogueError> {
+    pub async fn settle_secret(
+        &self,
+        entry: &DueEntry,
+        secret: Option<&Stored<SecretRecord>>,
+    ) -> Result<(), CatalogueError> {
         let ResourceId::Secret(name) = &entry.resource else { return Ok(()) };
         let path = paths::secret(&entry.scope, name);
-        let compare =
-            secret.map_or_else(|| Compare::Absent(path.clone()), |secret| Compare::Revision(path.clone(), secret.revision()));
+        let compare = secret
+            .map_or_else(|| Compare::Absent(path.clone()), |secret| Compare::Revision(path.clone(), secret.revision()));
         self.settle(entry, compare, secret.and_then(|secret| DueEntry::of_secret(secret))).await
     }
 

@@ -38,7 +38,11 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the store refuses.
-    pub async fn pin_identity(&self, id: &InstanceId, identity: &PublicIdentity) -> Result<PublicIdentity, CatalogueError> {
+    pub async fn pin_identity(
+        &self,
+        id: &InstanceId,
+        identity: &PublicIdentity,
+    ) -> Result<PublicIdentity, CatalogueError> {
         if let Some(known) = self.instance(id).await? {
             return Ok(known.identity);
         }

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::{Catalogue, CatalogueError, paths};
 use crate::keystore::Place;
 use crate::model::{Incarnation, KeystoreId, MaterialId};
-use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, get_record, prefix_end, scan_records};
+use crate::store::{
+    Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, get_record, prefix_end, scan_records,
+};
 
 /// An intent as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

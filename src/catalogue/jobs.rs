@@ -277,7 +277,12 @@ impl Catalogue {
     ///
     /// # Errors
     /// `Conflict` when the lease was lost.
-    pub async fn save_plan(&self, lease: &Lease, items: &[PlanItem], left: &[LeftBehind]) -> Result<u32, CatalogueError> {
+    pub async fn save_plan(
+        &self,
+        lease: &Lease,
+        items: &[PlanItem],
+        left: &[LeftBehind],
+    ) -> Result<u32, CatalogueError> {
         self.drop_plan(lease).await?;
         let mut pages = 0_u32;
         for chunk in items.chunks(PLAN_PAGE) {

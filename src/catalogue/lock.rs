@@ -136,7 +136,13 @@ impl Catalogue {
     /// # Errors
     /// `Conflict` when another job's gate is there, the lease was lost or the quota record changed; `Refused` is told by
     /// reading the gates.
-    pub async fn close_gate(&self, lease: &Lease, job: &Stored<Job>, demand: Demand, now: Timestamp) -> Result<(), CatalogueError> {
+    pub async fn close_gate(
+        &self,
+        lease: &Lease,
+        job: &Stored<Job>,
+        demand: Demand,
+        now: Timestamp,
+    ) -> Result<(), CatalogueError> {
         let gate = GateRecord { job: job.id.clone(), since: now, until: job.window_end };
         let mut transaction = Transaction::new();
         lease.apply(&mut transaction);

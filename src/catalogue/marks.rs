@@ -44,7 +44,11 @@ impl Catalogue {
             let mut transaction = Transaction::new();
             locked.apply(&mut transaction);
             for resource in batch {
-                let mark = MarkRecord { job: locked.lease().job().clone(), scope: locked.scope().clone(), resource: resource.clone() };
+                let mark = MarkRecord {
+                    job: locked.lease().job().clone(),
+                    scope: locked.scope().clone(),
+                    resource: resource.clone(),
+                };
                 transaction.overwrite(&paths::mark(locked.scope(), resource), &mark)?;
             }
             self.commit_transaction(transaction).await?;
@@ -61,7 +65,8 @@ impl Catalogue {
         let mut cleared = Vec::new();
         loop {
             let marks: Vec<(Vec<u8>, Stored<MarkRecord>)> =
-                scan_records(self.store().as_ref(), &paths::marks(Some(scope)), None, MAX_OPERATIONS.saturating_sub(2)).await?;
+                scan_records(self.store().as_ref(), &paths::marks(Some(scope)), None, MAX_OPERATIONS.saturating_sub(2))
+                    .await?;
             if marks.is_empty() {
                 return Ok(cleared);
             }

@@ -25,7 +25,7 @@ pub use due::DueEntry;
 pub use error::CatalogueError;
 pub use instances::InstanceRecord;
 pub use intents::{Intent, IntentRecord};
-pub use jobs::{CleanUp, Hold, LeftPage, Lease, PlanItem, PlanPage, PLAN_PAGE};
+pub use jobs::{CleanUp, Hold, Lease, LeftPage, PLAN_PAGE, PlanItem, PlanPage};
 pub use lock::{GateRecord, Guarded, LockRecord, Locked, Refusal};
 pub use marks::MarkRecord;
 pub use quota::{Demand, QuotaRecord};

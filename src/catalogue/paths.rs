@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::DueEntry;
-use crate::model::{AccountId, Incarnation, InstanceId, JobId, KeyId, MaterialId, NonceClaim, RegionId, ResourceId, ResourceKind, Scope, SecretName, SecretVersionId};
+use crate::model::{
+    AccountId, Incarnation, InstanceId, JobId, KeyId, MaterialId, NonceClaim, RegionId, ResourceId, ResourceKind,
+    Scope, SecretName, SecretVersionId,
+};
 
 pub(super) fn key(region: &RegionId, id: &KeyId) -> Vec<u8> {
     format!("c/key/{region}/{id}").into_bytes()

@@ -3,8 +3,8 @@
 use super::change::AliasRecord;
 use super::{Catalogue, CatalogueError, paths};
 use crate::model::{
-    AccountId, Incarnation, KeyId, KeyRecord, KeyVersionRecord, MaterialId, RegionId, ResourceKind, Scope, SecretName, SecretRecord,
-    SecretVersionId, SecretVersionRecord,
+    AccountId, Incarnation, KeyId, KeyRecord, KeyVersionRecord, MaterialId, RegionId, ResourceKind, Scope, SecretName,
+    SecretRecord, SecretVersionId, SecretVersionRecord,
 };
 use crate::store::{Record, Stored, get_record, prefix_end, scan_records};
 
@@ -57,7 +57,11 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn find_key(&self, scope: &Scope, name: &KeyOrAlias) -> Result<Option<Stored<KeyRecord>>, CatalogueError> {
+    pub async fn find_key(
+        &self,
+        scope: &Scope,
+        name: &KeyOrAlias,
+    ) -> Result<Option<Stored<KeyRecord>>, CatalogueError> {
         let found = match name {
             KeyOrAlias::Id(id) => self.key(&scope.region, id).await?,
             KeyOrAlias::Alias(alias) => match self.alias(scope, alias).await? {
@@ -84,7 +88,10 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn key_versions(&self, incarnation: &Incarnation) -> Result<Vec<Stored<KeyVersionRecord>>, CatalogueError> {
+    pub async fn key_versions(
+        &self,
+        incarnation: &Incarnation,
+    ) -> Result<Vec<Stored<KeyVersionRecord>>, CatalogueError> {
         let found = scan_records(self.store().as_ref(), &paths::key_versions(incarnation), None, usize::MAX).await?;
         let mut versions: Vec<Stored<KeyVersionRecord>> = found.into_iter().map(|(_, record)| record).collect();
         versions.sort_by_key(|version| version.number);
@@ -119,7 +126,11 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn secret(&self, scope: &Scope, name: &SecretName) -> Result<Option<Stored<SecretRecord>>, CatalogueError> {
+    pub async fn secret(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<Option<Stored<SecretRecord>>, CatalogueError> {
         Ok(get_record(self.store().as_ref(), &paths::secret(scope, name)).await?)
     }
 
@@ -139,7 +150,10 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn secret_versions(&self, incarnation: &Incarnation) -> Result<Vec<Stored<SecretVersionRecord>>, CatalogueError> {
+    pub async fn secret_versions(
+        &self,
+        incarnation: &Incarnation,
+    ) -> Result<Vec<Stored<SecretVersionRecord>>, CatalogueError> {
         let found = scan_records(self.store().as_ref(), &paths::secret_versions(incarnation), None, usize::MAX).await?;
         let mut versions: Vec<Stored<SecretVersionRecord>> = found.into_iter().map(|(_, record)| record).collect();
         versions.sort_by_key(|version| version.number);
@@ -150,7 +164,11 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn secrets_under(&self, region: &RegionId, key: &KeyId) -> Result<Vec<(AccountId, SecretName)>, CatalogueError> {
+    pub async fn secrets_under(
+        &self,
+        region: &RegionId,
+        key: &KeyId,
+    ) -> Result<Vec<(AccountId, SecretName)>, CatalogueError> {
         let prefix = paths::under_key_prefix(region, key);
         let mut found = Vec::new();
         self.walk(&prefix, |path| {

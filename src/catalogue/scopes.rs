@@ -18,15 +18,12 @@ impl Catalogue {
             let Some((path, _)) = page.entries.into_iter().next() else {
                 return Ok(scopes);
             };
-            let text = String::from_utf8_lossy(path.get(paths::INDEX.len()..).unwrap_or_default())
-                .into_owned();
+            let text = String::from_utf8_lossy(path.get(paths::INDEX.len()..).unwrap_or_default()).into_owned();
             let mut parts = text.split('/');
-            if let (Some(Ok(account)), Some(Ok(region))) =
-                (parts.next().map(str::parse), parts.next().map(str::parse))
+            if let (Some(Ok(account)), Some(Ok(region))) = (parts.next().map(str::parse), parts.next().map(str::parse))
             {
                 let scope = Scope { region, account };
-                let behind =
-                    prefix_end(format!("c/index/{}/{}/", scope.account, scope.region).as_bytes());
+                let behind = prefix_end(format!("c/index/{}/{}/", scope.account, scope.region).as_bytes());
                 scopes.push(scope);
                 start = behind.unwrap_or(path);
             } else {

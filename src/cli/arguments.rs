@@ -6,13 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A KMS that speaks the Alibaba Cloud KMS OpenAPI, and the migration of its keys and secrets into dedicated instances
 #[derive(Debug, Parser)]
-#[command(
-    name = "keyferry",
-    version,
-    propagate_version = true,
-    arg_required_else_help = true,
-    max_term_width = 100
-)]
+#[command(name = "keyferry", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
 pub struct Arguments {
     /// Configuration file [default: $KEYFERRY_CONFIG, else /etc/keyferry/keyferry.toml]
     #[arg(long, global = true, value_name = "FILE")]
@@ -244,12 +238,7 @@ pub struct AddArguments {
     #[command(flatten)]
     pub selection: SelectionArguments,
     /// Once, at this instant: RFC 3339 with an offset, such as 2026-12-01T02:00:00+08:00
-    #[arg(
-        long,
-        value_name = "INSTANT",
-        required_unless_present = "cron",
-        conflicts_with = "cron"
-    )]
+    #[arg(long, value_name = "INSTANT", required_unless_present = "cron", conflicts_with = "cron")]
     pub at: Option<String>,
     /// Repeatedly: minute, hour, day, month, weekday, such as "0 2 * * Sun"
     #[arg(long, value_name = "PATTERN", requires = "time_zone")]

@@ -49,54 +49,28 @@ impl Client {
     /// Opens a stream of lines.
     pub(super) async fn lines(&self, path: &str) -> Result<Lines, Failure> {
         let response = self.open(Method::GET, path, None::<&()>).await?;
-        Ok(Lines {
-            response,
-            buffer: Vec::new(),
-        })
+        Ok(Lines { response, buffer: Vec::new() })
     }
 
-    async fn open(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&impl Serialize>,
-    ) -> Result<Response, Failure> {
-        let client = reqwest::Client::builder()
-            .unix_socket(self.socket.as_path())
-            .no_proxy()
-            .build();
-        let client = client
-            .map_err(|error| Failure::new(Exit::Failed, "Internal", error.to_string(), ""))?;
+    async fn open(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Response, Failure> {
+        let client = reqwest::Client::builder().unix_socket(self.socket.as_path()).no_proxy().build();
+        let client = client.map_err(|error| Failure::new(Exit::Failed, "Internal", error.to_string(), ""))?;
         // The host is never resolved: the socket is the address.
         let mut request = client.request(method, format!("http://keyferry{ROOT}{path}"));
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
-        let text = response
-            .text()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let text = response.text().await.map_err(|error| self.unreachable(&error))?;
         Err(match serde_json::from_str::<ErrorShape>(&text) {
             Ok(body) => Failure::answered(status.as_u16(), body),
             Err(_) => {
-                let message = format!(
-                    "the daemon answered {status}: {}",
-                    text.chars().take(500).collect::<String>()
-                );
-                Failure::new(
-                    Exit::of_status(status.as_u16()),
-                    "UnexpectedAnswer",
-                    message,
-                    "compare the versions",
-                )
+                let message = format!("the daemon answered {status}: {}", text.chars().take(500).collect::<String>());
+                Failure::new(Exit::of_status(status.as_u16()), "UnexpectedAnswer", message, "compare the versions")
             }
         })
     }
@@ -107,10 +81,7 @@ impl Client {
             cause = deeper;
         }
         let remedy = "is the daemon running, and may you use its socket? See --socket and [admin] in the configuration";
-        let message = format!(
-            "the daemon cannot be reached at {} ({cause})",
-            self.socket.display()
-        );
+        let message = format!("the daemon cannot be reached at {} ({cause})", self.socket.display());
         Failure::new(Exit::Unreachable, "Unreachable", message, remedy)
     }
 }
@@ -139,11 +110,8 @@ impl Lines {
 
 /// A name as one segment of a path (RFC 3986 §2.3: all but the unreserved characters are escaped).
 pub(super) fn segment(name: &str) -> String {
-    const KEPT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'_')
-        .remove(b'.')
-        .remove(b'~');
+    const KEPT: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     percent_encoding::utf8_percent_encode(name, KEPT).to_string()
 }
 
@@ -162,10 +130,5 @@ fn parse<T: DeserializeOwned>(raw: Result<Value, serde_json::Error>) -> Result<A
 
 fn strange(cause: &str) -> Failure {
     let message = format!("the daemon's answer is not understood ({cause})");
-    Failure::new(
-        Exit::Failed,
-        "UnexpectedAnswer",
-        message,
-        "use the keyferry of the daemon's version",
-    )
+    Failure::new(Exit::Failed, "UnexpectedAnswer", message, "use the keyferry of the daemon's version")
 }

@@ -7,11 +7,7 @@ use super::outcome::{Exit, Failure};
 use super::terminal::Terminal;
 use crate::config::{Config, locate};
 
-pub(super) fn config(
-    terminal: &mut Terminal,
-    file: Option<&Path>,
-    command: &ConfigCommand,
-) -> Result<Exit, Failure> {
+pub(super) fn config(terminal: &mut Terminal, file: Option<&Path>, command: &ConfigCommand) -> Result<Exit, Failure> {
     let path = locate(file);
     let loaded = match Config::load(&path) {
         Ok(loaded) => loaded,
@@ -36,9 +32,7 @@ pub(super) fn config(
     match command {
         ConfigCommand::Check if terminal.json() => {
             let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-            terminal.document(
-                &serde_json::json!({ "file": path, "valid": true, "warnings": warnings }),
-            );
+            terminal.document(&serde_json::json!({ "file": path, "valid": true, "warnings": warnings }));
         }
         ConfigCommand::Check => terminal.print(&format!("{} is valid.", path.display())),
         ConfigCommand::Show => {

@@ -7,10 +7,7 @@ use crate::admin::protocol::{HoldShape, JobShape, LeftShape, ScopeShape};
 
 /// An instant to the second.
 pub(super) fn instant(text: &str) -> String {
-    text.parse::<Timestamp>().map_or_else(
-        |_| text.to_owned(),
-        |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-    )
+    text.parse::<Timestamp>().map_or_else(|_| text.to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 pub(super) fn maybe(text: Option<&str>) -> String {
@@ -85,16 +82,10 @@ pub(super) fn job(job: &JobShape) -> String {
     let mut lines = vec![
         format!("Job        {}{rehearsal}", job.id),
         format!("Status     {} ({})", job.task_status, job.state),
-        format!(
-            "Scope      {}/{} -> {}",
-            job.account, job.region, job.instance
-        ),
+        format!("Scope      {}/{} -> {}", job.account, job.region, job.instance),
         format!(
             "Method     {}",
-            job.schedule.as_ref().map_or_else(
-                || job.method.clone(),
-                |name| format!("{} by {name}", job.method)
-            )
+            job.schedule.as_ref().map_or_else(|| job.method.clone(), |name| format!("{} by {name}", job.method))
         ),
         format!("Keys       {} of {}", job.keys_done, job.keys_total),
         format!("Secrets    {} of {}", job.secrets_done, job.secrets_total),
@@ -111,10 +102,7 @@ pub(super) fn job(job: &JobShape) -> String {
         lines.push(format!("           -> {}", failure.remedy));
     }
     for warning in &job.warnings {
-        lines.push(format!(
-            "Warning    {}",
-            super::outcome::problem_line(warning)
-        ));
+        lines.push(format!("Warning    {}", super::outcome::problem_line(warning)));
     }
     if !job.left_behind.is_empty() {
         lines.push(format!("\nLeft behind ({}):", job.left_behind.len()));
@@ -128,11 +116,7 @@ pub(super) fn holds(holds: &[HoldShape]) -> String {
     let line = |hold: &HoldShape| {
         let account = hold.account.as_deref().unwrap_or("every account");
         let region = hold.region.as_deref().unwrap_or("every region");
-        format!(
-            "Held: {account}, {region}, since {}: {}",
-            instant(&hold.since),
-            hold.reason
-        )
+        format!("Held: {account}, {region}, since {}: {}", instant(&hold.since), hold.reason)
     };
     holds.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -144,20 +128,9 @@ fn blocked(job: &JobShape) -> String {
     let Some(until) = job.unlocked_at.as_deref() else {
         return format!("since {}", instant(since));
     };
-    let length = since
-        .parse::<Timestamp>()
-        .ok()
-        .zip(until.parse::<Timestamp>().ok());
-    match length.and_then(|(from, to)| {
-        u64::try_from(to.as_millisecond().saturating_sub(from.as_millisecond())).ok()
-    }) {
-        Some(millis) => format!(
-            "{}.{:03}s ({} to {})",
-            millis / 1000,
-            millis % 1000,
-            instant(since),
-            instant(until)
-        ),
+    let length = since.parse::<Timestamp>().ok().zip(until.parse::<Timestamp>().ok());
+    match length.and_then(|(from, to)| u64::try_from(to.as_millisecond().saturating_sub(from.as_millisecond())).ok()) {
+        Some(millis) => format!("{}.{:03}s ({} to {})", millis / 1000, millis % 1000, instant(since), instant(until)),
         None => format!("{} to {}", instant(since), instant(until)),
     }
 }

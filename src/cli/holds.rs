@@ -7,28 +7,9 @@ use super::outcome::{Exit, Failure};
 use super::terminal::Terminal;
 use crate::admin::protocol::{HoldRequest, HoldsShape, ReleaseRequest};
 
-pub(super) async fn hold(
-    terminal: &mut Terminal,
-    client: &Client,
-    options: HoldArguments,
-) -> Result<Exit, Failure> {
-    let HoldArguments {
-        region,
-        account,
-        now,
-        reason,
-    } = options;
-    let answer = client
-        .post::<HoldsShape>(
-            "/holds",
-            &HoldRequest {
-                region,
-                account,
-                reason,
-                now,
-            },
-        )
-        .await?;
+pub(super) async fn hold(terminal: &mut Terminal, client: &Client, options: HoldArguments) -> Result<Exit, Failure> {
+    let HoldArguments { region, account, now, reason } = options;
+    let answer = client.post::<HoldsShape>("/holds", &HoldRequest { region, account, reason, now }).await?;
     show(terminal, &answer);
     Ok(Exit::Done)
 }
@@ -39,9 +20,7 @@ pub(super) async fn release(
     options: ReleaseArguments,
 ) -> Result<Exit, Failure> {
     let ReleaseArguments { region, account } = options;
-    let answer = client
-        .delete::<HoldsShape>("/holds", &ReleaseRequest { region, account })
-        .await?;
+    let answer = client.delete::<HoldsShape>("/holds", &ReleaseRequest { region, account }).await?;
     show(terminal, &answer);
     Ok(Exit::Done)
 }

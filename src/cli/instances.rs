@@ -24,16 +24,10 @@ pub(super) async fn instance(
             return Ok(Exit::Done);
         }
         InstanceCommand::Show { instance } => {
-            client
-                .get::<InstanceShape>(&format!("/instances/{}", segment(instance)))
-                .await?
+            client.get::<InstanceShape>(&format!("/instances/{}", segment(instance))).await?
         }
-        InstanceCommand::Share { instance, account } => {
-            change(client, instance, account, "share").await?
-        }
-        InstanceCommand::Unshare { instance, account } => {
-            change(client, instance, account, "unshare").await?
-        }
+        InstanceCommand::Share { instance, account } => change(client, instance, account, "share").await?,
+        InstanceCommand::Unshare { instance, account } => change(client, instance, account, "unshare").await?,
     };
     if terminal.json() {
         terminal.document(&answer.raw);
@@ -43,31 +37,14 @@ pub(super) async fn instance(
     Ok(Exit::Done)
 }
 
-async fn change(
-    client: &Client,
-    instance: &str,
-    account: &str,
-    what: &str,
-) -> Result<Answer<InstanceShape>, Failure> {
+async fn change(client: &Client, instance: &str, account: &str, what: &str) -> Result<Answer<InstanceShape>, Failure> {
     let path = format!("/instances/{}/{what}", segment(instance));
-    client
-        .post(
-            &path,
-            &ShareRequest {
-                account: account.to_owned(),
-            },
-        )
-        .await
+    client.post(&path, &ShareRequest { account: account.to_owned() }).await
 }
 
 fn list(shape: &InstancesShape) -> String {
-    let mut table = Table::new()
-        .whole("Instance")
-        .whole("Region")
-        .whole("Owner")
-        .wraps("Kind")
-        .wraps("Keys")
-        .wraps("Secrets");
+    let mut table =
+        Table::new().whole("Instance").whole("Region").whole("Owner").wraps("Kind").wraps("Keys").wraps("Secrets");
     for instance in &shape.instances {
         table.row([
             instance.id.clone(),
@@ -78,32 +55,17 @@ fn list(shape: &InstancesShape) -> String {
             format!("{}/{}", instance.secrets_used, instance.secret_quota),
         ]);
     }
-    if table.is_empty() {
-        "No instance is configured.".to_owned()
-    } else {
-        table.render()
-    }
+    if table.is_empty() { "No instance is configured.".to_owned() } else { table.render() }
 }
 
 fn describe(instance: &InstanceShape) -> String {
-    let renewal = if instance.auto_renew {
-        " (renewed automatically)"
-    } else {
-        ""
-    };
+    let renewal = if instance.auto_renew { " (renewed automatically)" } else { "" };
     let shares: Vec<String> = instance
         .shared_with
         .iter()
         .map(|account| {
             let by_cli = instance.shared_by_cli.contains(account);
-            format!(
-                "{account} ({})",
-                if by_cli {
-                    "by instance share"
-                } else {
-                    "by the configuration"
-                }
-            )
+            format!("{account} ({})", if by_cli { "by instance share" } else { "by the configuration" })
         })
         .collect();
     let mut lines = vec![
@@ -111,33 +73,13 @@ fn describe(instance: &InstanceShape) -> String {
         format!("Region     {}", instance.region),
         format!("Owner      {}", instance.owner),
         format!("Kind       {}", instance.kind),
-        format!(
-            "Keys       {} of {}",
-            instance.keys_used, instance.key_quota
-        ),
-        format!(
-            "Secrets    {} of {}",
-            instance.secrets_used, instance.secret_quota
-        ),
-        format!(
-            "Expires    {}{renewal}",
-            maybe_instant(instance.expires.as_deref())
-        ),
-        format!(
-            "Shared     {}",
-            if shares.is_empty() {
-                "with nobody".to_owned()
-            } else {
-                shares.join(", ")
-            }
-        ),
+        format!("Keys       {} of {}", instance.keys_used, instance.key_quota),
+        format!("Secrets    {} of {}", instance.secrets_used, instance.secret_quota),
+        format!("Expires    {}{renewal}", maybe_instant(instance.expires.as_deref())),
+        format!("Shared     {}", if shares.is_empty() { "with nobody".to_owned() } else { shares.join(", ") }),
     ];
     if let Some(lock) = &instance.lock {
-        lines.push(format!(
-            "Locked     by {} since {}",
-            lock.job,
-            instant(&lock.since)
-        ));
+        lines.push(format!("Locked     by {} since {}", lock.job, instant(&lock.since)));
     }
     lines.join("\n")
 }

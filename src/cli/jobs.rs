@@ -9,11 +9,7 @@ use super::terminal::Terminal;
 use super::watch::{self, Telling};
 use crate::admin::protocol::{JobShape, JobsShape, ReportShape};
 
-pub(super) async fn job(
-    terminal: &mut Terminal,
-    client: &Client,
-    command: &JobCommand,
-) -> Result<Exit, Failure> {
+pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobCommand) -> Result<Exit, Failure> {
     match command {
         JobCommand::List => {
             let Answer { raw, shape } = client.get::<JobsShape>("/jobs").await?;
@@ -25,31 +21,21 @@ pub(super) async fn job(
         }
         JobCommand::Show { job } => show(terminal, &client.get(&path(job)).await?),
         JobCommand::Watch { job } => {
-            let telling = if terminal.json() {
-                Telling::Documents
-            } else {
-                Telling::Data
-            };
+            let telling = if terminal.json() { Telling::Documents } else { Telling::Data };
             let Some(ended) = watch::until_ended(terminal, client, job, telling).await? else {
                 return Ok(Exit::Interrupted);
             };
             return Ok(exit_of(&ended.shape, false));
         }
         JobCommand::Cancel { job } => {
-            let answer = client
-                .post::<JobShape>(&format!("{}/cancel", path(job)), &())
-                .await?;
+            let answer = client.post::<JobShape>(&format!("{}/cancel", path(job)), &()).await?;
             show(terminal, &answer);
             if answer.shape.finished_at.is_none() {
-                terminal.talk(&format!(
-                    "It is rolled back; follow it with `keyferry job watch {job}`."
-                ));
+                terminal.talk(&format!("It is rolled back; follow it with `keyferry job watch {job}`."));
             }
         }
         JobCommand::Report { job } => {
-            let Answer { raw, shape } = client
-                .get::<ReportShape>(&format!("{}/report", path(job)))
-                .await?;
+            let Answer { raw, shape } = client.get::<ReportShape>(&format!("{}/report", path(job))).await?;
             if terminal.json() {
                 terminal.document(&raw);
             } else {
@@ -82,38 +68,23 @@ fn show(terminal: &mut Terminal, answer: &Answer<JobShape>) {
 }
 
 fn list(jobs: &[JobShape]) -> String {
-    let mut table = Table::new()
-        .whole("Job")
-        .wraps("Scope")
-        .wraps("Moved")
-        .wraps("Started")
-        .wraps("Status");
+    let mut table = Table::new().whole("Job").wraps("Scope").wraps("Moved").wraps("Started").wraps("Status");
     for job in jobs {
         let rehearsal = if job.rehearsal { " (rehearsal)" } else { "" };
         table.row([
             job.id.clone(),
             format!("{} {}", job.account, job.region),
-            format!(
-                "{}/{} keys {}/{} secrets",
-                job.keys_done, job.keys_total, job.secrets_done, job.secrets_total
-            ),
+            format!("{}/{} keys {}/{} secrets", job.keys_done, job.keys_total, job.secrets_done, job.secrets_total),
             describe::maybe_instant(job.started_at.as_deref()).replace('T', " "),
             format!("{}{rehearsal}", job.task_status),
         ]);
     }
-    if table.is_empty() {
-        "There is no job.".to_owned()
-    } else {
-        table.render()
-    }
+    if table.is_empty() { "There is no job.".to_owned() } else { table.render() }
 }
 
 fn report(report: &ReportShape) -> String {
     let mut lines = vec![describe::job(&report.job)];
-    for (what, digest) in [
-        ("Plan", &report.plan_digest),
-        ("Manifest", &report.manifest),
-    ] {
+    for (what, digest) in [("Plan", &report.plan_digest), ("Manifest", &report.manifest)] {
         if let Some(digest) = digest {
             lines.push(format!("{what:<10} SHA-256 {digest}"));
         }

@@ -11,35 +11,23 @@ use super::jobs::exit_of;
 use super::outcome::{Exit, Failure, problem_line};
 use super::terminal::Terminal;
 use super::watch::{self, Telling};
-use crate::admin::protocol::{
-    AllWord, GroupShape, JobShape, MigrateRequest, PlanShape, PlansShape, ResourcesShape,
-};
+use crate::admin::protocol::{AllWord, GroupShape, JobShape, MigrateRequest, PlanShape, PlansShape, ResourcesShape};
 
 pub(super) async fn plan(
     terminal: &mut Terminal,
     client: &Client,
     selection: &SelectionArguments,
 ) -> Result<Exit, Failure> {
-    let Answer { raw, shape } = client
-        .post::<PlansShape>("/plan", &request(selection, false, false))
-        .await?;
+    let Answer { raw, shape } = client.post::<PlansShape>("/plan", &request(selection, false, false)).await?;
     if terminal.json() {
-        let only = if shape.plans.len() == 1 {
-            raw.pointer("/plans/0")
-        } else {
-            None
-        };
+        let only = if shape.plans.len() == 1 { raw.pointer("/plans/0") } else { None };
         terminal.document(only.unwrap_or(&raw));
     } else {
         for plan in &shape.plans {
             terminal.print(&describe_plan(plan, true));
         }
     }
-    Ok(if shape.plans.iter().any(|plan| plan.refused) {
-        Exit::Refused
-    } else {
-        Exit::Done
-    })
+    Ok(if shape.plans.iter().any(|plan| plan.refused) { Exit::Refused } else { Exit::Done })
 }
 
 pub(super) async fn migrate(
@@ -50,37 +38,19 @@ pub(super) async fn migrate(
     if !options.yes && !terminal.asks() {
         let message = "nobody can be asked: standard input or standard error is not a terminal";
         let remedy = "read the Migration Instructions (`keyferry migrate` on a terminal shows them), then add --yes";
-        return Err(Failure::new(
-            Exit::Usage,
-            "ConfirmationNeeded",
-            message,
-            remedy,
-        ));
+        return Err(Failure::new(Exit::Usage, "ConfirmationNeeded", message, remedy));
     }
     let request = request(&options.selection, options.rehearse, options.wait);
     if !options.yes {
-        let plans = client
-            .post::<PlansShape>("/plan", &request)
-            .await?
-            .shape
-            .plans;
+        let plans = client.post::<PlansShape>("/plan", &request).await?.shape.plans;
         refuse_early(&plans, options.wait)?;
         terminal.talk(INSTRUCTIONS);
         for plan in &plans {
             terminal.talk(&format!("\n{}", describe_plan(plan, false)));
         }
-        let what = if options.rehearse {
-            "Rehearse this migration?"
-        } else {
-            "I have read the instructions. Migrate?"
-        };
+        let what = if options.rehearse { "Rehearse this migration?" } else { "I have read the instructions. Migrate?" };
         if !terminal.ask(&format!("\n{what}")) {
-            return Err(Failure::new(
-                Exit::Failed,
-                "Declined",
-                "nothing was changed",
-                "",
-            ));
+            return Err(Failure::new(Exit::Failed, "Declined", "nothing was changed", ""));
         }
     }
     let answer = client.post::<GroupShape>("/jobs", &request).await?;
@@ -92,11 +62,7 @@ pub(super) async fn migrate(
 }
 
 /// The request of a selection.
-pub(super) fn request(
-    selection: &SelectionArguments,
-    rehearse: bool,
-    queue: bool,
-) -> MigrateRequest {
+pub(super) fn request(selection: &SelectionArguments, rehearse: bool, queue: bool) -> MigrateRequest {
     MigrateRequest {
         region: selection.region.clone(),
         accounts: selection.accounts.clone(),
@@ -112,10 +78,7 @@ pub(super) fn resources(picked: &PickArguments) -> ResourcesShape {
     if picked.all {
         ResourcesShape::Word(AllWord::All)
     } else {
-        ResourcesShape::Picked {
-            keys: picked.keys.clone(),
-            secrets: picked.secrets.clone(),
-        }
+        ResourcesShape::Picked { keys: picked.keys.clone(), secrets: picked.secrets.clone() }
     }
 }
 
@@ -132,23 +95,16 @@ struct GroupDocument<'a> {
 /// Problems are told before anything is asked; a lock alone is no problem for somebody who waits.
 fn refuse_early(plans: &[PlanShape], waits: bool) -> Result<(), Failure> {
     let refused: Vec<&PlanShape> = plans.iter().filter(|plan| plan.refused).collect();
-    let problems: Vec<_> = refused
-        .iter()
-        .flat_map(|plan| plan.problems.clone())
-        .collect();
+    let problems: Vec<_> = refused.iter().flat_map(|plan| plan.problems.clone()).collect();
     if refused.is_empty() {
         return Ok(());
     }
-    let only_locked =
-        !problems.is_empty() && problems.iter().all(|problem| problem.code == "ScopeLocked");
+    let only_locked = !problems.is_empty() && problems.iter().all(|problem| problem.code == "ScopeLocked");
     let failure = match (only_locked, waits) {
         (true, true) => return Ok(()),
-        (true, false) => Failure::new(
-            Exit::Locked,
-            "ScopeLocked",
-            "another job holds the scope",
-            "add --wait to queue behind it",
-        ),
+        (true, false) => {
+            Failure::new(Exit::Locked, "ScopeLocked", "another job holds the scope", "add --wait to queue behind it")
+        }
         (false, _) => Failure::new(
             Exit::Refused,
             "Refused",
@@ -156,19 +112,12 @@ fn refuse_early(plans: &[PlanShape], waits: bool) -> Result<(), Failure> {
             "resolve each, then ask again",
         ),
     };
-    Err(Failure {
-        problems,
-        ..failure
-    })
+    Err(Failure { problems, ..failure })
 }
 
 fn started(terminal: &mut Terminal, answer: &Answer<GroupShape>) -> Exit {
     if terminal.json() {
-        let only = if answer.shape.group.is_none() {
-            answer.raw.pointer("/jobs/0")
-        } else {
-            None
-        };
+        let only = if answer.shape.group.is_none() { answer.raw.pointer("/jobs/0") } else { None };
         terminal.document(only.unwrap_or(&answer.raw));
     } else {
         for job in &answer.shape.jobs {
@@ -179,12 +128,7 @@ fn started(terminal: &mut Terminal, answer: &Answer<GroupShape>) -> Exit {
     Exit::Done
 }
 
-async fn wait(
-    terminal: &mut Terminal,
-    client: &Client,
-    group: &GroupShape,
-    strict: bool,
-) -> Result<Exit, Failure> {
+async fn wait(terminal: &mut Terminal, client: &Client, group: &GroupShape, strict: bool) -> Result<Exit, Failure> {
     let mut ended: Vec<Answer<JobShape>> = Vec::new();
     for job in &group.jobs {
         match watch::until_ended(terminal, client, &job.id, Telling::Talk).await? {
@@ -192,19 +136,13 @@ async fn wait(
             None => return Ok(Exit::Interrupted),
         }
     }
-    let exits: Vec<Exit> = ended
-        .iter()
-        .map(|job| exit_of(&job.shape, strict))
-        .collect();
+    let exits: Vec<Exit> = ended.iter().map(|job| exit_of(&job.shape, strict)).collect();
     if terminal.json() {
         match (ended.as_slice(), &group.group) {
             ([only], None) => terminal.document(&only.raw),
             _ => {
                 let jobs = ended.into_iter().map(|job| job.raw).collect();
-                terminal.document(&GroupDocument {
-                    group: group.group.as_deref(),
-                    jobs,
-                });
+                terminal.document(&GroupDocument { group: group.group.as_deref(), jobs });
             }
         }
     } else {
@@ -212,46 +150,27 @@ async fn wait(
             terminal.print(&describe::job(&job.shape));
         }
     }
-    Ok(exits
-        .into_iter()
-        .find(|exit| *exit != Exit::Done)
-        .unwrap_or(Exit::Done))
+    Ok(exits.into_iter().find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done))
 }
 
 fn describe_plan(plan: &PlanShape, whole: bool) -> String {
-    let mut lines = vec![format!(
-        "{}/{} -> {}",
-        plan.account, plan.region, plan.instance
-    )];
+    let mut lines = vec![format!("{}/{} -> {}", plan.account, plan.region, plan.instance)];
     for (what, names) in [("keys", &plan.keys), ("secrets", &plan.secrets)] {
         lines.push(format!("  {} {what}", names.len()));
         let shown = if whole { names.len() } else { SHOWN };
         lines.extend(names.iter().take(shown).map(|name| format!("    {name}")));
         if names.len() > shown {
-            lines.push(format!(
-                "    … and {} more (`keyferry plan` lists all)",
-                names.len().saturating_sub(shown)
-            ));
+            lines.push(format!("    … and {} more (`keyferry plan` lists all)", names.len().saturating_sub(shown)));
         }
     }
     if let Some(estimated) = plan.estimated_seconds {
-        lines.push(format!(
-            "  About {}, by the newest job.",
-            describe::seconds(estimated)
-        ));
+        lines.push(format!("  About {}, by the newest job.", describe::seconds(estimated)));
     }
     for (what, problems) in [("Problem", &plan.problems), ("Warning", &plan.warnings)] {
-        lines.extend(
-            problems
-                .iter()
-                .map(|problem| format!("  {what}: {}", problem_line(problem))),
-        );
+        lines.extend(problems.iter().map(|problem| format!("  {what}: {}", problem_line(problem))));
     }
     if !plan.left_behind.is_empty() {
-        lines.push(format!(
-            "  Stays in the shared KMS ({}):",
-            plan.left_behind.len()
-        ));
+        lines.push(format!("  Stays in the shared KMS ({}):", plan.left_behind.len()));
         lines.push(describe::left(&plan.left_behind));
     }
     lines.join("\n")

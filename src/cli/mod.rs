@@ -41,10 +41,7 @@ pub fn main() -> ExitCode {
     // clap itself writes help and usage errors, and leaves with 0 or 2.
     let arguments = Arguments::parse();
     let mut terminal = Terminal::of_process(arguments.json);
-    let exit = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let exit = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(execute(arguments, &mut terminal)),
         Err(error) => {
             terminal.talk(&format!("keyferry: no worker threads ({error})"));
@@ -63,12 +60,7 @@ pub async fn execute(arguments: Arguments, terminal: &mut Terminal) -> Exit {
 }
 
 async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit, Failure> {
-    let Arguments {
-        config,
-        socket,
-        json: _,
-        command,
-    } = arguments;
+    let Arguments { config, socket, json: _, command } = arguments;
     let client = || socket::find(socket.as_deref(), config.as_deref()).map(Client::new);
     match command {
         Command::Run(options) => run::run(config, options).await,

@@ -67,41 +67,21 @@ pub struct Failure {
 impl Failure {
     /// A failure with one cause.
     #[must_use]
-    pub fn new(
-        exit: Exit,
-        code: &str,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        let error = Advice {
-            code: code.to_owned(),
-            message: message.into(),
-            remedy: remedy.into(),
-        };
-        Self {
-            exit,
-            error,
-            problems: Vec::new(),
-        }
+    pub fn new(exit: Exit, code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let error = Advice { code: code.to_owned(), message: message.into(), remedy: remedy.into() };
+        Self { exit, error, problems: Vec::new() }
     }
 
     /// What the daemon answered.
     #[must_use]
     pub fn answered(status: u16, body: ErrorShape) -> Self {
-        Self {
-            exit: Exit::of_status(status),
-            error: body.error,
-            problems: body.problems,
-        }
+        Self { exit: Exit::of_status(status), error: body.error, problems: body.problems }
     }
 
     /// Tells it, as JSON where that was asked for, and answers the exit code.
     pub fn report(&self, terminal: &mut Terminal) -> Exit {
         if terminal.json() {
-            terminal.document(&Document {
-                error: &self.error,
-                problems: &self.problems,
-            });
+            terminal.document(&Document { error: &self.error, problems: &self.problems });
         } else {
             terminal.talk(&format!("keyferry: {}", self.error.message));
             for problem in &self.problems {
@@ -121,11 +101,7 @@ pub(super) fn problem_line(problem: &ProblemShape) -> String {
         (Some(kind), Some(id)) => format!("{kind} {id}: "),
         _ => String::new(),
     };
-    let remedy = if problem.remedy.is_empty() {
-        String::new()
-    } else {
-        format!(" -> {}", problem.remedy)
-    };
+    let remedy = if problem.remedy.is_empty() { String::new() } else { format!(" -> {}", problem.remedy) };
     format!("{}: {about}{}{remedy}", problem.code, problem.message)
 }
 

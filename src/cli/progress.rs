@@ -23,20 +23,12 @@ impl Progress {
     pub(super) fn new(draws: bool) -> Self {
         let bar = draws.then(|| {
             let bar = ProgressBar::with_draw_target(Some(WHOLE), ProgressDrawTarget::stderr());
-            if let Ok(style) =
-                ProgressStyle::with_template("{prefix:13} [{bar:20}] {percent:>3}%  {msg}")
-            {
+            if let Ok(style) = ProgressStyle::with_template("{prefix:13} [{bar:20}] {percent:>3}%  {msg}") {
                 bar.set_style(style.progress_chars("=> "));
             }
             bar
         });
-        Self {
-            bar,
-            phase: String::new(),
-            since: Instant::now(),
-            done_then: 0,
-            begun: None,
-        }
+        Self { bar, phase: String::new(), since: Instant::now(), done_then: 0, begun: None }
     }
 
     pub(super) const fn has_begun(&self) -> bool {
@@ -53,15 +45,9 @@ impl Progress {
             (self.phase, self.since, self.done_then) = (job.state.clone(), now, done);
         }
         let rate = rate(done.saturating_sub(self.done_then), millis(self.since, now));
-        let left = time_left(
-            thousandths.saturating_sub(from),
-            WHOLE.saturating_sub(thousandths),
-            millis(began, now),
-        );
-        let mut message = format!(
-            "{}/{} keys  {}/{} secrets",
-            job.keys_done, job.keys_total, job.secrets_done, job.secrets_total
-        );
+        let left = time_left(thousandths.saturating_sub(from), WHOLE.saturating_sub(thousandths), millis(began, now));
+        let mut message =
+            format!("{}/{} keys  {}/{} secrets", job.keys_done, job.keys_total, job.secrets_done, job.secrets_total);
         if let Some(rate) = rate {
             message.push_str(&format!("  {rate}/s"));
         }
@@ -75,12 +61,7 @@ impl Progress {
                 bar.set_position(thousandths);
                 None
             }
-            None => Some(format!(
-                "{}  {:<13} {:>3}%  {message}",
-                job.id,
-                job.state,
-                thousandths / 10
-            )),
+            None => Some(format!("{}  {:<13} {:>3}%  {message}", job.id, job.state, thousandths / 10)),
         }
     }
 
@@ -111,10 +92,7 @@ fn thousandths(job: &JobShape) -> u64 {
     };
     let total = job.keys_total.saturating_add(job.secrets_total);
     let done = job.keys_done.saturating_add(job.secrets_done).min(total);
-    let part = done
-        .saturating_mul(share)
-        .checked_div(total)
-        .unwrap_or_default();
+    let part = done.saturating_mul(share).checked_div(total).unwrap_or_default();
     part.saturating_add(before)
 }
 
@@ -124,11 +102,7 @@ fn millis(from: Instant, to: Instant) -> u64 {
 
 /// Resources a second, once there is enough to tell.
 fn rate(done: u64, millis: u64) -> Option<u64> {
-    if done == 0 || millis < 200 {
-        None
-    } else {
-        done.saturating_mul(1000).checked_div(millis)
-    }
+    if done == 0 || millis < 200 { None } else { done.saturating_mul(1000).checked_div(millis) }
 }
 
 /// Seconds left at the speed seen so far, once there is enough to tell.
@@ -136,11 +110,7 @@ fn time_left(covered: u64, left: u64, millis: u64) -> Option<u64> {
     if covered < 20 || millis < 1000 {
         None
     } else {
-        Some(
-            left.saturating_mul(millis)
-                .checked_div(covered)?
-                .div_ceil(1000),
-        )
+        Some(left.saturating_mul(millis).checked_div(covered)?.div_ceil(1000))
     }
 }
 
@@ -165,11 +135,7 @@ mod tests {
             "unlocking",
         ] {
             for done in [0, 1, 2] {
-                let now = thousandths(&JobShape {
-                    keys_done: done,
-                    secrets_done: done,
-                    ..job_shape(state)
-                });
+                let now = thousandths(&JobShape { keys_done: done, secrets_done: done, ..job_shape(state) });
                 assert!(now >= last, "{state}");
                 last = now;
             }
@@ -179,14 +145,8 @@ mod tests {
 
     #[test]
     fn rate_and_time_left_need_something_to_go_by() {
-        assert_eq!(
-            (rate(0, 5000), rate(10, 100), rate(100, 2000)),
-            (None, None, Some(50))
-        );
-        assert_eq!(
-            (time_left(10, 500, 5000), time_left(500, 500, 4000)),
-            (None, Some(4))
-        );
+        assert_eq!((rate(0, 5000), rate(10, 100), rate(100, 2000)), (None, None, Some(50)));
+        assert_eq!((time_left(10, 500, 5000), time_left(500, 500, 4000)), (None, Some(4)));
     }
 
     #[test]

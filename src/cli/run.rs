@@ -9,34 +9,19 @@ use crate::daemon::{self, DemoOptions, DevOptions, RunOptions};
 pub(super) async fn run(config: Option<PathBuf>, options: RunArguments) -> Result<Exit, Failure> {
     if options.role == Role::Instance {
         let message = "instances on a host of their own are not served by this release";
-        return Err(Failure::new(
-            Exit::Usage,
-            "UnsupportedRole",
-            message,
-            "use --role all",
-        ));
+        return Err(Failure::new(Exit::Usage, "UnsupportedRole", message, "use --role all"));
     }
     let dev = options.dev.then_some(DevOptions { dir: options.dir });
-    daemon::run(RunOptions { config, dev })
-        .await
-        .map(|()| Exit::Done)
-        .map_err(|error| failed(&error))
+    daemon::run(RunOptions { config, dev }).await.map(|()| Exit::Done).map_err(|error| failed(&error))
 }
 
 pub(super) async fn demo(options: DemoArguments) -> Result<Exit, Failure> {
     let DemoArguments { keys, secrets, dir } = options;
-    daemon::demo(DemoOptions { keys, secrets, dir })
-        .await
-        .map(|()| Exit::Done)
-        .map_err(|error| failed(&error))
+    daemon::demo(DemoOptions { keys, secrets, dir }).await.map(|()| Exit::Done).map_err(|error| failed(&error))
 }
 
 fn failed(error: &daemon::DaemonError) -> Failure {
     // A configuration that does not do is told apart from a daemon that fails (contract: 2 and 1).
-    let exit = if error.exit_code() == Exit::Usage.code() {
-        Exit::Usage
-    } else {
-        Exit::Failed
-    };
+    let exit = if error.exit_code() == Exit::Usage.code() { Exit::Usage } else { Exit::Failed };
     Failure::new(exit, "Daemon", error.to_string(), "")
 }

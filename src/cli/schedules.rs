@@ -7,9 +7,7 @@ use super::migrate::resources;
 use super::outcome::{Exit, Failure};
 use super::table::Table;
 use super::terminal::Terminal;
-use crate::admin::protocol::{
-    EntryShape, ResourcesShape, RunsShape, ScheduleShape, SchedulesShape,
-};
+use crate::admin::protocol::{EntryShape, ResourcesShape, RunsShape, ScheduleShape, SchedulesShape};
 
 pub(super) async fn schedule(
     terminal: &mut Terminal,
@@ -21,15 +19,9 @@ pub(super) async fn schedule(
         ScheduleCommand::Next { name, count } => return next(terminal, client, &name, count).await,
         ScheduleCommand::Add(options) => client.post("/schedules", &entry(*options)).await?,
         ScheduleCommand::Show { name } => client.get(&path(&name)).await?,
-        ScheduleCommand::Pause { name } => {
-            client.post(&format!("{}/pause", path(&name)), &()).await?
-        }
-        ScheduleCommand::Resume { name } => {
-            client.post(&format!("{}/resume", path(&name)), &()).await?
-        }
-        ScheduleCommand::Cancel { name } => {
-            client.post(&format!("{}/cancel", path(&name)), &()).await?
-        }
+        ScheduleCommand::Pause { name } => client.post(&format!("{}/pause", path(&name)), &()).await?,
+        ScheduleCommand::Resume { name } => client.post(&format!("{}/resume", path(&name)), &()).await?,
+        ScheduleCommand::Cancel { name } => client.post(&format!("{}/cancel", path(&name)), &()).await?,
     };
     if terminal.json() {
         terminal.document(&answer.raw);
@@ -41,12 +33,7 @@ pub(super) async fn schedule(
 
 async fn list(terminal: &mut Terminal, client: &Client) -> Result<Exit, Failure> {
     let Answer { raw, shape } = client.get::<SchedulesShape>("/schedules").await?;
-    let mut table = Table::new()
-        .wraps("Schedule")
-        .wraps("Source")
-        .wraps("State")
-        .whole("Next run")
-        .wraps("When");
+    let mut table = Table::new().wraps("Schedule").wraps("Source").wraps("State").whole("Next run").wraps("When");
     for schedule in &shape.schedules {
         table.row([
             schedule.entry.name.clone(),
@@ -66,15 +53,8 @@ async fn list(terminal: &mut Terminal, client: &Client) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-async fn next(
-    terminal: &mut Terminal,
-    client: &Client,
-    name: &str,
-    count: u32,
-) -> Result<Exit, Failure> {
-    let Answer { raw, shape } = client
-        .get::<RunsShape>(&format!("{}/next?count={count}", path(name)))
-        .await?;
+async fn next(terminal: &mut Terminal, client: &Client, name: &str, count: u32) -> Result<Exit, Failure> {
+    let Answer { raw, shape } = client.get::<RunsShape>(&format!("{}/next?count={count}", path(name))).await?;
     if terminal.json() {
         terminal.document(&raw);
     } else if shape.runs.is_empty() {
@@ -134,36 +114,19 @@ fn describe(schedule: &ScheduleShape) -> String {
         format!("When       {}", when(entry)),
         format!("Next run   {}", maybe_instant(schedule.next_run.as_deref())),
         format!("Last job   {}", maybe(schedule.last_job.as_deref())),
-        format!(
-            "Scope      {}/{} -> {}",
-            entry.accounts.join(", "),
-            entry.region,
-            entry.instance
-        ),
+        format!("Scope      {}/{} -> {}", entry.accounts.join(", "), entry.region, entry.instance),
         format!("Resources  {what}"),
-        format!(
-            "Window     {}, soak {}",
-            maybe(entry.window.as_deref()),
-            maybe(entry.soak.as_deref())
-        ),
+        format!("Window     {}, soak {}", maybe(entry.window.as_deref()), maybe(entry.soak.as_deref())),
         format!("If missed  {}", maybe(entry.if_missed.as_deref())),
         format!("Rehearsal  {}", if entry.rehearse { "yes" } else { "no" }),
         format!(
             "Read       {}",
-            if entry.acknowledge {
-                "the instructions are acknowledged"
-            } else {
-                "not acknowledged"
-            }
+            if entry.acknowledge { "the instructions are acknowledged" } else { "not acknowledged" }
         ),
     ]
     .join("\n")
 }
 
 fn names(names: &[String]) -> String {
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

@@ -19,18 +19,10 @@ pub(super) async fn status(terminal: &mut Terminal, client: &Client) -> Result<E
 
 fn screen(status: &StatusShape, colours: bool) -> String {
     let bold = |text: &str| {
-        if colours {
-            format!("\u{1b}[1m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
+        if colours { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
     };
     let mut parts = vec![
-        format!(
-            "keyferry {}, up {}",
-            status.version,
-            seconds(status.uptime_seconds)
-        ),
+        format!("keyferry {}, up {}", status.version, seconds(status.uptime_seconds)),
         format!("\n{}", describe::scopes(&status.scopes)),
     ];
     if let Some(job) = &status.job {
@@ -49,13 +41,7 @@ fn screen(status: &StatusShape, colours: bool) -> String {
         parts.push(describe::holds(&status.holds));
     }
     for warning in &status.warnings {
-        parts.push(format!(
-            "{} {}: {}\n  -> {}",
-            bold("Warning"),
-            warning.code,
-            warning.message,
-            warning.remedy
-        ));
+        parts.push(format!("{} {}: {}\n  -> {}", bold("Warning"), warning.code, warning.message, warning.remedy));
     }
     parts.join("\n")
 }

@@ -26,10 +26,7 @@ enum Kind {
 
 impl Table {
     pub(super) const fn new() -> Self {
-        Self {
-            columns: Vec::new(),
-            rows: Vec::new(),
-        }
+        Self { columns: Vec::new(), rows: Vec::new() }
     }
 
     /// A column whose cells stay whole, such as an ID.
@@ -58,14 +55,8 @@ impl Table {
     /// The table as text, without a line end.
     pub(super) fn render(&self) -> String {
         let widths = self.widths();
-        let header: Vec<String> = self
-            .columns
-            .iter()
-            .map(|column| column.header.to_owned())
-            .collect();
-        let lines = std::iter::once(&header)
-            .chain(&self.rows)
-            .map(|row| self.render_row(row, &widths));
+        let header: Vec<String> = self.columns.iter().map(|column| column.header.to_owned()).collect();
+        let lines = std::iter::once(&header).chain(&self.rows).map(|row| self.render_row(row, &widths));
         lines.collect::<Vec<_>>().join("\n")
     }
 
@@ -111,10 +102,7 @@ impl Table {
     fn shrink(&self, widths: &mut [usize], least: &[usize]) {
         let gaps = GAP.saturating_mul(self.columns.len().saturating_sub(1));
         while widths.iter().sum::<usize>().saturating_add(gaps) > WIDTH {
-            let giving = widths
-                .iter_mut()
-                .zip(least)
-                .filter(|(width, least)| **width > **least);
+            let giving = widths.iter_mut().zip(least).filter(|(width, least)| **width > **least);
             match giving.max_by_key(|(width, least)| width.saturating_sub(**least)) {
                 Some((width, _)) => *width = width.saturating_sub(1),
                 None => break,
@@ -123,18 +111,12 @@ impl Table {
     }
 
     fn render_row(&self, row: &[String], widths: &[usize]) -> String {
-        let wrapped: Vec<Vec<String>> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| wrap(cell, *width))
-            .collect();
+        let wrapped: Vec<Vec<String>> = row.iter().zip(widths).map(|(cell, width)| wrap(cell, *width)).collect();
         let height = wrapped.iter().map(Vec::len).max().unwrap_or_default();
         let mut lines = Vec::new();
         for index in 0..height {
             let mut line = String::new();
-            for (place, ((cell, width), column)) in
-                wrapped.iter().zip(widths).zip(&self.columns).enumerate()
-            {
+            for (place, ((cell, width), column)) in wrapped.iter().zip(widths).zip(&self.columns).enumerate() {
                 if place > 0 {
                     line.push_str("  ");
                 }
@@ -158,9 +140,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut line = String::new();
     for word in text.split(' ') {
         let mut word: Vec<char> = word.chars().collect();
-        let with_blank = length(&line)
-            .saturating_add(usize::from(!line.is_empty()))
-            .saturating_add(word.len());
+        let with_blank = length(&line).saturating_add(usize::from(!line.is_empty())).saturating_add(word.len());
         if with_blank > width && !line.is_empty() {
             lines.push(std::mem::take(&mut line));
         }
@@ -189,15 +169,9 @@ mod tests {
 
     #[test]
     fn what_fits_stays_on_one_line() {
-        let mut table = Table::new()
-            .whole("Region")
-            .number("Keys left")
-            .wraps("Status");
+        let mut table = Table::new().whole("Region").number("Keys left").wraps("Status");
         table.row(["cn-hangzhou", "12", "Not Started"].map(str::to_owned));
-        assert_eq!(
-            table.render(),
-            "Region       Keys  Status\n             left\ncn-hangzhou    12  Not Started"
-        );
+        assert_eq!(table.render(), "Region       Keys  Status\n             left\ncn-hangzhou    12  Not Started");
     }
 
     #[test]
@@ -209,18 +183,8 @@ mod tests {
         let text = table.render();
         assert!(text.lines().all(|line| length(line) <= WIDTH), "{text}");
         assert!(text.contains(id) && text.contains("kst-hzz0000000000000001"));
-        let column: String = text
-            .lines()
-            .skip(1)
-            .map(|l| {
-                l.get(38..)
-                    .unwrap_or_default()
-                    .split("  ")
-                    .next()
-                    .unwrap()
-                    .trim()
-            })
-            .collect();
+        let column: String =
+            text.lines().skip(1).map(|l| l.get(38..).unwrap_or_default().split("  ").next().unwrap().trim()).collect();
         assert_eq!(column.replace(' ', ""), alias.replace(' ', ""));
     }
 

@@ -44,15 +44,7 @@ impl Terminal {
         asks: bool,
         json: bool,
     ) -> Self {
-        Self {
-            input,
-            data,
-            talk,
-            asks,
-            draws: false,
-            colours: false,
-            json,
-        }
+        Self { input, data, talk, asks, draws: false, colours: false, json }
     }
 
     /// True when JSON was asked for.
@@ -81,8 +73,7 @@ impl Terminal {
 
     /// Writes data, followed by a line end. A reader that has gone (`| head`) is no error.
     pub fn print(&mut self, text: &str) {
-        let _ =
-            writeln!(self.data, "{}", text.trim_end_matches('\n')).and_then(|()| self.data.flush());
+        let _ = writeln!(self.data, "{}", text.trim_end_matches('\n')).and_then(|()| self.data.flush());
     }
 
     /// Writes a JSON document as data.

@@ -49,9 +49,7 @@ impl Ran {
 
 /// Types a command; `answer` is what somebody at the terminal types, `None`: nobody sits there.
 async fn type_in(socket: &Path, line: &str, answer: Option<&str>) -> Ran {
-    let words = ["keyferry", "--socket", socket.to_str().unwrap()]
-        .into_iter()
-        .chain(line.split(' '));
+    let words = ["keyferry", "--socket", socket.to_str().unwrap()].into_iter().chain(line.split(' '));
     let arguments = Arguments::try_parse_from(words).unwrap();
     let (data, talk) = (Stream::default(), Stream::default());
     let input = Cursor::new(answer.unwrap_or_default().to_owned());
@@ -63,11 +61,7 @@ async fn type_in(socket: &Path, line: &str, answer: Option<&str>) -> Ran {
         arguments.json,
     );
     let exit = execute(arguments, &mut terminal).await;
-    Ran {
-        exit,
-        data: data.text(),
-        talk: talk.text(),
-    }
+    Ran { exit, data: data.text(), talk: talk.text() }
 }
 
 /// A server that gives canned answers by method and path, on a socket in a directory of its own.
@@ -87,10 +81,7 @@ impl Stub {
             std::future::ready((StatusCode::from_u16(status).unwrap(), body).into_response())
         });
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self {
-            socket,
-            _directory: directory,
-        }
+        Self { socket, _directory: directory }
     }
 
     fn always(status: u16, body: Value) -> Self {
@@ -138,13 +129,8 @@ fn wrong_usage_is_refused_before_anything_is_done() {
         &format!("schedule add n {SELECTION} --all --cron y"),
         "instance share kst-1",
     ] {
-        let parsed =
-            Arguments::try_parse_from(["keyferry"].into_iter().chain(line.split_whitespace()));
-        assert_eq!(
-            parsed.err().map(|error| error.exit_code()),
-            Some(2),
-            "{line}"
-        );
+        let parsed = Arguments::try_parse_from(["keyferry"].into_iter().chain(line.split_whitespace()));
+        assert_eq!(parsed.err().map(|error| error.exit_code()), Some(2), "{line}");
     }
 }
 
@@ -185,8 +171,7 @@ fn every_documented_command_is_understood() {
         "instance unshare i --with a",
         "status --json",
     ] {
-        let parsed =
-            Arguments::try_parse_from(["keyferry"].into_iter().chain(line.split_whitespace()));
+        let parsed = Arguments::try_parse_from(["keyferry"].into_iter().chain(line.split_whitespace()));
         assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
     }
 }
@@ -204,17 +189,9 @@ async fn exit_codes_follow_the_answer() {
         let stub = Stub::always(status, error("Some"));
         let ran = type_in(&stub.socket, "status", None).await;
         assert_eq!((ran.exit, ran.data.as_str()), (exit, ""), "{status}");
-        assert!(
-            ran.talk.contains("cause") && ran.talk.contains("-> remedy"),
-            "{}",
-            ran.talk
-        );
+        assert!(ran.talk.contains("cause") && ran.talk.contains("-> remedy"), "{}", ran.talk);
         let ran = type_in(&stub.socket, "status --json", None).await;
-        assert_eq!(
-            (ran.exit, ran.document()),
-            (exit, error("Some")),
-            "{status}"
-        );
+        assert_eq!((ran.exit, ran.document()), (exit, error("Some")), "{status}");
     }
     let ran = type_in(Path::new("/nonexistent/admin.sock"), "status", None).await;
     assert_eq!(ran.exit, Exit::Unreachable);
@@ -235,18 +212,8 @@ async fn check_draws_the_table_and_tells_what_is_left() {
     let stub = Stub::always(200, row(1));
     let ran = type_in(&stub.socket, "check --exit-code", None).await;
     assert_eq!(ran.exit, Exit::Failed);
-    assert!(
-        ran.data.lines().all(|line| line.chars().count() <= 80),
-        "{}",
-        ran.data
-    );
-    for text in [
-        REGION,
-        ACCOUNT,
-        "12345",
-        "UnsupportedKeySpec",
-        "job-0198a1b2c3d4e5f60718",
-    ] {
+    assert!(ran.data.lines().all(|line| line.chars().count() <= 80), "{}", ran.data);
+    for text in [REGION, ACCOUNT, "12345", "UnsupportedKeySpec", "job-0198a1b2c3d4e5f60718"] {
         assert!(ran.data.contains(text), "{text}: {}", ran.data);
     }
     assert_eq!(type_in(&stub.socket, "check", None).await.exit, Exit::Done);
@@ -256,8 +223,7 @@ async fn check_draws_the_table_and_tells_what_is_left() {
 }
 
 fn plans(refused: bool, code: &str) -> Value {
-    let problem =
-        json!({ "kind": "key", "id": "k", "code": code, "message": "why", "remedy": "what to do" });
+    let problem = json!({ "kind": "key", "id": "k", "code": code, "message": "why", "remedy": "what to do" });
     json!({ "plans": [{
         "region": REGION, "account": ACCOUNT, "instance": INSTANCE, "keys": ["k"], "secrets": ["s"],
         "problems": if refused { json!([problem]) } else { json!([]) }, "left_behind": [], "warnings": [], "refused": refused,
@@ -270,27 +236,15 @@ async fn a_plan_with_a_problem_exits_with_4() {
     let stub = Stub::always(200, plans(true, "NoKeyMaterial"));
     let ran = type_in(&stub.socket, &format!("plan {SELECTION} --all"), None).await;
     assert_eq!(ran.exit, Exit::Refused);
-    assert!(
-        ran.data.contains("NoKeyMaterial: key k: why -> what to do"),
-        "{}",
-        ran.data
-    );
-    let ran = type_in(
-        &stub.socket,
-        &format!("plan {SELECTION} --all --json"),
-        None,
-    )
-    .await;
+    assert!(ran.data.contains("NoKeyMaterial: key k: why -> what to do"), "{}", ran.data);
+    let ran = type_in(&stub.socket, &format!("plan {SELECTION} --all --json"), None).await;
     assert_eq!(ran.document()["account"], ACCOUNT);
 }
 
 fn migrating(ending: &'static str) -> Stub {
     Stub::start(move |method, path| match (method, path) {
         ("POST", "/v1/plan") => (200, plans(false, "").to_string()),
-        ("POST", "/v1/jobs") => (
-            200,
-            json!({ "group": null, "jobs": [job_shape("queued")] }).to_string(),
-        ),
+        ("POST", "/v1/jobs") => (200, json!({ "group": null, "jobs": [job_shape("queued")] }).to_string()),
         (_, path) if path.ends_with("/watch") => {
             let line = |state| serde_json::to_string(&job_shape(state)).unwrap();
             (200, format!("{}\n{}\n", line("copying"), line(ending)))
@@ -308,39 +262,20 @@ async fn migrate_asks_and_takes_no_for_an_answer() {
     assert!(ran.talk.contains("--yes"), "{}", ran.talk);
     for answer in ["\n", "n\n", "", "perhaps\n"] {
         let ran = type_in(&stub.socket, &line, Some(answer)).await;
-        assert_eq!(
-            (ran.exit, ran.data.as_str()),
-            (Exit::Failed, ""),
-            "{answer:?}"
-        );
-        assert!(
-            ran.talk.contains("Terraform") && ran.talk.contains("1 secrets"),
-            "{}",
-            ran.talk
-        );
+        assert_eq!((ran.exit, ran.data.as_str()), (Exit::Failed, ""), "{answer:?}");
+        assert!(ran.talk.contains("Terraform") && ran.talk.contains("1 secrets"), "{}", ran.talk);
     }
     let ran = type_in(&stub.socket, &line, Some("y\n")).await;
-    assert_eq!(
-        (ran.exit, ran.data.trim()),
-        (Exit::Done, "job-0198a1b2c3d4e5f60718")
-    );
+    assert_eq!((ran.exit, ran.data.trim()), (Exit::Done, "job-0198a1b2c3d4e5f60718"));
 }
 
 #[tokio::test]
 async fn migrate_and_wait_ends_as_the_job_does() {
-    for (ending, exit) in [
-        ("complete", Exit::Done),
-        ("rehearsed", Exit::Done),
-        ("failed", Exit::Failed),
-        ("canceled", Exit::Failed),
-    ] {
+    for (ending, exit) in
+        [("complete", Exit::Done), ("rehearsed", Exit::Done), ("failed", Exit::Failed), ("canceled", Exit::Failed)]
+    {
         let stub = migrating(ending);
-        let ran = type_in(
-            &stub.socket,
-            &format!("migrate {SELECTION} --all --yes --wait --json"),
-            None,
-        )
-        .await;
+        let ran = type_in(&stub.socket, &format!("migrate {SELECTION} --all --yes --wait --json"), None).await;
         assert_eq!(ran.exit, exit, "{ending}: {}", ran.talk);
         assert_eq!(ran.document()["state"], ending, "one document, at the end");
         assert!(ran.talk.contains("copying"), "{}", ran.talk);
@@ -349,23 +284,11 @@ async fn migrate_and_wait_ends_as_the_job_does() {
 
 #[tokio::test]
 async fn problems_are_told_before_anybody_is_asked() {
-    for (code, line, exit) in [
-        ("ScopeLocked", "", Exit::Locked),
-        ("QuotaExceeded", " --wait", Exit::Refused),
-    ] {
+    for (code, line, exit) in [("ScopeLocked", "", Exit::Locked), ("QuotaExceeded", " --wait", Exit::Refused)] {
         let stub = Stub::always(200, plans(true, code));
-        let ran = type_in(
-            &stub.socket,
-            &format!("migrate {SELECTION} --all{line}"),
-            Some("y\n"),
-        )
-        .await;
+        let ran = type_in(&stub.socket, &format!("migrate {SELECTION} --all{line}"), Some("y\n")).await;
         assert_eq!(ran.exit, exit);
-        assert!(
-            ran.talk.contains(code) && !ran.talk.contains("[y/N]"),
-            "{}",
-            ran.talk
-        );
+        assert!(ran.talk.contains(code) && !ran.talk.contains("[y/N]"), "{}", ran.talk);
     }
 }
 
@@ -373,38 +296,17 @@ async fn problems_are_told_before_anybody_is_asked() {
 async fn a_schedule_goes_its_whole_way_through_the_real_server() {
     let daemon = TestDaemon::start();
     let run = async |line: String| type_in(&daemon.socket, &line, None).await;
-    let ran = run(format!(
-        "schedule add night {SELECTION} --all --at 2126-12-01T02:00:00+08:00 --acknowledge --json"
-    ))
-    .await;
+    let ran =
+        run(format!("schedule add night {SELECTION} --all --at 2126-12-01T02:00:00+08:00 --acknowledge --json")).await;
     assert_eq!(ran.exit, Exit::Done, "{}{}", ran.data, ran.talk);
     assert_eq!(ran.document()["next_run"], "2126-11-30T18:00:00Z");
-    assert!(
-        run("schedule list".to_owned())
-            .await
-            .data
-            .contains("2126-11-30T18:00:00Z")
-    );
-    assert!(
-        run("schedule next night".to_owned())
-            .await
-            .data
-            .contains("2126-11-30T18:00:00Z")
-    );
+    assert!(run("schedule list".to_owned()).await.data.contains("2126-11-30T18:00:00Z"));
+    assert!(run("schedule next night".to_owned()).await.data.contains("2126-11-30T18:00:00Z"));
     assert!(run("status".to_owned()).await.data.contains("Next: night"));
-    assert!(
-        run("schedule pause night".to_owned())
-            .await
-            .data
-            .contains("paused")
-    );
+    assert!(run("schedule pause night".to_owned()).await.data.contains("paused"));
     let ran = run("schedule show nobody".to_owned()).await;
     assert_eq!(ran.exit, Exit::Usage);
-    assert!(
-        ran.talk.contains("nobody") && ran.talk.contains("schedule list"),
-        "{}",
-        ran.talk
-    );
+    assert!(ran.talk.contains("nobody") && ran.talk.contains("schedule list"), "{}", ran.talk);
     let ran = run(format!("schedule add bad {SELECTION} --all --at tomorrow")).await;
     assert_eq!(ran.exit, Exit::Usage);
     assert!(ran.talk.contains("RFC 3339"), "{}", ran.talk);
@@ -416,25 +318,12 @@ async fn jobs_are_shown_watched_and_unknown_ones_named() {
     let id = daemon.job(JobState::Complete).await;
     let ran = type_in(&daemon.socket, &format!("job watch {id}"), None).await;
     assert_eq!(ran.exit, Exit::Done);
-    assert!(
-        ran.data.contains("complete") && ran.data.contains("100%"),
-        "{}",
-        ran.data
-    );
+    assert!(ran.data.contains("complete") && ran.data.contains("100%"), "{}", ran.data);
     let ran = type_in(&daemon.socket, &format!("job watch {id} --json"), None).await;
     assert_eq!(ran.document()["id"], id.as_str());
     let ran = type_in(&daemon.socket, "job list", None).await;
-    assert!(
-        ran.data.contains(id.as_str()) && ran.data.lines().all(|l| l.chars().count() <= 80),
-        "{}",
-        ran.data
-    );
-    assert!(
-        type_in(&daemon.socket, &format!("job report {id}"), None)
-            .await
-            .data
-            .contains("Keys of the plan (0)")
-    );
+    assert!(ran.data.contains(id.as_str()) && ran.data.lines().all(|l| l.chars().count() <= 80), "{}", ran.data);
+    assert!(type_in(&daemon.socket, &format!("job report {id}"), None).await.data.contains("Keys of the plan (0)"));
     for command in ["show", "watch", "cancel", "report"] {
         let ran = type_in(&daemon.socket, &format!("job {command} job-x"), None).await;
         assert_eq!(ran.exit, Exit::Usage, "{command}");
@@ -445,30 +334,14 @@ async fn jobs_are_shown_watched_and_unknown_ones_named() {
 #[tokio::test]
 async fn holds_and_instances_through_the_real_server() {
     let daemon = TestDaemon::start();
-    let ran = type_in(
-        &daemon.socket,
-        "hold --region cn-hangzhou --reason freeze",
-        None,
-    )
-    .await;
-    assert!(
-        ran.data.contains("every account, cn-hangzhou") && ran.data.contains("freeze"),
-        "{}",
-        ran.data
-    );
-    assert_eq!(
-        type_in(&daemon.socket, "release", None).await.data.trim(),
-        "Nothing is held."
-    );
+    let ran = type_in(&daemon.socket, "hold --region cn-hangzhou --reason freeze", None).await;
+    assert!(ran.data.contains("every account, cn-hangzhou") && ran.data.contains("freeze"), "{}", ran.data);
+    assert_eq!(type_in(&daemon.socket, "release", None).await.data.trim(), "Nothing is held.");
     let ran = type_in(&daemon.socket, "instance show kst-hzz1", None).await;
     assert!(ran.data.contains("0 of 1000"), "{}", ran.data);
     let ran = type_in(&daemon.socket, "instance show kst-other", None).await;
     assert_eq!(ran.exit, Exit::Usage);
-    assert!(
-        ran.talk.contains("kst-other") && ran.talk.contains("instance list"),
-        "{}",
-        ran.talk
-    );
+    assert!(ran.talk.contains("kst-other") && ran.talk.contains("instance list"), "{}", ran.talk);
 }
 
 #[tokio::test]
@@ -479,11 +352,7 @@ async fn config_check_names_every_mistake_and_exits_with_2() {
     let line = format!("--config {} config check", file.display());
     let ran = type_in(Path::new("unused"), &line, None).await;
     assert_eq!((ran.exit, ran.data.as_str()), (Exit::Usage, ""));
-    assert!(
-        ran.talk.contains("state_dir") && ran.talk.contains("xml"),
-        "{}",
-        ran.talk
-    );
+    assert!(ran.talk.contains("state_dir") && ran.talk.contains("xml"), "{}", ran.talk);
 }
 
 #[tokio::test]
@@ -499,20 +368,7 @@ async fn resources_are_grouped_by_where_they_are_and_their_ids_stay_whole() {
     let stub = Stub::always(200, all.clone());
     let ran = type_in(&stub.socket, "resources", None).await;
     assert_eq!(ran.data.matches(id).count(), 2, "{}", ran.data);
-    assert!(
-        ran.data.contains("shared KMS") && ran.data.contains("cn-hangzhou, kst-hzz1"),
-        "{}",
-        ran.data
-    );
-    assert!(
-        ran.data.lines().all(|line| line.chars().count() <= 80),
-        "{}",
-        ran.data
-    );
-    assert_eq!(
-        type_in(&stub.socket, "resources --json", None)
-            .await
-            .document(),
-        all
-    );
+    assert!(ran.data.contains("shared KMS") && ran.data.contains("cn-hangzhou, kst-hzz1"), "{}", ran.data);
+    assert!(ran.data.lines().all(|line| line.chars().count() <= 80), "{}", ran.data);
+    assert_eq!(type_in(&stub.socket, "resources --json", None).await.document(), all);
 }

@@ -43,11 +43,7 @@ pub(super) async fn until_ended(
                 return Ok(Some(*job));
             }
             Ok(Followed::BrokenOff { seen }) => tries = if seen { 0 } else { tries + 1 },
-            Err(failure)
-                if failure.exit == Exit::Unreachable && progress.has_begun() && tries < TRIES =>
-            {
-                tries += 1
-            }
+            Err(failure) if failure.exit == Exit::Unreachable && progress.has_begun() && tries < TRIES => tries += 1,
             Err(failure) => {
                 progress.clear();
                 return Err(failure);
@@ -76,9 +72,7 @@ async fn follow(
     telling: Telling,
     progress: &mut Progress,
 ) -> Result<Followed, Failure> {
-    let mut lines = client
-        .lines(&format!("/jobs/{}/watch", segment(job)))
-        .await?;
+    let mut lines = client.lines(&format!("/jobs/{}/watch", segment(job))).await?;
     let mut seen = false;
     while let Some(answer) = lines.next::<JobShape>().await? {
         seen = true;

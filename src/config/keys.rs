@@ -27,14 +27,7 @@ pub(super) const ALL: &[&Keys] = &[
 ];
 
 /// Tables that later releases bring.
-pub(super) const RESERVED: &[&str] = &[
-    "metrics",
-    "console",
-    "notify",
-    "rotator",
-    "limits",
-    "directory",
-];
+pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify", "rotator", "limits", "directory"];
 
 pub(super) const ROOT: Keys = Keys {
     table: "",
@@ -52,50 +45,18 @@ pub(super) const ROOT: Keys = Keys {
         "schedule",
     ],
 };
-pub(super) const LOG: Keys = Keys {
-    table: "log",
-    keys: &["format", "level"],
-};
-pub(super) const ADMIN: Keys = Keys {
-    table: "admin",
-    keys: &["socket", "group"],
-};
-pub(super) const API: Keys = Keys {
-    table: "api",
-    keys: &["listen", "tls"],
-};
-pub(super) const TLS: Keys = Keys {
-    table: "api.tls",
-    keys: &["certificate", "private_key"],
-};
-pub(super) const STORE: Keys = Keys {
-    table: "store",
-    keys: &["engine"],
-};
-pub(super) const SEAL: Keys = Keys {
-    table: "seal",
-    keys: &["root_key"],
-};
-pub(super) const ROOT_KEY: Keys = Keys {
-    table: "root_key",
-    keys: &["credential", "file"],
-};
-pub(super) const MIGRATION: Keys = Keys {
-    table: "migration",
-    keys: &["workers", "max_rate", "allowed_hours"],
-};
-pub(super) const REGION: Keys = Keys {
-    table: "region",
-    keys: &["id", "listen", "service_keys"],
-};
-pub(super) const ACCOUNT: Keys = Keys {
-    table: "account",
-    keys: &["id", "name", "access_key"],
-};
-pub(super) const ACCESS_KEY: Keys = Keys {
-    table: "account.access_key",
-    keys: &["id", "secret", "secret_file", "credential"],
-};
+pub(super) const LOG: Keys = Keys { table: "log", keys: &["format", "level"] };
+pub(super) const ADMIN: Keys = Keys { table: "admin", keys: &["socket", "group"] };
+pub(super) const API: Keys = Keys { table: "api", keys: &["listen", "tls"] };
+pub(super) const TLS: Keys = Keys { table: "api.tls", keys: &["certificate", "private_key"] };
+pub(super) const STORE: Keys = Keys { table: "store", keys: &["engine"] };
+pub(super) const SEAL: Keys = Keys { table: "seal", keys: &["root_key"] };
+pub(super) const ROOT_KEY: Keys = Keys { table: "root_key", keys: &["credential", "file"] };
+pub(super) const MIGRATION: Keys = Keys { table: "migration", keys: &["workers", "max_rate", "allowed_hours"] };
+pub(super) const REGION: Keys = Keys { table: "region", keys: &["id", "listen", "service_keys"] };
+pub(super) const ACCOUNT: Keys = Keys { table: "account", keys: &["id", "name", "access_key"] };
+pub(super) const ACCESS_KEY: Keys =
+    Keys { table: "account.access_key", keys: &["id", "secret", "secret_file", "credential"] };
 pub(super) const INSTANCE: Keys = Keys {
     table: "instance",
     keys: &[
@@ -132,7 +93,4 @@ pub(super) const SCHEDULE: Keys = Keys {
         "acknowledge",
     ],
 };
-pub(super) const RESOURCES: Keys = Keys {
-    table: "schedule.resources",
-    keys: &["keys", "secrets"],
-};
+pub(super) const RESOURCES: Keys = Keys { table: "schedule.resources", keys: &["keys", "secrets"] };

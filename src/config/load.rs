@@ -35,18 +35,11 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn load_with(
-        path: &Path,
-        credentials: Option<&Path>,
-    ) -> Result<Loaded, Vec<ConfigProblem>> {
+    pub fn load_with(path: &Path, credentials: Option<&Path>) -> Result<Loaded, Vec<ConfigProblem>> {
         let mut text = Zeroizing::new(String::new());
         let read = File::open(path).and_then(|mut file| {
             // Room for all of it at once, so that growing leaves no copy of a secret behind.
-            text.reserve_exact(
-                usize::try_from(file.metadata()?.len())
-                    .unwrap_or_default()
-                    .saturating_add(1),
-            );
+            text.reserve_exact(usize::try_from(file.metadata()?.len()).unwrap_or_default().saturating_add(1));
             file.read_to_string(&mut text)?;
             Ok(is_readable_by_others(&file))
         });
@@ -56,8 +49,7 @@ impl Config {
                 file: path.to_owned(),
                 position: None,
                 found: format!("a file that cannot be read ({error})"),
-                allowed: "a readable TOML file in UTF-8; see --config and $KEYFERRY_CONFIG"
-                    .to_owned(),
+                allowed: "a readable TOML file in UTF-8; see --config and $KEYFERRY_CONFIG".to_owned(),
                 suggestion: None,
             }]),
         }
@@ -74,8 +66,7 @@ impl Config {
 
 /// Can users other than owner and group read this file?
 pub(super) fn is_readable_by_others(file: &File) -> bool {
-    file.metadata()
-        .is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+    file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 fn parse(
@@ -87,10 +78,7 @@ fn parse(
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // After a slip of the pen the rest of its line is noise; what the keys mean is read once the file is TOML.
-        let mut problems: Vec<_> = errors
-            .iter()
-            .map(|error| syntax(path, text, error))
-            .collect();
+        let mut problems: Vec<_> = errors.iter().map(|error| syntax(path, text, error)).collect();
         problems.sort_by_key(|problem| problem.position);
         problems.dedup_by_key(|problem| problem.position.map(|p| p.line));
         return Err(problems);
@@ -99,31 +87,19 @@ fn parse(
     let root = Table::new(&source, document.get_ref(), 0..0, &keys::ROOT);
     let config = read(&root, readable_by_others);
     let (problems, warnings) = source.finish();
-    if problems.is_empty() {
-        Ok(Loaded { config, warnings })
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(problems) }
 }
 
 fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
     let state_dir = root.string("state_dir", "the path of a directory");
-    let state_dir = state_dir.map_or_else(
-        || PathBuf::from(Config::DEFAULT_STATE_DIR),
-        |found| root.source.path(found.value),
-    );
+    let state_dir =
+        state_dir.map_or_else(|| PathBuf::from(Config::DEFAULT_STATE_DIR), |found| root.source.path(found.value));
     let mut named = resources::Named::default();
     let (api, listen) = server::api(root);
     let has_tls = root.table_has("api", "tls");
     match listen {
         Some(listen) => named.listener(root, &listen),
-        None => named.listener(
-            root,
-            &super::reader::Found {
-                value: Config::DEFAULT_LISTEN,
-                at: 0,
-            },
-        ),
+        None => named.listener(root, &super::reader::Found { value: Config::DEFAULT_LISTEN, at: 0 }),
     }
     let regions = resources::regions(root, &mut named, has_tls);
     let accounts = resources::accounts(root, &mut named, readable_by_others);
@@ -148,14 +124,8 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
 fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigProblem {
     ConfigProblem {
         file: path.to_owned(),
-        position: Some(Position::of(
-            text,
-            error.span().map_or(0, |span| span.start),
-        )),
-        found: format!(
-            "a mistake in the TOML ({})",
-            error.message().lines().next().unwrap_or_default()
-        ),
+        position: Some(Position::of(text, error.span().map_or(0, |span| span.start))),
+        found: format!("a mistake in the TOML ({})", error.message().lines().next().unwrap_or_default()),
         allowed: "TOML 1.0".to_owned(),
         suggestion: None,
     }

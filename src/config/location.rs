@@ -18,16 +18,12 @@ pub fn credential_path(name: &str) -> Option<PathBuf> {
 }
 
 pub(super) fn credentials_directory() -> Option<PathBuf> {
-    std::env::var_os("CREDENTIALS_DIRECTORY")
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
+    std::env::var_os("CREDENTIALS_DIRECTORY").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn choose(flag: Option<&Path>, variable: Option<PathBuf>) -> PathBuf {
     let variable = variable.filter(|path| !path.as_os_str().is_empty());
-    flag.map(Path::to_owned)
-        .or(variable)
-        .unwrap_or_else(|| PathBuf::from(DEFAULT_PATH))
+    flag.map(Path::to_owned).or(variable).unwrap_or_else(|| PathBuf::from(DEFAULT_PATH))
 }
 
 #[cfg(test)]

@@ -62,39 +62,21 @@ impl Position {
     /// The place of a byte offset in a text.
     pub(super) fn of(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
-        let line = before
-            .bytes()
-            .filter(|b| *b == b'\n')
-            .count()
-            .saturating_add(1);
+        let line = before.bytes().filter(|b| *b == b'\n').count().saturating_add(1);
         let last = before.rsplit('\n').next().unwrap_or_default();
-        Self {
-            line,
-            column: last.chars().count().saturating_add(1),
-        }
+        Self { line, column: last.chars().count().saturating_add(1) }
     }
 }
 
 /// The candidate that is nearest to what was found, if one is near: by insertions, deletions, substitutions and swaps of
 /// neighbours (optimal string alignment distance), at most one for every three letters.
-pub(super) fn nearest<'a>(
-    found: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = found.chars().count().div_ceil(3).max(1);
-    let near = candidates
-        .into_iter()
-        .map(|candidate| (distance(found, candidate), candidate));
-    near.filter(|(d, _)| *d <= limit)
-        .min_by_key(|(d, _)| *d)
-        .map(|(_, candidate)| candidate)
+    let near = candidates.into_iter().map(|candidate| (distance(found, candidate), candidate));
+    near.filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, candidate)| candidate)
 }
 
-fn write_place(
-    f: &mut fmt::Formatter<'_>,
-    file: &std::path::Path,
-    position: Option<Position>,
-) -> fmt::Result {
+fn write_place(f: &mut fmt::Formatter<'_>, file: &std::path::Path, position: Option<Position>) -> fmt::Result {
     match position {
         Some(Position { line, column }) => write!(f, "{}:{line}:{column}: ", file.display()),
         None => write!(f, "{}: ", file.display()),
@@ -111,9 +93,7 @@ fn distance(a: &str, b: &str) -> usize {
         for (j, y) in b.iter().enumerate() {
             let at = |row: &[usize], n: usize| row.get(n).copied().unwrap_or(usize::MAX / 2);
             let swap = match (before, j.checked_sub(1).and_then(|k| b.get(k))) {
-                (Some(px), Some(py)) if px == *y && *py == x => {
-                    at(&older, j.saturating_sub(1)).saturating_add(1)
-                }
+                (Some(px), Some(py)) if px == *y && *py == x => at(&older, j.saturating_sub(1)).saturating_add(1),
                 _ => usize::MAX,
             };
             let best = (at(&old, j) + usize::from(x != *y))
@@ -134,31 +114,18 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, d) in [
-            ("", "abc", 3),
-            ("abc", "abc", 0),
-            ("abc", "acb", 1),
-            ("widnow", "window", 1),
-            ("kitten", "sitting", 3),
-        ] {
+        for (a, b, d) in
+            [("", "abc", 3), ("abc", "abc", 0), ("abc", "acb", 1), ("widnow", "window", 1), ("kitten", "sitting", 3)]
+        {
             assert_eq!((distance(a, b), distance(b, a)), (d, d), "{a} {b}");
         }
-        assert_eq!(
-            nearest("instnace", ["name", "instance", "region"]),
-            Some("instance")
-        );
+        assert_eq!(nearest("instnace", ["name", "instance", "region"]), Some("instance"));
         assert_eq!(nearest("colour", ["name", "instance", "region"]), None);
     }
 
     #[test]
     fn positions_count_characters() {
-        assert_eq!(
-            Position::of("a\nüb = 1", 5),
-            Position {
-                line: 2,
-                column: 4 - 1
-            }
-        );
+        assert_eq!(Position::of("a\nüb = 1", 5), Position { line: 2, column: 4 - 1 });
         assert_eq!(Position::of("abc", 0), Position { line: 1, column: 1 });
     }
 }

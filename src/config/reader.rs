@@ -41,18 +41,8 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(
-        file: &'a Path,
-        text: &'a str,
-        credentials_directory: Option<&'a Path>,
-    ) -> Self {
-        Self {
-            file,
-            text,
-            credentials_directory,
-            problems: RefCell::default(),
-            warnings: RefCell::default(),
-        }
+    pub(super) fn new(file: &'a Path, text: &'a str, credentials_directory: Option<&'a Path>) -> Self {
+        Self { file, text, credentials_directory, problems: RefCell::default(), warnings: RefCell::default() }
     }
 
     pub(super) fn problem(&self, at: usize, found: impl Into<String>, allowed: impl Into<String>) {
@@ -80,10 +70,7 @@ impl<'a> Source<'a> {
 
     /// A path of the file; relative ones start where the file lies.
     pub(super) fn path(&self, text: &str) -> PathBuf {
-        self.file
-            .parent()
-            .unwrap_or_else(|| Path::new(""))
-            .join(text)
+        self.file.parent().unwrap_or_else(|| Path::new("")).join(text)
     }
 
     pub(super) fn finish(self) -> (Vec<ConfigProblem>, Vec<ConfigWarning>) {
@@ -96,30 +83,15 @@ impl<'a> Source<'a> {
 
     fn push(&self, at: usize, found: String, allowed: String, suggestion: Option<String>) {
         let position = Some(Position::of(self.text, at));
-        let problem = ConfigProblem {
-            file: self.file.to_owned(),
-            position,
-            found,
-            allowed,
-            suggestion,
-        };
+        let problem = ConfigProblem { file: self.file.to_owned(), position, found, allowed, suggestion };
         self.problems.borrow_mut().push(problem);
     }
 }
 
 impl<'a> Table<'a> {
     /// Begins to read a table: every key that is not among `keys` is a problem.
-    pub(super) fn new(
-        source: &'a Source<'a>,
-        table: &'a DeTable<'a>,
-        at: Range<usize>,
-        keys: &'static Keys,
-    ) -> Self {
-        let reserved = if keys.table.is_empty() {
-            super::keys::RESERVED
-        } else {
-            &[]
-        };
+    pub(super) fn new(source: &'a Source<'a>, table: &'a DeTable<'a>, at: Range<usize>, keys: &'static Keys) -> Self {
+        let reserved = if keys.table.is_empty() { super::keys::RESERVED } else { &[] };
         for (key, _) in table.iter() {
             let name: &str = key.get_ref();
             if reserved.contains(&name) {
@@ -129,45 +101,23 @@ impl<'a> Table<'a> {
                     "nothing: this table is reserved for a later release",
                 );
             } else if !keys.keys.contains(&name) {
-                let place = if keys.table.is_empty() {
-                    String::new()
-                } else {
-                    format!(" in [{}]", keys.table)
-                };
+                let place = if keys.table.is_empty() { String::new() } else { format!(" in [{}]", keys.table) };
                 let allowed = keys.keys.join(", ");
                 let suggestion = nearest(name, keys.keys.iter().copied()).map(str::to_owned);
-                source.push(
-                    key.span().start,
-                    format!("the unknown key {name:?}{place}"),
-                    allowed,
-                    suggestion,
-                );
+                source.push(key.span().start, format!("the unknown key {name:?}{place}"), allowed, suggestion);
             }
         }
-        Self {
-            source,
-            table,
-            keys,
-            at: at.start,
-        }
+        Self { source, table, keys, at: at.start }
     }
 
     /// The value of a key.
     pub(super) fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         debug_assert!(self.keys.keys.contains(&key), "{key} is missing in keys.rs");
-        self.table
-            .iter()
-            .find(|(name, _)| *name.get_ref() == key)
-            .map(|(_, value)| value)
+        self.table.iter().find(|(name, _)| *name.get_ref() == key).map(|(_, value)| value)
     }
 
     /// Notes that a required key is missing; answers what `value` holds.
-    pub(super) fn required<T>(
-        &self,
-        key: &'static str,
-        allowed: &str,
-        value: Option<Found<T>>,
-    ) -> Option<Found<T>> {
+    pub(super) fn required<T>(&self, key: &'static str, allowed: &str, value: Option<Found<T>>) -> Option<Found<T>> {
         if value.is_none() && self.get(key).is_none() {
             self.missing(key, allowed);
         }
@@ -175,16 +125,8 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn missing(&self, key: &str, allowed: &str) {
-        let place = if self.keys.table.is_empty() {
-            String::new()
-        } else {
-            format!("[{}] ", self.keys.table)
-        };
-        self.source.problem(
-            self.at,
-            format!("{place}without {key}"),
-            format!("{key} = {allowed}"),
-        );
+        let place = if self.keys.table.is_empty() { String::new() } else { format!("[{}] ", self.keys.table) };
+        self.source.problem(self.at, format!("{place}without {key}"), format!("{key} = {allowed}"));
     }
 
     pub(super) fn string(&self, key: &'static str, allowed: &str) -> Option<Found<&'a str>> {
@@ -209,16 +151,11 @@ impl<'a> Table<'a> {
         words: &[&str],
         read: impl Fn(&str) -> Option<T>,
     ) -> Option<Found<T>> {
-        let allowed = words
-            .iter()
-            .map(|word| format!("{word:?}"))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let allowed = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
         let text = self.string(key, &allowed)?;
         let value = read(text.value);
         if value.is_none() {
-            self.source
-                .guess(text.at, text.value, format!("{key} = {allowed}"), words);
+            self.source.guess(text.at, text.value, format!("{key} = {allowed}"), words);
         }
         value.map(|value| Found { value, at: text.at })
     }
@@ -229,31 +166,18 @@ impl<'a> Table<'a> {
         if found.is_none() {
             self.mistyped(key, value, "true or false");
         }
-        found.map(|found| Found {
-            value: found,
-            at: value.span().start,
-        })
+        found.map(|found| Found { value: found, at: value.span().start })
     }
 
-    pub(super) fn integer(
-        &self,
-        key: &'static str,
-        range: std::ops::RangeInclusive<u64>,
-    ) -> Option<Found<u64>> {
+    pub(super) fn integer(&self, key: &'static str, range: std::ops::RangeInclusive<u64>) -> Option<Found<u64>> {
         let value = self.get(key)?;
         let at = value.span().start;
-        let allowed = format!(
-            "{key} = a whole number from {} to {}",
-            range.start(),
-            range.end()
-        );
+        let allowed = format!("{key} = a whole number from {} to {}", range.start(), range.end());
         let Some(integer) = value.get_ref().as_integer() else {
             self.source.problem(at, kind_of(value.get_ref()), allowed);
             return None;
         };
-        let number = u64::from_str_radix(integer.as_str(), integer.radix())
-            .ok()
-            .filter(|n| range.contains(n));
+        let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|n| range.contains(n));
         if number.is_none() {
             self.source.problem(at, integer.as_str(), allowed);
         }
@@ -261,40 +185,32 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn duration(&self, key: &'static str) -> Option<Found<Duration>> {
-        const ALLOWED: &str =
-            "a duration in quotes, such as \"2h\", \"90m\", \"30s\", \"1d\" or \"1h30m\"";
+        const ALLOWED: &str = "a duration in quotes, such as \"2h\", \"90m\", \"30s\", \"1d\" or \"1h30m\"";
         let text = self.string(key, ALLOWED)?;
         let duration = parse_duration(text.value);
         if duration.is_err() {
-            self.source.problem(
-                text.at,
-                format!("{:?}", text.value),
-                format!("{key} = {ALLOWED}"),
-            );
+            self.source.problem(text.at, format!("{:?}", text.value), format!("{key} = {ALLOWED}"));
         }
         duration.ok().map(|value| Found { value, at: text.at })
     }
 
     /// A TOML date-time with an offset, or the same as a string (RFC 3339).
     pub(super) fn instant(&self, key: &'static str) -> Option<Found<Timestamp>> {
-        const ALLOWED: &str =
-            "a date, a time and an offset from UTC, such as 2026-12-01T02:00:00+08:00";
+        const ALLOWED: &str = "a date, a time and an offset from UTC, such as 2026-12-01T02:00:00+08:00";
         let value = self.get(key)?;
         let at = value.span().start;
         let text = match value.get_ref() {
             DeValue::Datetime(datetime) => datetime.to_string(),
             DeValue::String(text) => text.to_string(),
             other => {
-                self.source
-                    .problem(at, kind_of(other), format!("{key} = {ALLOWED}"));
+                self.source.problem(at, kind_of(other), format!("{key} = {ALLOWED}"));
                 return None;
             }
         };
         // A time without its offset would be read in a zone that nobody wrote.
         let instant = text.parse::<Timestamp>().ok();
         if instant.is_none() {
-            self.source
-                .problem(at, format!("{text:?}"), format!("{key} = {ALLOWED}"));
+            self.source.problem(at, format!("{text:?}"), format!("{key} = {ALLOWED}"));
         }
         instant.map(|value| Found { value, at })
     }
@@ -319,11 +235,7 @@ impl<'a> Table<'a> {
                 continue;
             };
             if list.iter().any(|other| other.value == found.value) {
-                self.source.problem(
-                    found.at,
-                    format!("{:?} twice in {key}", text.value),
-                    "each once",
-                );
+                self.source.problem(found.at, format!("{:?} twice in {key}", text.value), "each once");
             } else {
                 list.push(found);
             }
@@ -336,11 +248,7 @@ impl<'a> Table<'a> {
         let value = self.get(key)?;
         let table = value.get_ref().as_table();
         if table.is_none() {
-            self.mistyped(
-                key,
-                value,
-                &format!("a table with {}", keys.keys.join(", ")),
-            );
+            self.mistyped(key, value, &format!("a table with {}", keys.keys.join(", ")));
         }
         table.map(|table| Self::new(self.source, table, value.span(), keys))
     }
@@ -361,32 +269,17 @@ impl<'a> Table<'a> {
         let Some(value) = self.get(key) else {
             return Vec::new();
         };
-        let items = value
-            .get_ref()
-            .as_array()
-            .filter(|items| items.iter().all(|item| item.get_ref().is_table()));
+        let items = value.get_ref().as_array().filter(|items| items.iter().all(|item| item.get_ref().is_table()));
         let Some(items) = items else {
-            self.mistyped(
-                key,
-                value,
-                &format!("one or more tables that begin with [[{}]]", keys.table),
-            );
+            self.mistyped(key, value, &format!("one or more tables that begin with [[{}]]", keys.table));
             return Vec::new();
         };
-        let tables = items
-            .iter()
-            .filter_map(|item| Some((item.get_ref().as_table()?, item.span())));
-        tables
-            .map(|(table, at)| Self::new(self.source, table, at, keys))
-            .collect()
+        let tables = items.iter().filter_map(|item| Some((item.get_ref().as_table()?, item.span())));
+        tables.map(|(table, at)| Self::new(self.source, table, at, keys)).collect()
     }
 
     pub(super) fn mistyped(&self, key: &str, value: &Spanned<DeValue<'_>>, allowed: &str) {
-        self.source.problem(
-            value.span().start,
-            kind_of(value.get_ref()),
-            format!("{key} = {allowed}"),
-        );
+        self.source.problem(value.span().start, kind_of(value.get_ref()), format!("{key} = {allowed}"));
     }
 }
 
@@ -415,14 +308,8 @@ fn parse_at<T: FromStr<Err: std::fmt::Display>>(
         Ok(value) => Some(Found { value, at: text.at }),
         Err(error) => {
             let reason = error.to_string();
-            let reason = reason
-                .split_once(": ")
-                .map_or(reason.as_str(), |(_, rule)| rule);
-            source.problem(
-                text.at,
-                format!("{:?}", text.value),
-                format!("{key} = {allowed} ({reason})"),
-            );
+            let reason = reason.split_once(": ").map_or(reason.as_str(), |(_, rule)| rule);
+            source.problem(text.at, format!("{:?}", text.value), format!("{key} = {allowed} ({reason})"));
             None
         }
     }
@@ -431,10 +318,6 @@ fn parse_at<T: FromStr<Err: std::fmt::Display>>(
 /// Says what a value is without repeating it: it may be a secret in the wrong place.
 fn kind_of(value: &DeValue<'_>) -> String {
     let kind = value.type_str();
-    let article = if kind.starts_with(['a', 'i']) {
-        "an"
-    } else {
-        "a"
-    };
+    let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
     format!("{article} {kind}")
 }

@@ -73,11 +73,7 @@ impl Changes {
         names(&mut parts, "instances replaced:", &self.instances_replaced);
         names(&mut parts, "instances gone:", &self.instances_gone);
         names(&mut parts, "from the next start:", &self.at_next_start);
-        if parts.is_empty() {
-            "nothing differs".to_owned()
-        } else {
-            parts.join("; ")
-        }
+        if parts.is_empty() { "nothing differs".to_owned() } else { parts.join("; ") }
     }
 }
 
@@ -90,12 +86,7 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
     for id in in_use.instances.keys() {
         if let (Some(before), Some(after)) = (old.instance(id), new.instance(id)) {
             let differences = differences(id, &before.identity(), &after.identity());
-            refused.extend(
-                differences
-                    .into_iter()
-                    .filter(|text| !refused.contains(text))
-                    .collect::<Vec<_>>(),
-            );
+            refused.extend(differences.into_iter().filter(|text| !refused.contains(text)).collect::<Vec<_>>());
         }
     }
     if !refused.is_empty() {
@@ -109,18 +100,12 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
         ..Changes::default()
     };
     for region in &new.regions {
-        if old
-            .region(&region.id)
-            .is_none_or(|before| before.service_keys != region.service_keys)
-        {
+        if old.region(&region.id).is_none_or(|before| before.service_keys != region.service_keys) {
             changes.regions.insert(region.id.clone());
         }
     }
     for account in &new.accounts {
-        if old
-            .account(&account.id)
-            .is_none_or(|before| before != account)
-        {
+        if old.account(&account.id).is_none_or(|before| before != account) {
             changes.accounts.insert(account.id.clone());
         }
     }
@@ -135,23 +120,11 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
             }
         }
     }
-    let gone = old
-        .regions
-        .iter()
-        .map(|region| &region.id)
-        .filter(|id| new.region(id).is_none());
+    let gone = old.regions.iter().map(|region| &region.id).filter(|id| new.region(id).is_none());
     changes.regions_gone = gone.cloned().collect();
-    let gone = old
-        .accounts
-        .iter()
-        .map(|account| &account.id)
-        .filter(|id| new.account(id).is_none());
+    let gone = old.accounts.iter().map(|account| &account.id).filter(|id| new.account(id).is_none());
     changes.accounts_gone = gone.cloned().collect();
-    let gone = old
-        .instances
-        .iter()
-        .map(|instance| &instance.id)
-        .filter(|id| new.instance(id).is_none());
+    let gone = old.instances.iter().map(|instance| &instance.id).filter(|id| new.instance(id).is_none());
     changes.instances_gone = gone.cloned().collect();
     Ok(changes)
 }
@@ -159,21 +132,12 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
 /// What the store uses and the file does not have, or has with another identity: the daemon does not start on it.
 #[must_use]
 pub fn check_start(config: &Config, in_use: &InUse) -> Vec<String> {
-    const BACK: &str =
-        "which running jobs or stored resources use, is not in the file: put it back";
+    const BACK: &str = "which running jobs or stored resources use, is not in the file: put it back";
     let mut refused = Vec::new();
-    for id in in_use
-        .regions
-        .iter()
-        .filter(|id| config.region(id).is_none())
-    {
+    for id in in_use.regions.iter().filter(|id| config.region(id).is_none()) {
         refused.push(format!("region {id}, {BACK}"));
     }
-    for id in in_use
-        .accounts
-        .iter()
-        .filter(|id| config.account(id).is_none())
-    {
+    for id in in_use.accounts.iter().filter(|id| config.account(id).is_none()) {
         refused.push(format!("account {id}, {BACK}"));
     }
     for (id, known) in &in_use.instances {
@@ -186,11 +150,7 @@ pub fn check_start(config: &Config, in_use: &InUse) -> Vec<String> {
     refused
 }
 
-fn differences(
-    id: &InstanceId,
-    before: &InstanceIdentity,
-    after: &InstanceIdentity,
-) -> Vec<String> {
+fn differences(id: &InstanceId, before: &InstanceIdentity, after: &InstanceIdentity) -> Vec<String> {
     let keys = [
         ("region", before.region == after.region),
         ("owner", before.owner == after.owner),
@@ -200,7 +160,9 @@ fn differences(
     let changed = keys.into_iter().filter(|(_, same)| !same);
     changed
         .map(|(key, _)| {
-            format!("{key} of instance {id}, which running jobs or stored resources use, is another: put the old one back")
+            format!(
+                "{key} of instance {id}, which running jobs or stored resources use, is another: put the old one back"
+            )
         })
         .collect()
 }
@@ -214,11 +176,8 @@ fn at_next_start(old: &Config, new: &Config) -> BTreeSet<String> {
         ("store", old.store == new.store),
         ("seal", old.root_key == new.root_key),
     ];
-    let mut changed: BTreeSet<String> = keys
-        .into_iter()
-        .filter(|(_, same)| !same)
-        .map(|(key, _)| key.to_owned())
-        .collect();
+    let mut changed: BTreeSet<String> =
+        keys.into_iter().filter(|(_, same)| !same).map(|(key, _)| key.to_owned()).collect();
     for region in &new.regions {
         let before = old.region(&region.id).and_then(|before| before.listen);
         if before != region.listen {

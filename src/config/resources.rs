@@ -39,46 +39,24 @@ impl Named {
 
     /// Checks that a region is in the file.
     pub(super) fn check_region(&self, table: &Table<'_>, id: &Found<RegionId>) {
-        check(
-            &self.regions,
-            table,
-            id,
-            id.value.as_str(),
-            "region",
-            RegionId::as_str,
-        );
+        check(&self.regions, table, id, id.value.as_str(), "region", RegionId::as_str);
     }
 
     /// Checks that an account is in the file.
     pub(super) fn check_account(&self, table: &Table<'_>, id: &Found<AccountId>) {
-        check(
-            &self.accounts,
-            table,
-            id,
-            id.value.as_str(),
-            "account",
-            AccountId::as_str,
-        );
+        check(&self.accounts, table, id, id.value.as_str(), "account", AccountId::as_str);
     }
 
     /// Checks that an instance is in the file.
     pub(super) fn check_instance(&self, table: &Table<'_>, id: &Found<InstanceId>) {
-        check(
-            &self.instances,
-            table,
-            id,
-            id.value.as_str(),
-            "instance",
-            InstanceId::as_str,
-        );
+        check(&self.instances, table, id, id.value.as_str(), "instance", InstanceId::as_str);
     }
 }
 
 pub(super) fn regions(root: &Table<'_>, named: &mut Named, has_tls: bool) -> Vec<Region> {
     let read = |table: Table<'_>| {
         const ALLOWED: &str = "\"cn-hangzhou\" or the like";
-        let id: Option<Found<RegionId>> =
-            table.required("id", ALLOWED, table.parsed("id", ALLOWED));
+        let id: Option<Found<RegionId>> = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
         if let Some(id) = &id {
             note(&mut named.regions, &table, id, "region");
         }
@@ -87,64 +65,38 @@ pub(super) fn regions(root: &Table<'_>, named: &mut Named, has_tls: bool) -> Vec
             check_loopback(&table, listen, has_tls);
             named.listener(&table, listen);
         }
-        let products = table
-            .list::<Product>("service_keys", "\"ecs\" or the like")
-            .unwrap_or_default();
+        let products = table.list::<Product>("service_keys", "\"ecs\" or the like").unwrap_or_default();
         Some(Region {
             id: id?.value,
             listen: listen.map(|l| l.value),
-            service_keys: products
-                .into_iter()
-                .map(|product| product.value.0)
-                .collect(),
+            service_keys: products.into_iter().map(|product| product.value.0).collect(),
         })
     };
-    let regions: Vec<Region> = root
-        .tables("region", &keys::REGION)
-        .into_iter()
-        .filter_map(read)
-        .collect();
+    let regions: Vec<Region> = root.tables("region", &keys::REGION).into_iter().filter_map(read).collect();
     if root.get("region").is_none() {
         root.missing("[[region]]", "at least one region");
     }
     regions
 }
 
-pub(super) fn accounts(
-    root: &Table<'_>,
-    named: &mut Named,
-    readable_by_others: bool,
-) -> Vec<Account> {
+pub(super) fn accounts(root: &Table<'_>, named: &mut Named, readable_by_others: bool) -> Vec<Account> {
     let read = |table: Table<'_>| {
         const ALLOWED: &str = "16 digits in quotes";
-        let id: Option<Found<AccountId>> =
-            table.required("id", ALLOWED, table.parsed("id", ALLOWED));
+        let id: Option<Found<AccountId>> = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
         if let Some(id) = &id {
             note(&mut named.accounts, &table, id, "account");
         }
         let name = table.string("name", "a name for people");
         let access_keys = table.tables("access_key", &keys::ACCESS_KEY);
-        let access_keys: Vec<_> = access_keys
-            .into_iter()
-            .filter_map(|key| access_key(&key, named, readable_by_others))
-            .collect();
-        Some(Account {
-            id: id?.value,
-            name: name.map(|n| n.value.to_owned()).unwrap_or_default(),
-            access_keys,
-        })
+        let access_keys: Vec<_> =
+            access_keys.into_iter().filter_map(|key| access_key(&key, named, readable_by_others)).collect();
+        Some(Account { id: id?.value, name: name.map(|n| n.value.to_owned()).unwrap_or_default(), access_keys })
     };
-    root.tables("account", &keys::ACCOUNT)
-        .into_iter()
-        .filter_map(read)
-        .collect()
+    root.tables("account", &keys::ACCOUNT).into_iter().filter_map(read).collect()
 }
 
 pub(super) fn instances(root: &Table<'_>, named: &mut Named) -> Vec<Instance> {
-    root.tables("instance", &keys::INSTANCE)
-        .into_iter()
-        .filter_map(|table| instance(&table, named))
-        .collect()
+    root.tables("instance", &keys::INSTANCE).into_iter().filter_map(|table| instance(&table, named)).collect()
 }
 
 fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
@@ -171,44 +123,24 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
             None
         }
         other => {
-            table
-                .source
-                .guess(kind.at, other, format!("kind = {KIND}"), &["software"]);
+            table.source.guess(kind.at, other, format!("kind = {KIND}"), &["software"]);
             None
         }
     });
-    for (key, what) in [
-        ("pkcs11", "hardware behind PKCS#11"),
-        ("remote", "instances on other hosts"),
-    ] {
+    for (key, what) in [("pkcs11", "hardware behind PKCS#11"), ("remote", "instances on other hosts")] {
         if let Some(value) = table.get(key) {
             let allowed = format!("an instance without it: {what} come in a later release");
-            table
-                .source
-                .problem(value.span().start, format!("the key {key:?}"), allowed);
+            table.source.problem(value.span().start, format!("the key {key:?}"), allowed);
         }
     }
-    let shared = table
-        .list::<AccountId>("shared_with", ACCOUNT)
-        .unwrap_or_default();
+    let shared = table.list::<AccountId>("shared_with", ACCOUNT).unwrap_or_default();
     for account in &shared {
         named.check_account(table, account);
-        if owner
-            .as_ref()
-            .is_some_and(|owner| owner.value == account.value)
-        {
-            table.source.problem(
-                account.at,
-                "the owner in shared_with",
-                "accounts other than the owner",
-            );
+        if owner.as_ref().is_some_and(|owner| owner.value == account.value) {
+            table.source.problem(account.at, "the owner in shared_with", "accounts other than the owner");
         }
     }
-    let quota = |key| {
-        table
-            .integer(key, 0..=10_000_000)
-            .map_or(DEFAULT_QUOTA, |n| n.value)
-    };
+    let quota = |key| table.integer(key, 0..=10_000_000).map_or(DEFAULT_QUOTA, |n| n.value);
     let instance = Instance {
         key_quota: quota("key_quota"),
         secret_quota: quota("secret_quota"),
@@ -233,26 +165,11 @@ fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) ->
     const EITHER: &str = "secret = \"...\", secret_file = \"PATH\" or credential = \"NAME\"";
     let id: Option<Found<KeyName>> = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
     if let Some(id) = &id {
-        note(
-            &mut named.access_keys,
-            table,
-            &Found {
-                value: id.value.0.clone(),
-                at: id.at,
-            },
-            "access key",
-        );
+        note(&mut named.access_keys, table, &Found { value: id.value.0.clone(), at: id.at }, "access key");
     }
-    let given = ["secret", "secret_file", "credential"]
-        .into_iter()
-        .filter(|key| table.get(key).is_some())
-        .count();
+    let given = ["secret", "secret_file", "credential"].into_iter().filter(|key| table.get(key).is_some()).count();
     if given != 1 {
-        let found = if given == 0 {
-            "an access key without its secret"
-        } else {
-            "a secret in more than one place"
-        };
+        let found = if given == 0 { "an access key without its secret" } else { "a secret in more than one place" };
         table.source.problem(table.at, found, EITHER);
         return None;
     }
@@ -267,10 +184,7 @@ fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) ->
                  credential",
             );
         }
-        (
-            AccessKeySecret::new(Zeroizing::new(secret.value.to_owned())),
-            SecretOrigin::Inline,
-        )
+        (AccessKeySecret::new(Zeroizing::new(secret.value.to_owned())), SecretOrigin::Inline)
     } else if let Some(file) = file {
         let path = table.source.path(file.value);
         (secret_in(table, file.at, &path)?, SecretOrigin::File(path))
@@ -278,11 +192,7 @@ fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) ->
         let name = credential?;
         if !is_credential_name(name.value) {
             // It may be the secret itself, in the wrong place.
-            table.source.problem(
-                name.at,
-                "a credential name with other characters",
-                CREDENTIAL_NAME,
-            );
+            table.source.problem(name.at, "a credential name with other characters", CREDENTIAL_NAME);
             return None;
         }
         let Some(directory) = table.source.credentials_directory else {
@@ -293,52 +203,28 @@ fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) ->
             );
             return None;
         };
-        (
-            secret_in(table, name.at, &directory.join(name.value))?,
-            SecretOrigin::Credential(name.value.to_owned()),
-        )
+        (secret_in(table, name.at, &directory.join(name.value))?, SecretOrigin::Credential(name.value.to_owned()))
     };
-    Some(AccessKey {
-        id: id?.value.0,
-        secret,
-        origin,
-    })
+    Some(AccessKey { id: id?.value.0, secret, origin })
 }
 
 fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {
     let refuse = |found: String| {
         let found = format!("{:?}, {found}", path.display().to_string());
-        table.source.problem(
-            at,
-            found,
-            "a readable file that holds the secret and nothing else",
-        );
+        table.source.problem(at, found, "a readable file that holds the secret and nothing else");
     };
     let mut text = Zeroizing::new(String::new());
     let read = std::fs::File::open(path).and_then(|file| {
         if super::load::is_readable_by_others(&file) {
-            table.source.warn(
-                at,
-                format!(
-                    "{} can be read by every user of the machine: chmod o-r",
-                    path.display()
-                ),
-            );
+            table.source.warn(at, format!("{} can be read by every user of the machine: chmod o-r", path.display()));
         }
         // One buffer from the start, so that growing leaves no copy behind.
-        text.reserve_exact(
-            usize::try_from(LONGEST_SECRET)
-                .unwrap_or_default()
-                .saturating_add(1),
-        );
-        file.take(LONGEST_SECRET.saturating_add(1))
-            .read_to_string(&mut text)
+        text.reserve_exact(usize::try_from(LONGEST_SECRET).unwrap_or_default().saturating_add(1));
+        file.take(LONGEST_SECRET.saturating_add(1)).read_to_string(&mut text)
     });
     match read {
         Err(error) => refuse(format!("which cannot be read ({error})")),
-        Ok(length) if u64::try_from(length).is_ok_and(|n| n > LONGEST_SECRET) => {
-            refuse("which is too long".to_owned())
-        }
+        Ok(length) if u64::try_from(length).is_ok_and(|n| n > LONGEST_SECRET) => refuse("which is too long".to_owned()),
         Ok(_) => {
             let secret = text.trim_end_matches(['\r', '\n']);
             if !secret.is_empty() {
@@ -381,17 +267,8 @@ fn check<T: Eq + Hash>(
     }
     let mut known: Vec<&str> = map.keys().map(name).collect();
     known.sort_unstable();
-    let allowed = if known.is_empty() {
-        format!("none: the file has no [[{what}]]")
-    } else {
-        known.join(", ")
-    };
-    table.source.guess(
-        found.at,
-        text,
-        format!("one {what} of this file: {allowed}"),
-        &known,
-    );
+    let allowed = if known.is_empty() { format!("none: the file has no [[{what}]]") } else { known.join(", ") };
+    table.source.guess(found.at, text, format!("one {what} of this file: {allowed}"), &known);
 }
 
 #[derive(PartialEq)]
@@ -404,15 +281,8 @@ impl std::str::FromStr for Product {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = text.len() <= 64
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("at most 64 lower-case letters, digits and hyphens")
-        }
+        let fits = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if fits { Ok(Self(text.to_owned())) } else { Err("at most 64 lower-case letters, digits and hyphens") }
     }
 }
 
@@ -420,14 +290,7 @@ impl std::str::FromStr for KeyName {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = text.len() <= 128
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("1 to 128 letters, digits and . _ -")
-        }
+        let fits = text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if fits { Ok(Self(text.to_owned())) } else { Err("1 to 128 letters, digits and . _ -") }
     }
 }

@@ -7,15 +7,11 @@ use super::reader::{Found, Table};
 use super::resources::{ACCOUNT, INSTANCE, Named, REGION};
 use super::settings::Instance;
 use crate::model::{
-    AccountId, Cron, IfMissed, InstanceId, KeyId, MAX_SELECTED, ProblemCode, RegionId,
-    ScheduleEntry, SecretName, Selection, When,
+    AccountId, Cron, IfMissed, InstanceId, KeyId, MAX_SELECTED, ProblemCode, RegionId, ScheduleEntry, SecretName,
+    Selection, When,
 };
 
-pub(super) fn schedules(
-    root: &Table<'_>,
-    named: &Named,
-    instances: &[Instance],
-) -> Vec<ScheduleEntry> {
+pub(super) fn schedules(root: &Table<'_>, named: &Named, instances: &[Instance]) -> Vec<ScheduleEntry> {
     let mut lines: Vec<(String, usize)> = Vec::new();
     let tables = root.tables("schedule", &keys::SCHEDULE);
     let read = |table: Table<'_>| schedule(&table, named, instances, &mut lines);
@@ -34,11 +30,7 @@ fn schedule(
         named.check_region(table, region);
     }
     let accounts = accounts(table, named);
-    let instance = table.required(
-        "instance",
-        INSTANCE,
-        table.parsed::<InstanceId>("instance", INSTANCE),
-    );
+    let instance = table.required("instance", INSTANCE, table.parsed::<InstanceId>("instance", INSTANCE));
     if let Some(instance) = &instance {
         named.check_instance(table, instance);
         check_target(table, instance, region.as_ref(), &accounts, instances);
@@ -47,20 +39,11 @@ fn schedule(
     let resources = resources(table);
     let window = table.duration("window");
     if let Some(zero) = window.as_ref().filter(|w| w.value.is_zero()) {
-        table.source.problem(
-            zero.at,
-            "a window of 0s",
-            "a window in which the migration can run, such as \"2h\"",
-        );
+        table.source.problem(zero.at, "a window of 0s", "a window in which the migration can run, such as \"2h\"");
     }
     let soak = table.duration("soak");
-    let length = window
-        .as_ref()
-        .map_or(ScheduleEntry::DEFAULT_WINDOW, |w| w.value);
-    if let Some(long) = soak
-        .as_ref()
-        .filter(|soak| soak.value >= length && !length.is_zero())
-    {
+    let length = window.as_ref().map_or(ScheduleEntry::DEFAULT_WINDOW, |w| w.value);
+    if let Some(long) = soak.as_ref().filter(|soak| soak.value >= length && !length.is_zero()) {
         let window = super::format_duration(length);
         table.source.problem(
             long.at,
@@ -94,30 +77,18 @@ fn schedule(
 }
 
 fn name(table: &Table<'_>, lines: &mut Vec<(String, usize)>) -> Option<String> {
-    const ALLOWED: &str =
-        "1 to 64 letters, digits and . _ - in quotes, beginning with a letter or digit";
+    const ALLOWED: &str = "1 to 64 letters, digits and . _ - in quotes, beginning with a letter or digit";
     let name = table.required("name", ALLOWED, table.string("name", ALLOWED))?;
     let fits = name.value.len() <= 64
         && name.value.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name
-            .value
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        && name.value.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if !fits {
-        table.source.problem(
-            name.at,
-            format!("{:?}", name.value),
-            format!("name = {ALLOWED}"),
-        );
+        table.source.problem(name.at, format!("{:?}", name.value), format!("name = {ALLOWED}"));
     }
     match lines.iter().find(|(known, _)| known == name.value) {
         Some((_, line)) => {
             let found = format!("the schedule {} a second time", name.value);
-            table.source.problem(
-                name.at,
-                found,
-                format!("each name once (first in line {line})"),
-            );
+            table.source.problem(name.at, found, format!("each name once (first in line {line})"));
         }
         None => lines.push((name.value.to_owned(), table.source.line(name.at))),
     }
@@ -131,12 +102,7 @@ fn accounts(table: &Table<'_>, named: &Named) -> Vec<Found<AccountId>> {
     let found = match (table.get("account"), table.get("accounts")) {
         (Some(_), Some(_)) => "both account and accounts",
         (None, None) => "a schedule without an account",
-        (None, Some(list))
-            if list
-                .get_ref()
-                .as_array()
-                .is_some_and(|list| list.is_empty()) =>
-        {
+        (None, Some(list)) if list.get_ref().as_array().is_some_and(|list| list.is_empty()) => {
             "an empty list of accounts"
         }
         _ => "",
@@ -165,17 +131,10 @@ fn check_target(
         table.source.problem(
             id.at,
             format!("the instance {} of region {}", id.value, instance.region),
-            format!(
-                "an instance of the schedule's region {} ({})",
-                region.value,
-                ProblemCode::RegionMismatch
-            ),
+            format!("an instance of the schedule's region {} ({})", region.value, ProblemCode::RegionMismatch),
         );
     }
-    for account in accounts
-        .iter()
-        .filter(|account| !instance.is_open_to(&account.value))
-    {
+    for account in accounts.iter().filter(|account| !instance.is_open_to(&account.value)) {
         table.source.warn(
             account.at,
             format!(
@@ -199,24 +158,12 @@ fn when(table: &Table<'_>) -> Option<When> {
     match (table.get("at"), table.get("cron")) {
         (Some(_), Some(_)) | (None, None) => {
             let both = table.get("at").is_some();
-            table.source.problem(
-                table.at,
-                if both {
-                    "both at and cron"
-                } else {
-                    "neither at nor cron"
-                },
-                EITHER,
-            );
+            table.source.problem(table.at, if both { "both at and cron" } else { "neither at nor cron" }, EITHER);
             None
         }
         (Some(_), None) => {
             if let Some(value) = table.get("time_zone") {
-                table.source.problem(
-                    value.span().start,
-                    "time_zone beside at",
-                    "only beside cron: at has its offset",
-                );
+                table.source.problem(value.span().start, "time_zone beside at", "only beside cron: at has its offset");
             }
             at.map(|at| When::At(at.value))
         }
@@ -230,15 +177,10 @@ fn when(table: &Table<'_>) -> Option<When> {
                     (crate::model::CronError::Zone(_), Some(zone)) => (zone.at, zone.value, ZONE),
                     _ => (cron.at, cron.value, CRON),
                 };
-                table
-                    .source
-                    .problem(at, format!("{found:?}"), format!("{allowed} ({error})"));
+                table.source.problem(at, format!("{found:?}"), format!("{allowed} ({error})"));
                 return None;
             }
-            Some(When::Cron {
-                pattern: cron.value.to_owned(),
-                time_zone: zone?.value.to_owned(),
-            })
+            Some(When::Cron { pattern: cron.value.to_owned(), time_zone: zone?.value.to_owned() })
         }
     }
 }
@@ -253,12 +195,7 @@ fn resources(table: &Table<'_>) -> Option<Selection> {
         if word == "all" {
             return Some(Selection::All);
         }
-        table.source.guess(
-            value.span().start,
-            word,
-            format!("resources = {ALLOWED}"),
-            &["all"],
-        );
+        table.source.guess(value.span().start, word, format!("resources = {ALLOWED}"), &["all"]);
         return None;
     }
     if !value.get_ref().is_table() {
@@ -267,9 +204,7 @@ fn resources(table: &Table<'_>) -> Option<Selection> {
     }
     let picked = table.table("resources", &keys::RESOURCES)?;
     let keys = picked.list::<KeyId>("keys", "a key ID").unwrap_or_default();
-    let secrets = picked
-        .list::<SecretName>("secrets", "the name of a secret")
-        .unwrap_or_default();
+    let secrets = picked.list::<SecretName>("secrets", "the name of a secret").unwrap_or_default();
     for (count, what) in [(keys.len(), "keys"), (secrets.len(), "secrets")] {
         if count > MAX_SELECTED {
             picked.source.problem(
@@ -283,20 +218,10 @@ fn resources(table: &Table<'_>) -> Option<Selection> {
         }
     }
     // An unknown key in here has been reported as such.
-    let lists = ["keys", "secrets"]
-        .into_iter()
-        .filter_map(|key| picked.get(key));
-    let all_empty = lists.map(|list| {
-        list.get_ref()
-            .as_array()
-            .is_some_and(|list| list.is_empty())
-    });
+    let lists = ["keys", "secrets"].into_iter().filter_map(|key| picked.get(key));
+    let all_empty = lists.map(|list| list.get_ref().as_array().is_some_and(|list| list.is_empty()));
     if picked.is_empty() || all_empty.reduce(|a, b| a && b).unwrap_or_default() {
-        picked.source.problem(
-            picked.at,
-            "resources that name nothing",
-            format!("resources = {ALLOWED}"),
-        );
+        picked.source.problem(picked.at, "resources that name nothing", format!("resources = {ALLOWED}"));
         return None;
     }
     Some(Selection::Picked {

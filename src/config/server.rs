@@ -17,10 +17,7 @@ pub(super) fn log(root: &Table<'_>) -> Log {
     };
     let format = table.word("format", &LogFormat::NAMES, |word| word.parse().ok());
     let level = table.word("level", &LogLevel::NAMES, |word| word.parse().ok());
-    Log {
-        format: format.map(|f| f.value).unwrap_or_default(),
-        level: level.map(|l| l.value).unwrap_or_default(),
-    }
+    Log { format: format.map(|f| f.value).unwrap_or_default(), level: level.map(|l| l.value).unwrap_or_default() }
 }
 
 pub(super) fn admin(root: &Table<'_>, state_dir: &Path) -> Admin {
@@ -28,10 +25,7 @@ pub(super) fn admin(root: &Table<'_>, state_dir: &Path) -> Admin {
     let socket = table.and_then(|t| t.string("socket", "the path of a Unix socket"));
     let group = table.and_then(|t| t.string("group", "the name of a group"));
     Admin {
-        socket: socket.map_or_else(
-            || state_dir.join("admin.sock"),
-            |s| root.source.path(s.value),
-        ),
+        socket: socket.map_or_else(|| state_dir.join("admin.sock"), |s| root.source.path(s.value)),
         group: group.map(|g| g.value.to_owned()),
     }
 }
@@ -39,42 +33,24 @@ pub(super) fn admin(root: &Table<'_>, state_dir: &Path) -> Admin {
 /// The API, and where `listen` stands if it is in the file.
 pub(super) fn api(root: &Table<'_>) -> (Api, Option<Found<SocketAddr>>) {
     let Some(table) = root.table("api", &keys::API) else {
-        return (
-            Api {
-                listen: Config::DEFAULT_LISTEN,
-                tls: None,
-            },
-            None,
-        );
+        return (Api { listen: Config::DEFAULT_LISTEN, tls: None }, None);
     };
     let listen = address(&table);
     let tls = table.table("tls", &keys::TLS).and_then(|tls| {
         let certificate = pem(&tls, "certificate");
         let private_key = pem(&tls, "private_key");
-        Some(Tls {
-            certificate: certificate?,
-            private_key: private_key?,
-        })
+        Some(Tls { certificate: certificate?, private_key: private_key? })
     });
     let has_tls = table.get("tls").is_some();
     if let Some(found) = &listen {
         check_loopback(&table, found, has_tls);
     }
-    (
-        Api {
-            listen: listen.as_ref().map_or(Config::DEFAULT_LISTEN, |l| l.value),
-            tls,
-        },
-        listen,
-    )
+    (Api { listen: listen.as_ref().map_or(Config::DEFAULT_LISTEN, |l| l.value), tls }, listen)
 }
 
 /// Reads `listen`.
 pub(super) fn address(table: &Table<'_>) -> Option<Found<SocketAddr>> {
-    table.parsed(
-        "listen",
-        "an IP address and a port, such as \"127.0.0.1:8780\" or \"[::1]:8780\"",
-    )
+    table.parsed("listen", "an IP address and a port, such as \"127.0.0.1:8780\" or \"[::1]:8780\"")
 }
 
 /// Requests carry secrets: without TLS they must not leave the machine.
@@ -96,25 +72,16 @@ pub(super) fn store(root: &Table<'_>) -> StoreEngine {
         match engine.value {
             "sled" => {}
             "etcd" => {
-                table.source.problem(
-                    engine.at,
-                    "\"etcd\"",
-                    "engine = \"sled\" (etcd comes in a later release)",
-                );
+                table.source.problem(engine.at, "\"etcd\"", "engine = \"sled\" (etcd comes in a later release)");
             }
-            other => {
-                table
-                    .source
-                    .guess(engine.at, other, "engine = \"sled\"".to_owned(), &["sled"])
-            }
+            other => table.source.guess(engine.at, other, "engine = \"sled\"".to_owned(), &["sled"]),
         }
     }
     StoreEngine::Sled
 }
 
 pub(super) fn seal(root: &Table<'_>) -> RootKey {
-    root.table("seal", &keys::SEAL)
-        .map_or(RootKey::Generated, |table| root_key(&table))
+    root.table("seal", &keys::SEAL).map_or(RootKey::Generated, |table| root_key(&table))
 }
 
 /// Reads `root_key` of `[seal]` or of an instance.
@@ -128,43 +95,29 @@ pub(super) fn root_key(table: &Table<'_>) -> RootKey {
     match (credential, file) {
         (Some(name), None) => {
             if !is_credential_name(name.value) {
-                source
-                    .source
-                    .problem(name.at, format!("{:?}", name.value), CREDENTIAL_NAME);
+                source.source.problem(name.at, format!("{:?}", name.value), CREDENTIAL_NAME);
             }
             RootKey::Credential(name.value.to_owned())
         }
         (None, Some(path)) => RootKey::File(source.source.path(path.value)),
         (Some(_), Some(_)) => {
-            source.source.problem(
-                source.at,
-                "both credential and file",
-                format!("root_key = {ALLOWED}"),
-            );
+            source.source.problem(source.at, "both credential and file", format!("root_key = {ALLOWED}"));
             RootKey::Generated
         }
         (None, None) => {
             if source.get("credential").is_none() && source.get("file").is_none() {
-                source.source.problem(
-                    source.at,
-                    "neither credential nor file",
-                    format!("root_key = {ALLOWED}"),
-                );
+                source.source.problem(source.at, "neither credential nor file", format!("root_key = {ALLOWED}"));
             }
             RootKey::Generated
         }
     }
 }
 
-pub(super) const CREDENTIAL_NAME: &str =
-    "the name of a systemd credential: letters, digits and . _ - without a slash";
+pub(super) const CREDENTIAL_NAME: &str = "the name of a systemd credential: letters, digits and . _ - without a slash";
 
 /// A credential's name is a file name inside one directory and must not lead out of it.
 pub(super) fn is_credential_name(name: &str) -> bool {
-    !name.starts_with('.')
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b))
+    !name.starts_with('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b))
 }
 
 pub(super) fn migration(root: &Table<'_>) -> Migration {
@@ -177,8 +130,7 @@ pub(super) fn migration(root: &Table<'_>) -> Migration {
         let list = t.list::<HoursRange>("allowed_hours", "\"HH:MM-HH:MM Zone\"")?;
         // An empty list would read as "never" to some and is "always".
         if list.is_empty()
-            && t.get("allowed_hours")
-                .is_some_and(|v| v.get_ref().as_array().is_some_and(|a| a.is_empty()))
+            && t.get("allowed_hours").is_some_and(|v| v.get_ref().as_array().is_some_and(|a| a.is_empty()))
         {
             t.source.problem(
                 t.at,
@@ -188,11 +140,7 @@ pub(super) fn migration(root: &Table<'_>) -> Migration {
         }
         Some(list)
     });
-    let ranges = hours
-        .unwrap_or_default()
-        .into_iter()
-        .map(|found| found.value)
-        .collect();
+    let ranges = hours.unwrap_or_default().into_iter().map(|found| found.value).collect();
     Migration {
         workers: number("workers", 1..=64).unwrap_or(4),
         max_rate: number("max_rate", 0..=1_000_000).unwrap_or(0),
@@ -207,10 +155,7 @@ fn pem(table: &Table<'_>, key: &'static str) -> Option<PathBuf> {
     if let Err(error) = File::open(&path) {
         table.source.problem(
             found.at,
-            format!(
-                "{:?}, which cannot be read ({error})",
-                path.display().to_string()
-            ),
+            format!("{:?}, which cannot be read ({error})", path.display().to_string()),
             format!("{key} = the path of a PEM file that this user can read"),
         );
     }

@@ -175,8 +175,7 @@ impl Config {
     /// Where the state directory is by default.
     pub const DEFAULT_STATE_DIR: &'static str = "/var/lib/keyferry";
     /// Where the API listens by default.
-    pub const DEFAULT_LISTEN: SocketAddr =
-        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8780);
+    pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8780);
 
     /// The region of this ID.
     #[must_use]
@@ -199,13 +198,9 @@ impl Config {
     /// The account that owns an access key, and the key.
     #[must_use]
     pub fn access_key(&self, id: &str) -> Option<(&Account, &AccessKey)> {
-        self.accounts.iter().find_map(|account| {
-            account
-                .access_keys
-                .iter()
-                .find(|key| key.id == id)
-                .map(|key| (account, key))
-        })
+        self.accounts
+            .iter()
+            .find_map(|account| account.access_keys.iter().find(|key| key.id == id).map(|key| (account, key)))
     }
 }
 

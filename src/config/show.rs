@@ -33,29 +33,14 @@ impl Config {
         let StoreEngine::Sled = self.store;
         put(&mut store, "engine", "sled");
         let mut migration = Table::new();
-        migration.insert(
-            "workers".to_owned(),
-            Value::Integer(self.migration.workers.into()),
-        );
-        migration.insert(
-            "max_rate".to_owned(),
-            Value::Integer(self.migration.max_rate.into()),
-        );
-        put_list(
-            &mut migration,
-            "allowed_hours",
-            self.migration.allowed_hours.ranges(),
-        );
+        migration.insert("workers".to_owned(), Value::Integer(self.migration.workers.into()));
+        migration.insert("max_rate".to_owned(), Value::Integer(self.migration.max_rate.into()));
+        put_list(&mut migration, "allowed_hours", self.migration.allowed_hours.ranges());
         let mut seal = Table::new();
         put_root_key(&mut seal, &self.root_key);
-        for (name, table) in [
-            ("log", log),
-            ("admin", admin),
-            ("api", api),
-            ("store", store),
-            ("migration", migration),
-            ("seal", seal),
-        ] {
+        for (name, table) in
+            [("log", log), ("admin", admin), ("api", api), ("store", store), ("migration", migration), ("seal", seal)]
+        {
             if !table.is_empty() {
                 root.insert(name.to_owned(), Value::Table(table));
             }
@@ -81,11 +66,7 @@ fn region(region: &Region) -> Table {
 fn account(account: &Account) -> Table {
     let mut table = Table::new();
     put(&mut table, "id", &account.id);
-    put_some(
-        &mut table,
-        "name",
-        Some(&account.name).filter(|name| !name.is_empty()),
-    );
+    put_some(&mut table, "name", Some(&account.name).filter(|name| !name.is_empty()));
     put_tables(&mut table, "access_key", &account.access_keys, access_key);
     table
 }
@@ -108,14 +89,8 @@ fn instance(instance: &Instance) -> Table {
     put(&mut table, "owner", &instance.owner);
     put(&mut table, "kind", "software");
     put_root_key(&mut table, &instance.root_key);
-    for (key, quota) in [
-        ("key_quota", instance.key_quota),
-        ("secret_quota", instance.secret_quota),
-    ] {
-        table.insert(
-            key.to_owned(),
-            Value::Integer(i64::try_from(quota).unwrap_or(i64::MAX)),
-        );
+    for (key, quota) in [("key_quota", instance.key_quota), ("secret_quota", instance.secret_quota)] {
+        table.insert(key.to_owned(), Value::Integer(i64::try_from(quota).unwrap_or(i64::MAX)));
     }
     put_instant(&mut table, "expires", instance.expires);
     table.insert("auto_renew".to_owned(), Value::Boolean(instance.auto_renew));
@@ -179,20 +154,14 @@ fn put_instant(table: &mut Table, key: &str, instant: Option<jiff::Timestamp>) {
 
 fn put_list(table: &mut Table, key: &str, items: &[impl Display]) {
     if !items.is_empty() {
-        let items: Array = items
-            .iter()
-            .map(|item| Value::String(item.to_string()))
-            .collect();
+        let items: Array = items.iter().map(|item| Value::String(item.to_string())).collect();
         table.insert(key.to_owned(), Value::Array(items));
     }
 }
 
 fn put_tables<T>(table: &mut Table, key: &str, items: &[T], write: fn(&T) -> Table) {
     if !items.is_empty() {
-        table.insert(
-            key.to_owned(),
-            Value::Array(items.iter().map(|item| Value::Table(write(item))).collect()),
-        );
+        table.insert(key.to_owned(), Value::Array(items.iter().map(|item| Value::Table(write(item))).collect()));
     }
 }
 

@@ -1,10 +1,5 @@
 //! The file as a whole: the sample, mistakes and their places, secrets, rendering, reloads.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod mistakes;
 
@@ -72,24 +67,12 @@ fn the_sample_is_read() {
     let loaded = good(SAMPLE);
     let config = loaded.config;
     assert_eq!(loaded.warnings, []);
-    assert_eq!(
-        (config.log.format, config.log.level),
-        (LogFormat::Json, LogLevel::Info)
-    );
+    assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Info));
     assert_eq!(config.admin.group.as_deref(), Some("keyferry"));
     assert_eq!(config.regions[0].service_keys, ["ecs", "oss"]);
-    assert_eq!(
-        config.accounts[0].access_keys[0].secret.expose(),
-        "change-me"
-    );
-    assert_eq!(
-        config.instances[0].expires,
-        Some("2027-12-30T16:00:00Z".parse().unwrap())
-    );
-    assert_eq!(
-        config.schedules[0].when,
-        When::At("2026-11-30T18:00:00Z".parse().unwrap())
-    );
+    assert_eq!(config.accounts[0].access_keys[0].secret.expose(), "change-me");
+    assert_eq!(config.instances[0].expires, Some("2027-12-30T16:00:00Z".parse().unwrap()));
+    assert_eq!(config.schedules[0].when, When::At("2026-11-30T18:00:00Z".parse().unwrap()));
     assert_eq!(config.schedules[0].window, Duration::from_secs(7200));
     assert!(
         matches!(&config.schedules[1].resources, Selection::Picked { keys, secrets } if keys.len() + secrets.len() == 2)
@@ -100,13 +83,8 @@ fn the_sample_is_read() {
 fn the_sample_has_every_key() {
     for table in keys::ALL {
         for key in table.keys {
-            let as_table = if table.table.is_empty() {
-                (*key).to_owned()
-            } else {
-                format!("{}.{key}", table.table)
-            };
-            let found =
-                SAMPLE.contains(&format!("{key} = ")) || SAMPLE.contains(&format!("[{as_table}]"));
+            let as_table = if table.table.is_empty() { (*key).to_owned() } else { format!("{}.{key}", table.table) };
+            let found = SAMPLE.contains(&format!("{key} = ")) || SAMPLE.contains(&format!("[{as_table}]"));
             assert!(found, "{as_table}");
         }
     }
@@ -117,23 +95,16 @@ fn the_commented_keys_of_the_sample_are_good_too() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["tls.pem", "tls.key", "retail.secret", "keyferry-retail"] {
         fs::write(directory.path().join(name), "s3cret\n").unwrap();
-        fs::set_permissions(
-            directory.path().join(name),
-            fs::Permissions::from_mode(0o600),
-        )
-        .unwrap();
+        fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
     let place = directory.path().display().to_string();
     for line in SAMPLE.lines().filter_map(|line| line.strip_prefix("# ")) {
-        let Some((key, _)) = line
-            .split_once(" = ")
-            .filter(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        let Some((key, _)) =
+            line.split_once(" = ").filter(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
         else {
             continue;
         };
-        let mut text = SAMPLE
-            .replace(&format!("# {line}"), line)
-            .replace("/etc/keyferry", &place);
+        let mut text = SAMPLE.replace(&format!("# {line}"), line).replace("/etc/keyferry", &place);
         if ["secret_file", "credential"].contains(&key) {
             text = text.replace("secret = \"change-me\"", "");
         }
@@ -152,24 +123,13 @@ fn the_commented_keys_of_the_sample_are_good_too() {
 fn defaults() {
     let config = good(&schedule("at = \"2026-12-01T02:00:00+08:00\"")).config;
     assert_eq!(config.state_dir, Path::new("/var/lib/keyferry"));
-    assert_eq!(
-        config.admin.socket,
-        Path::new("/var/lib/keyferry/admin.sock")
-    );
+    assert_eq!(config.admin.socket, Path::new("/var/lib/keyferry/admin.sock"));
     assert_eq!(config.api.listen, "127.0.0.1:8780".parse().unwrap());
-    assert_eq!(
-        (config.migration.workers, config.migration.max_rate),
-        (4, 0)
-    );
+    assert_eq!((config.migration.workers, config.migration.max_rate), (4, 0));
     assert!(config.migration.allowed_hours.ranges().is_empty());
-    assert!(
-        config.root_key == RootKey::Generated && config.instances[0].root_key == RootKey::Generated
-    );
+    assert!(config.root_key == RootKey::Generated && config.instances[0].root_key == RootKey::Generated);
     let entry = &config.schedules[0];
-    assert_eq!(
-        (entry.window, entry.soak),
-        (Duration::from_secs(7200), Duration::ZERO)
-    );
+    assert_eq!((entry.window, entry.soak), (Duration::from_secs(7200), Duration::ZERO));
     assert!(!entry.rehearse && !entry.acknowledge && entry.resources == Selection::All);
 }
 
@@ -222,31 +182,16 @@ fn secret_files_and_credentials_are_read_and_open_ones_warned_about() {
     let path = directory.path().join("keyferry.toml");
     let place = |mode, name: &str, text: &str| {
         fs::write(directory.path().join(name), text).unwrap();
-        fs::set_permissions(
-            directory.path().join(name),
-            fs::Permissions::from_mode(mode),
-        )
-        .unwrap();
+        fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
     };
     let with = |line: &str| BASE.replace("secret = \"open sesame\"", line);
     let load = || Config::load_with(&path, Some(directory.path()));
-    let secret = |loaded: &Loaded| {
-        loaded.config.accounts[0].access_keys[0]
-            .secret
-            .expose()
-            .to_owned()
-    };
+    let secret = |loaded: &Loaded| loaded.config.accounts[0].access_keys[0].secret.expose().to_owned();
 
     place(0o644, "keyferry.toml", BASE);
     let loaded = load().unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!(loaded.warnings.len(), 1);
-    assert!(
-        loaded.warnings[0]
-            .to_string()
-            .contains("keyferry.toml:10:10: "),
-        "{}",
-        loaded.warnings[0]
-    );
+    assert!(loaded.warnings[0].to_string().contains("keyferry.toml:10:10: "), "{}", loaded.warnings[0]);
     assert!(!loaded.warnings[0].to_string().contains("sesame"));
     place(0o640, "keyferry.toml", BASE);
     assert!(load().is_ok_and(|loaded| loaded.warnings.is_empty()));
@@ -254,9 +199,7 @@ fn secret_files_and_credentials_are_read_and_open_ones_warned_about() {
     // Relative to the configuration file; the end of the line is no part of the secret.
     place(0o644, "keyferry.toml", &with("secret_file = \"one\""));
     place(0o600, "one", "from a file\n");
-    assert!(
-        load().is_ok_and(|loaded| loaded.warnings.is_empty() && secret(&loaded) == "from a file")
-    );
+    assert!(load().is_ok_and(|loaded| loaded.warnings.is_empty() && secret(&loaded) == "from a file"));
     place(0o644, "one", "from a file\n");
     assert!(load().is_ok_and(|loaded| loaded.warnings.len() == 1));
     for empty in ["", "\n"] {
@@ -268,37 +211,30 @@ fn secret_files_and_credentials_are_read_and_open_ones_warned_about() {
     place(0o600, "two", "from systemd");
     assert!(load().is_ok_and(|loaded| secret(&loaded) == "from systemd"));
     let without = Config::load_with(&path, None);
-    assert!(
-        without.is_err_and(|problems| problems[0].to_string().contains("$CREDENTIALS_DIRECTORY"))
-    );
+    assert!(without.is_err_and(|problems| problems[0].to_string().contains("$CREDENTIALS_DIRECTORY")));
 }
 
 #[test]
 fn a_file_that_is_not_there() {
-    let problems = Config::load(Path::new("/nonexistent/keyferry.toml"))
-        .err()
-        .unwrap();
-    assert!(
-        problems[0]
-            .to_string()
-            .starts_with("/nonexistent/keyferry.toml: found a file that cannot be read")
-    );
+    let problems = Config::load(Path::new("/nonexistent/keyferry.toml")).err().unwrap();
+    assert!(problems[0].to_string().starts_with("/nonexistent/keyferry.toml: found a file that cannot be read"));
 }
 
 #[test]
 fn what_is_shown_is_a_file_that_says_the_same() {
     let text = format!(
         "{}expires = 2027-12-31T00:00:00+08:00\nshared_with = [\"1000000000000002\"]\n{}",
-        BASE.replace("kind = \"software\"\n[[instance]]", "kind = \"software\"\nroot_key = { file = \"k\" }\n[[instance]]"),
-        schedule("cron = \"0 2 * * Sun\"\ntime_zone = \"Asia/Shanghai\"\nwindow = \"90m\"\nsoak = \"10m\"").replace(BASE, "")
+        BASE.replace(
+            "kind = \"software\"\n[[instance]]",
+            "kind = \"software\"\nroot_key = { file = \"k\" }\n[[instance]]"
+        ),
+        schedule("cron = \"0 2 * * Sun\"\ntime_zone = \"Asia/Shanghai\"\nwindow = \"90m\"\nsoak = \"10m\"")
+            .replace(BASE, "")
     );
     for text in [SAMPLE, &text] {
         let config = good(text).config;
         let shown = config.to_masked_toml();
-        assert!(
-            !shown.contains("open sesame") && !shown.contains("change-me"),
-            "{shown}"
-        );
+        assert!(!shown.contains("open sesame") && !shown.contains("change-me"), "{shown}");
         let mut again = good(&shown).config;
         assert!(again != config, "the mask is no secret");
         for (account, before) in again.accounts.iter_mut().zip(&config.accounts) {
@@ -310,15 +246,10 @@ fn what_is_shown_is_a_file_that_says_the_same() {
 
 #[test]
 fn a_target_that_is_not_shared_is_a_warning() {
-    let text = schedule("at = 2026-12-01T02:00:00Z").replace(
-        "account = \"1000000000000001\"\ninst",
-        "account = \"1000000000000002\"\ninst",
-    );
+    let text = schedule("at = 2026-12-01T02:00:00Z")
+        .replace("account = \"1000000000000001\"\ninst", "account = \"1000000000000002\"\ninst");
     let warnings = good(&text).warnings;
-    assert!(
-        warnings.len() == 1 && warnings[0].message.contains("InstanceNotShared"),
-        "{warnings:?}"
-    );
+    assert!(warnings.len() == 1 && warnings[0].message.contains("InstanceNotShared"), "{warnings:?}");
 }
 
 #[test]
@@ -327,11 +258,7 @@ fn a_reload_leaves_what_is_in_use_alone() {
     let in_use = InUse {
         regions: ["cn-hangzhou".parse().unwrap()].into(),
         accounts: ["1000000000000001".parse().unwrap()].into(),
-        instances: [(
-            "kst-hz1".parse().unwrap(),
-            Some(old.instances[0].identity()),
-        )]
-        .into(),
+        instances: [("kst-hz1".parse().unwrap(), Some(old.instances[0].identity()))].into(),
     };
     assert!(reload_diff(&old, &old, &in_use).unwrap().is_empty());
 
@@ -341,22 +268,12 @@ fn a_reload_leaves_what_is_in_use_alone() {
     new.regions.remove(0);
     let refused = reload_diff(&old, &new, &in_use).unwrap_err();
     assert_eq!(refused.len(), 3, "{refused:?}");
-    for words in [
-        "region cn-hangzhou",
-        "owner of instance kst-hz1",
-        "root_key of instance kst-hz1",
-    ] {
-        assert!(
-            refused.iter().any(|text| text.starts_with(words)),
-            "{words}: {refused:?}"
-        );
+    for words in ["region cn-hangzhou", "owner of instance kst-hz1", "root_key of instance kst-hz1"] {
+        assert!(refused.iter().any(|text| text.starts_with(words)), "{words}: {refused:?}");
     }
     assert_eq!(check_start(&new, &in_use), refused);
     // The same, where the store does not know the identity.
-    let unknown = InUse {
-        instances: [("kst-hz1".parse().unwrap(), None)].into(),
-        ..in_use.clone()
-    };
+    let unknown = InUse { instances: [("kst-hz1".parse().unwrap(), None)].into(), ..in_use.clone() };
     assert_eq!(reload_diff(&old, &new, &unknown).unwrap_err().len(), 3);
     new.instances.remove(0);
     new.accounts.remove(0);
@@ -367,29 +284,16 @@ fn a_reload_leaves_what_is_in_use_alone() {
 fn a_reload_changes_what_may_change() {
     let old = good(BASE).config;
     let in_use = InUse {
-        instances: [(
-            "kst-hz1".parse().unwrap(),
-            Some(old.instances[0].identity()),
-        )]
-        .into(),
+        instances: [("kst-hz1".parse().unwrap(), Some(old.instances[0].identity()))].into(),
         ..InUse::default()
     };
     let text = BASE
         .replace("open sesame", "another")
-        .replace(
-            "id = \"cn-beijing\"",
-            "id = \"cn-beijing\"\nlisten = \"127.0.0.1:9999\"",
-        )
+        .replace("id = \"cn-beijing\"", "id = \"cn-beijing\"\nlisten = \"127.0.0.1:9999\"")
         .replace("id = \"kst-hz1\"", "id = \"kst-hz1\"\nkey_quota = 7")
-        .replace(
-            "id = \"kst-bj1\"",
-            "id = \"kst-bj1\"\nroot_key = { file = \"/k\" }",
-        )
+        .replace("id = \"kst-bj1\"", "id = \"kst-bj1\"\nroot_key = { file = \"/k\" }")
         .replace("[[account]]\nid = \"1000000000000002\"\n", "");
-    let new = good(&format!(
-        "[log]\nlevel = \"debug\"\nformat = \"text\"\n{text}"
-    ))
-    .config;
+    let new = good(&format!("[log]\nlevel = \"debug\"\nformat = \"text\"\n{text}")).config;
     let changes = reload_diff(&old, &new, &in_use).unwrap();
     assert_eq!(
         changes,
@@ -399,11 +303,7 @@ fn a_reload_changes_what_may_change() {
             accounts_gone: ["1000000000000002".parse().unwrap()].into(),
             instances: ["kst-hz1".parse().unwrap()].into(),
             instances_replaced: ["kst-bj1".parse().unwrap()].into(),
-            at_next_start: [
-                "listen of region cn-beijing".to_owned(),
-                "log.format".to_owned()
-            ]
-            .into(),
+            at_next_start: ["listen of region cn-beijing".to_owned(), "log.format".to_owned()].into(),
             ..Changes::default()
         }
     );

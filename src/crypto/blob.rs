@@ -30,11 +30,7 @@ impl Header {
         let id = self.key_id.as_str().as_bytes();
         let mut writer = Writer::new();
         // A key ID has at most 64 characters.
-        writer
-            .raw(MAGIC)
-            .u8(FORMAT)
-            .u8(u8::try_from(id.len()).unwrap_or(u8::MAX))
-            .raw(id);
+        writer.raw(MAGIC).u8(FORMAT).u8(u8::try_from(id.len()).unwrap_or(u8::MAX)).raw(id);
         writer.raw(&self.version.to_bytes()).finish()
     }
 }
@@ -50,10 +46,7 @@ pub fn parse(blob: &[u8]) -> Result<(Header, &[u8]), CryptoError> {
         return Err(malformed);
     }
     let length = usize::from(reader.u8()?);
-    let key_id = std::str::from_utf8(reader.take(length)?)
-        .map_err(|_| malformed)?
-        .parse()
-        .map_err(|_| malformed)?;
+    let key_id = std::str::from_utf8(reader.take(length)?).map_err(|_| malformed)?.parse().map_err(|_| malformed)?;
     let version = MaterialId::from_bytes(reader.array()?);
     let sealed = reader.rest();
     if sealed.len() < IV_LEN + TAG_LEN {

@@ -8,12 +8,7 @@ use crate::crypto::material::{KeyMaterial, OpenedMaterial};
 use crate::model::{KeySpec, SystemRandom};
 
 /// Spec, material, context, blob.
-type Golden = (
-    KeySpec,
-    &'static str,
-    &'static [(&'static str, &'static str)],
-    &'static str,
-);
+type Golden = (KeySpec, &'static str, &'static [(&'static str, &'static str)], &'static str);
 
 /// Blobs that were handed out. They must open for ever; add, never change.
 const GOLDEN: [Golden; 2] = [
@@ -34,18 +29,12 @@ const GOLDEN: [Golden; 2] = [
 ];
 
 fn context(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn key(spec: KeySpec, hex_bytes: &str) -> OpenedMaterial {
     let bytes = Zeroizing::new(hex::decode(hex_bytes).unwrap());
-    KeyMaterial::from_imported(spec, bytes)
-        .unwrap()
-        .open()
-        .unwrap()
+    KeyMaterial::from_imported(spec, bytes).unwrap().open().unwrap()
 }
 
 fn header() -> Header {
@@ -61,9 +50,7 @@ fn golden_blobs_open() {
         let blob = hex::decode(blob).unwrap();
         let (found, sealed) = parse(&blob).unwrap();
         assert_eq!(found, header());
-        let plaintext = key(spec, material)
-            .open(&aad(&found, &context(pairs)), sealed)
-            .unwrap();
+        let plaintext = key(spec, material).open(&aad(&found, &context(pairs)), sealed).unwrap();
         assert_eq!(plaintext.as_slice(), b"keyferry golden plaintext");
     }
 }
@@ -82,12 +69,7 @@ fn contexts_are_told_apart_and_empty_means_absent() {
     let data: Vec<Vec<u8>> = all.iter().map(|context| aad(&header(), context)).collect();
     for (n, one) in data.iter().enumerate() {
         assert!(!one.is_empty());
-        assert!(
-            data.iter()
-                .enumerate()
-                .all(|(m, other)| m == n || other != one),
-            "context {n}"
-        );
+        assert!(data.iter().enumerate().all(|(m, other)| m == n || other != one), "context {n}");
     }
     assert_eq!(aad(&header(), &BTreeMap::new()), data[0]);
 }
@@ -122,11 +104,8 @@ proptest! {
 #[ignore = "prints new golden blobs"]
 fn print_golden() {
     for (spec, material, pairs, _) in GOLDEN {
-        let sealed = key(spec, material).seal(
-            &SystemRandom,
-            &aad(&header(), &context(pairs)),
-            b"keyferry golden plaintext",
-        );
+        let sealed =
+            key(spec, material).seal(&SystemRandom, &aad(&header(), &context(pairs)), b"keyferry golden plaintext");
         println!("{}", hex::encode(assemble(&header(), &sealed.unwrap())));
     }
 }

@@ -73,19 +73,14 @@ impl<'a> Reader<'a> {
 
     /// The next `length` bytes.
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], CryptoError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or(CryptoError::Malformed(self.what))?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(CryptoError::Malformed(self.what))?;
         self.rest = rest;
         Ok(taken)
     }
 
     /// The next `N` bytes.
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], CryptoError> {
-        self.take(N)?
-            .try_into()
-            .map_err(|_| CryptoError::Malformed(self.what))
+        self.take(N)?.try_into().map_err(|_| CryptoError::Malformed(self.what))
     }
 
     /// One byte.
@@ -102,10 +97,7 @@ impl<'a> Reader<'a> {
     /// A text field, parsed into an identifier.
     pub(crate) fn text<T: std::str::FromStr>(&mut self) -> Result<T, CryptoError> {
         let malformed = CryptoError::Malformed(self.what);
-        std::str::from_utf8(self.field()?)
-            .map_err(|_| malformed)?
-            .parse()
-            .map_err(|_| malformed)
+        std::str::from_utf8(self.field()?).map_err(|_| malformed)?.parse().map_err(|_| malformed)
     }
 
     /// Everything that is left.
@@ -115,11 +107,7 @@ impl<'a> Reader<'a> {
 
     /// Nothing may be left.
     pub(crate) const fn end(&self) -> Result<(), CryptoError> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(CryptoError::Malformed(self.what))
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(CryptoError::Malformed(self.what)) }
     }
 }
 
@@ -133,10 +121,7 @@ pub mod base64_bytes {
     ///
     /// # Errors
     /// When the serializer fails.
-    pub fn serialize<S: Serializer, T: AsRef<[u8]>>(
-        bytes: &T,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer, T: AsRef<[u8]>>(bytes: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 
@@ -144,13 +129,9 @@ pub mod base64_bytes {
     ///
     /// # Errors
     /// When it is not Base64 or has the wrong length.
-    pub fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(deserializer: D) -> Result<T, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
-        bytes
-            .try_into()
-            .map_err(|_| D::Error::custom("wrong length"))
+        bytes.try_into().map_err(|_| D::Error::custom("wrong length"))
     }
 }

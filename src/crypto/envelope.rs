@@ -36,26 +36,16 @@ impl SecretEnvelope {
         // The exact size up front: growing would leave copies of the value behind.
         let mut writer = match self {
             Self::System { value } => Writer::with_capacity(value.len().saturating_add(2)),
-            Self::Cmk {
-                blob, sealed_value, ..
-            } => Writer::with_capacity(
-                blob.len()
-                    .saturating_add(sealed_value.len())
-                    .saturating_add(96),
-            ),
+            Self::Cmk { blob, sealed_value, .. } => {
+                Writer::with_capacity(blob.len().saturating_add(sealed_value.len()).saturating_add(96))
+            }
         };
         writer.u8(FORMAT);
         match self {
             Self::System { value } => writer.u8(SYSTEM).raw(value),
-            Self::Cmk {
-                key_id,
-                blob,
-                sealed_value,
-            } => writer
-                .u8(CMK)
-                .text(key_id.as_str())
-                .field(blob)
-                .field(sealed_value),
+            Self::Cmk { key_id, blob, sealed_value } => {
+                writer.u8(CMK).text(key_id.as_str()).field(blob).field(sealed_value)
+            }
         };
         Zeroizing::new(writer.finish())
     }
@@ -67,19 +57,13 @@ impl SecretEnvelope {
     pub fn decode(bytes: &[u8]) -> Result<Self, CryptoError> {
         let mut reader = Reader::new(bytes, WHAT);
         match (reader.u8()?, reader.u8()?) {
-            (FORMAT, SYSTEM) => Ok(Self::System {
-                value: Zeroizing::new(reader.rest().to_vec()),
-            }),
+            (FORMAT, SYSTEM) => Ok(Self::System { value: Zeroizing::new(reader.rest().to_vec()) }),
             (FORMAT, CMK) => {
                 let key_id = reader.text()?;
                 let blob = reader.field()?.to_vec();
                 let sealed_value = reader.field()?.to_vec();
                 reader.end()?;
-                Ok(Self::Cmk {
-                    key_id,
-                    blob,
-                    sealed_value,
-                })
+                Ok(Self::Cmk { key_id, blob, sealed_value })
             }
             _ => Err(CryptoError::Malformed(WHAT)),
         }
@@ -113,15 +97,8 @@ pub struct ValueAddress<'a> {
 impl ValueAddress<'_> {
     fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer
-            .text("keyferry secret value v1")
-            .text(self.account.as_str())
-            .text(self.region.as_str());
-        writer
-            .text(self.name.as_str())
-            .text(self.incarnation.as_str())
-            .text(self.version.as_str())
-            .finish()
+        writer.text("keyferry secret value v1").text(self.account.as_str()).text(self.region.as_str());
+        writer.text(self.name.as_str()).text(self.incarnation.as_str()).text(self.version.as_str()).finish()
     }
 }
 
@@ -135,12 +112,7 @@ pub fn seal_value(
     random: &dyn Random,
     value: &[u8],
 ) -> Result<Vec<u8>, CryptoError> {
-    seal_gcm(
-        &aes(&AES_256_GCM, data_key)?,
-        random,
-        &address.encode(),
-        value,
-    )
+    seal_gcm(&aes(&AES_256_GCM, data_key)?, random, &address.encode(), value)
 }
 
 /// Decrypts what [`seal_value`] made.

@@ -7,37 +7,16 @@ use crate::model::SystemRandom;
 
 #[test]
 fn a_value_opens_only_for_its_version() {
-    let (account, region) = (
-        "1000000000000001".parse().unwrap(),
-        "cn-hangzhou".parse().unwrap(),
-    );
+    let (account, region) = ("1000000000000001".parse().unwrap(), "cn-hangzhou".parse().unwrap());
     let (name, other) = ("db/password".parse().unwrap(), "db/other".parse().unwrap());
     let incarnation = "11111111-1111-4111-8111-111111111111".parse().unwrap();
     let version = "22222222-2222-4222-8222-222222222222".parse().unwrap();
-    let address = ValueAddress {
-        account: &account,
-        region: &region,
-        name: &name,
-        incarnation: &incarnation,
-        version: &version,
-    };
+    let address =
+        ValueAddress { account: &account, region: &region, name: &name, incarnation: &incarnation, version: &version };
     let sealed = seal_value(&[1; 32], &address, &SystemRandom, b"value").unwrap();
-    assert_eq!(
-        open_value(&[1; 32], &address, &sealed).unwrap().as_slice(),
-        b"value"
-    );
+    assert_eq!(open_value(&[1; 32], &address, &sealed).unwrap().as_slice(), b"value");
     assert!(open_value(&[2; 32], &address, &sealed).is_err());
-    assert!(
-        open_value(
-            &[1; 32],
-            &ValueAddress {
-                name: &other,
-                ..address
-            },
-            &sealed
-        )
-        .is_err()
-    );
+    assert!(open_value(&[1; 32], &ValueAddress { name: &other, ..address }, &sealed).is_err());
 }
 
 proptest! {

@@ -17,12 +17,7 @@ impl PublicIdentity {
     ///
     /// # Errors
     /// [`CryptoError::Rejected`] when it does not verify.
-    pub fn verify(
-        &self,
-        purpose: &'static str,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), CryptoError> {
+    pub fn verify(&self, purpose: &'static str, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
         UnparsedPublicKey::new(&ED25519, self.0)
             .verify(&tagged(purpose, message), signature)
             .map_err(|_| CryptoError::Rejected)
@@ -51,21 +46,14 @@ impl Identity {
     /// # Errors
     /// When the library refuses it.
     pub fn from_seed(seed: Zeroizing<[u8; 32]>) -> Result<Self, CryptoError> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_slice())
-            .map_err(|_| CryptoError::Failed("Ed25519"))?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_slice()).map_err(|_| CryptoError::Failed("Ed25519"))?;
         Ok(Self { seed, pair })
     }
 
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicIdentity {
-        PublicIdentity(
-            self.pair
-                .public_key()
-                .as_ref()
-                .try_into()
-                .unwrap_or_default(),
-        )
+        PublicIdentity(self.pair.public_key().as_ref().try_into().unwrap_or_default())
     }
 
     /// Signs for a purpose, so that a signature for one thing is never one for another.

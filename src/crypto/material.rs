@@ -40,8 +40,7 @@ impl KeyMaterial {
             KeySpec::Rsa3072 => rsa_pkcs8(KeySize::Rsa3072)?,
             KeySpec::EcP256 => {
                 let rng = aws_lc_rs::rand::SystemRandom::new();
-                let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &rng)
-                    .map_err(failed)?;
+                let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &rng).map_err(failed)?;
                 Zeroizing::new(document.as_ref().to_vec())
             }
             KeySpec::EcP256k => secp256k1_pkcs8(random)?,
@@ -55,9 +54,7 @@ impl KeyMaterial {
     /// [`CryptoError::Malformed`] when it does not fit the spec.
     pub fn from_imported(spec: KeySpec, bytes: Zeroizing<Vec<u8>>) -> Result<Self, CryptoError> {
         let material = Self { spec, bytes };
-        material
-            .open()
-            .map_err(|_| CryptoError::Malformed("key material"))?;
+        material.open().map_err(|_| CryptoError::Malformed("key material"))?;
         Ok(material)
     }
 
@@ -183,10 +180,7 @@ macro_rules! api_names {
             type Err = ();
 
             fn from_str(text: &str) -> Result<Self, ()> {
-                Self::ALL
-                    .into_iter()
-                    .find(|algorithm| algorithm.as_str() == text)
-                    .ok_or(())
+                Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == text).ok_or(())
             }
         }
     };
@@ -196,9 +190,7 @@ api_names!(DecryptAlgorithm);
 
 fn rsa_pkcs8(size: KeySize) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
     let pair = RsaKeyPair::generate(size).map_err(|_| CryptoError::Failed("RSA key generation"))?;
-    let document = pair
-        .as_der()
-        .map_err(|_| CryptoError::Failed("RSA key encoding"))?;
+    let document = pair.as_der().map_err(|_| CryptoError::Failed("RSA key encoding"))?;
     Ok(Zeroizing::new(document.as_ref().to_vec()))
 }
 
@@ -208,9 +200,7 @@ fn secp256k1_pkcs8(random: &dyn Random) -> Result<Zeroizing<Vec<u8>>, CryptoErro
         let mut scalar = Zeroizing::new([0_u8; 32]);
         random.fill(scalar.as_mut_slice());
         if let Ok(key) = k256::SecretKey::from_slice(scalar.as_slice()) {
-            let document = key
-                .to_pkcs8_der()
-                .map_err(|_| CryptoError::Failed("secp256k1 key encoding"))?;
+            let document = key.to_pkcs8_der().map_err(|_| CryptoError::Failed("secp256k1 key encoding"))?;
             return Ok(Zeroizing::new(document.as_bytes().to_vec()));
         }
     }

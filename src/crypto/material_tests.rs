@@ -10,10 +10,7 @@ fn digest(text: &[u8]) -> Vec<u8> {
 }
 
 fn opened(spec: KeySpec) -> OpenedMaterial {
-    KeyMaterial::generate(spec, &SystemRandom)
-        .unwrap()
-        .open()
-        .unwrap()
+    KeyMaterial::generate(spec, &SystemRandom).unwrap().open().unwrap()
 }
 
 #[test]
@@ -23,28 +20,14 @@ fn symmetric_specs_seal_and_open_and_refuse_every_flipped_bit() {
         let sealed = key.seal(&SystemRandom, b"aad", b"text").unwrap();
         assert_eq!(sealed.len(), 12 + 4 + 16);
         assert_eq!(key.open(b"aad", &sealed).unwrap().as_slice(), b"text");
-        assert_eq!(
-            key.open(b"other", &sealed).unwrap_err(),
-            CryptoError::Rejected
-        );
+        assert_eq!(key.open(b"other", &sealed).unwrap_err(), CryptoError::Rejected);
         for at in 0..sealed.len() {
             let mut bad = sealed.clone();
             bad[at] ^= 1;
-            assert_eq!(
-                key.open(b"aad", &bad).unwrap_err(),
-                CryptoError::Rejected,
-                "byte {at}"
-            );
+            assert_eq!(key.open(b"aad", &bad).unwrap_err(), CryptoError::Rejected, "byte {at}");
         }
-        assert_eq!(
-            key.open(b"aad", &sealed[..11]).unwrap_err(),
-            CryptoError::Rejected
-        );
-        assert_ne!(
-            sealed,
-            key.seal(&SystemRandom, b"aad", b"text").unwrap(),
-            "the IV is random"
-        );
+        assert_eq!(key.open(b"aad", &sealed[..11]).unwrap_err(), CryptoError::Rejected);
+        assert_ne!(sealed, key.seal(&SystemRandom, b"aad", b"text").unwrap(), "the IV is random");
     }
 }
 
@@ -53,10 +36,7 @@ fn signatures_verify_in_the_independent_implementation() {
     for spec in KeySpec::ALL {
         let key = opened(spec);
         let Some(proof) = SignAlgorithm::for_proof(spec) else {
-            assert!(matches!(
-                key.public_key_der(),
-                Err(CryptoError::Unsuitable(_))
-            ));
+            assert!(matches!(key.public_key_der(), Err(CryptoError::Unsuitable(_))));
             continue;
         };
         assert!(proof.fits(spec));
@@ -65,45 +45,20 @@ fn signatures_verify_in_the_independent_implementation() {
         for algorithm in SignAlgorithm::ALL {
             let signed = key.sign(algorithm, &digest(b"message"));
             if !algorithm.fits(spec) {
-                assert!(
-                    matches!(signed, Err(CryptoError::Unsuitable(_))),
-                    "{spec} {algorithm}"
-                );
+                assert!(matches!(signed, Err(CryptoError::Unsuitable(_))), "{spec} {algorithm}");
                 continue;
             }
             let signature = signed.unwrap();
             verify(&public, spec, algorithm, &digest(b"message"), &signature).unwrap();
             let rejected = Err(CryptoError::Rejected);
-            assert_eq!(
-                verify(&public, spec, algorithm, &digest(b"other"), &signature),
-                rejected,
-                "{spec} {algorithm}"
-            );
-            assert_eq!(
-                verify(&other, spec, algorithm, &digest(b"message"), &signature),
-                rejected
-            );
+            assert_eq!(verify(&public, spec, algorithm, &digest(b"other"), &signature), rejected, "{spec} {algorithm}");
+            assert_eq!(verify(&other, spec, algorithm, &digest(b"message"), &signature), rejected);
             let mut bad = signature.clone();
             *bad.last_mut().unwrap() ^= 1;
-            assert_eq!(
-                verify(&public, spec, algorithm, &digest(b"message"), &bad),
-                rejected
-            );
-            assert_eq!(
-                verify(
-                    &public,
-                    spec,
-                    algorithm,
-                    &digest(b"message"),
-                    &signature[1..]
-                ),
-                rejected
-            );
+            assert_eq!(verify(&public, spec, algorithm, &digest(b"message"), &bad), rejected);
+            assert_eq!(verify(&public, spec, algorithm, &digest(b"message"), &signature[1..]), rejected);
         }
-        assert!(matches!(
-            key.sign(proof, b"not a digest"),
-            Err(CryptoError::Unsuitable(_))
-        ));
+        assert!(matches!(key.sign(proof, b"not a digest"), Err(CryptoError::Unsuitable(_))));
     }
 }
 
@@ -114,28 +69,15 @@ fn rsa_opens_what_the_independent_implementation_encrypts() {
     for algorithm in DecryptAlgorithm::ALL {
         let longest = vec![7; algorithm.max_plaintext(256)];
         let ciphertext = encrypt_to(&public, algorithm, &longest).unwrap();
-        assert_eq!(
-            key.decrypt(algorithm, &ciphertext).unwrap().as_slice(),
-            longest
-        );
+        assert_eq!(key.decrypt(algorithm, &ciphertext).unwrap().as_slice(), longest);
         let mut bad = ciphertext.clone();
         bad[100] ^= 1;
-        assert_eq!(
-            key.decrypt(algorithm, &bad).unwrap_err(),
-            CryptoError::Rejected
-        );
+        assert_eq!(key.decrypt(algorithm, &bad).unwrap_err(), CryptoError::Rejected);
         let too_long = vec![7; longest.len() + 1];
-        assert!(matches!(
-            encrypt_to(&public, algorithm, &too_long),
-            Err(CryptoError::Unsuitable(_))
-        ));
+        assert!(matches!(encrypt_to(&public, algorithm, &too_long), Err(CryptoError::Unsuitable(_))));
     }
     let ciphertext = encrypt_to(&public, DecryptAlgorithm::OaepSha1, b"text").unwrap();
-    assert_eq!(
-        key.decrypt(DecryptAlgorithm::OaepSha256, &ciphertext)
-            .unwrap_err(),
-        CryptoError::Rejected
-    );
+    assert_eq!(key.decrypt(DecryptAlgorithm::OaepSha256, &ciphertext).unwrap_err(), CryptoError::Rejected);
     assert!(matches!(
         opened(KeySpec::EcP256).decrypt(DecryptAlgorithm::OaepSha1, &ciphertext),
         Err(CryptoError::Unsuitable(_))
@@ -147,8 +89,7 @@ fn imported_material_has_to_fit_its_spec() {
     for spec in KeySpec::ALL {
         let material = KeyMaterial::generate(spec, &SystemRandom).unwrap();
         for other in KeySpec::ALL {
-            let imported =
-                KeyMaterial::from_imported(other, Zeroizing::new(material.expose().to_vec()));
+            let imported = KeyMaterial::from_imported(other, Zeroizing::new(material.expose().to_vec()));
             assert_eq!(imported.is_ok(), other == spec, "{spec} as {other}");
         }
         let cut = Zeroizing::new(material.expose()[1..].to_vec());

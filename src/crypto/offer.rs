@@ -48,19 +48,12 @@ impl Offer {
 
     fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer
-            .text(&self.target.to_string())
-            .text(self.job.as_str())
-            .u64(self.token)
-            .field(&self.public_key);
+        writer.text(&self.target.to_string()).text(self.job.as_str()).u64(self.token).field(&self.public_key);
         writer.count(self.algorithms.len());
         for algorithm in &self.algorithms {
             writer.text(algorithm);
         }
-        writer
-            .text(&self.expires_at.to_string())
-            .raw(&self.nonce)
-            .finish()
+        writer.text(&self.expires_at.to_string()).raw(&self.nonce).finish()
     }
 }
 
@@ -114,10 +107,7 @@ impl OfferKey {
         &self.public
     }
 
-    pub(super) fn unwrap(
-        &self,
-        wrapped: &[u8],
-    ) -> Result<zeroize::Zeroizing<Vec<u8>>, CryptoError> {
+    pub(super) fn unwrap(&self, wrapped: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, CryptoError> {
         self.opened.decrypt(DecryptAlgorithm::OaepSha256, wrapped)
     }
 }

@@ -4,8 +4,7 @@ use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, Unbound
 use aws_lc_rs::digest::{Digest, SHA256};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::{
-    KeyPair as RsaKeyPair, OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey,
-    PrivateDecryptingKey,
+    KeyPair as RsaKeyPair, OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey,
 };
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
@@ -31,11 +30,7 @@ pub struct OpenedMaterial {
 
 enum Form {
     Aes(LessSafeKey),
-    Rsa {
-        sign: Box<RsaKeyPair>,
-        decrypt: Box<OaepPrivateDecryptingKey>,
-        public: Vec<u8>,
-    },
+    Rsa { sign: Box<RsaKeyPair>, decrypt: Box<OaepPrivateDecryptingKey>, public: Vec<u8> },
     P256(Box<EcdsaKeyPair>),
     P256k(Box<k256::ecdsa::SigningKey>),
 }
@@ -53,19 +48,13 @@ impl OpenedMaterial {
                 if decrypt.key_size_bits() != bits {
                     return Err(malformed);
                 }
-                let public: PublicKeyX509Der<'_> =
-                    sign.public_key().as_der().map_err(|_| malformed)?;
+                let public: PublicKeyX509Der<'_> = sign.public_key().as_der().map_err(|_| malformed)?;
                 let public = public.as_ref().to_vec();
                 let decrypt = OaepPrivateDecryptingKey::new(decrypt).map_err(|_| malformed)?;
-                Form::Rsa {
-                    sign: Box::new(sign),
-                    decrypt: Box::new(decrypt),
-                    public,
-                }
+                Form::Rsa { sign: Box::new(sign), decrypt: Box::new(decrypt), public }
             }
             KeySpec::EcP256 => {
-                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, bytes)
-                    .map_err(|_| malformed)?;
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, bytes).map_err(|_| malformed)?;
                 Form::P256(Box::new(pair))
             }
             KeySpec::EcP256k => {
@@ -92,12 +81,7 @@ impl OpenedMaterial {
     ///
     /// # Errors
     /// [`CryptoError::Unsuitable`] for asymmetric material.
-    pub fn seal(
-        &self,
-        random: &dyn Random,
-        aad: &[u8],
-        plaintext: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
+    pub fn seal(&self, random: &dyn Random, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let Form::Aes(key) = &self.form else {
             return Err(CryptoError::Unsuitable("it is not symmetric"));
         };
@@ -124,34 +108,24 @@ impl OpenedMaterial {
         let imported = Digest::import_less_safe(digest, &SHA256)
             .map_err(|_| CryptoError::Unsuitable("the digest is not 32 bytes of SHA-256"))?;
         match (&self.form, algorithm) {
-            (
-                Form::Rsa { sign, .. },
-                SignAlgorithm::RsaPssSha256 | SignAlgorithm::RsaPkcs1Sha256,
-            ) => {
+            (Form::Rsa { sign, .. }, SignAlgorithm::RsaPssSha256 | SignAlgorithm::RsaPkcs1Sha256) => {
                 let mut signature = vec![0; sign.public_modulus_len()];
                 if algorithm == SignAlgorithm::RsaPssSha256 {
-                    sign.sign_digest(&RSA_PSS_SHA256, &imported, &mut signature)
-                        .map_err(failed)?;
+                    sign.sign_digest(&RSA_PSS_SHA256, &imported, &mut signature).map_err(failed)?;
                 } else {
-                    sign.sign_digest(&RSA_PKCS1_SHA256, &imported, &mut signature)
-                        .map_err(failed)?;
+                    sign.sign_digest(&RSA_PKCS1_SHA256, &imported, &mut signature).map_err(failed)?;
                 }
                 Ok(signature)
             }
-            (Form::P256(pair), SignAlgorithm::EcdsaSha256) => Ok(pair
-                .sign_digest(&imported)
-                .map_err(failed)?
-                .as_ref()
-                .to_vec()),
+            (Form::P256(pair), SignAlgorithm::EcdsaSha256) => {
+                Ok(pair.sign_digest(&imported).map_err(failed)?.as_ref().to_vec())
+            }
             (Form::P256k(key), SignAlgorithm::EcdsaSha256) => {
-                let signature: k256::ecdsa::Signature = key
-                    .sign_prehash(digest)
-                    .map_err(|_| CryptoError::Failed("signature"))?;
+                let signature: k256::ecdsa::Signature =
+                    key.sign_prehash(digest).map_err(|_| CryptoError::Failed("signature"))?;
                 Ok(signature.to_der().as_bytes().to_vec())
             }
-            _ => Err(CryptoError::Unsuitable(
-                "the signature algorithm does not fit its spec",
-            )),
+            _ => Err(CryptoError::Unsuitable("the signature algorithm does not fit its spec")),
         }
     }
 
@@ -159,24 +133,16 @@ impl OpenedMaterial {
     ///
     /// # Errors
     /// [`CryptoError::Rejected`] when it does not open, [`CryptoError::Unsuitable`] when it is not RSA.
-    pub fn decrypt(
-        &self,
-        algorithm: DecryptAlgorithm,
-        ciphertext: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    pub fn decrypt(&self, algorithm: DecryptAlgorithm, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         let Form::Rsa { decrypt, .. } = &self.form else {
-            return Err(CryptoError::Unsuitable(
-                "the decryption algorithm does not fit its spec",
-            ));
+            return Err(CryptoError::Unsuitable("the decryption algorithm does not fit its spec"));
         };
         let oaep = match algorithm {
             DecryptAlgorithm::OaepSha256 => &OAEP_SHA256_MGF1SHA256,
             DecryptAlgorithm::OaepSha1 => &OAEP_SHA1_MGF1SHA1,
         };
         let mut room = Zeroizing::new(vec![0; decrypt.min_output_size()]);
-        let plaintext = decrypt
-            .decrypt(oaep, ciphertext, &mut room, None)
-            .map_err(|_| CryptoError::Rejected)?;
+        let plaintext = decrypt.decrypt(oaep, ciphertext, &mut room, None).map_err(|_| CryptoError::Rejected)?;
         Ok(Zeroizing::new(plaintext.to_vec()))
     }
 
@@ -193,23 +159,14 @@ impl OpenedMaterial {
                 let der: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| failed)?;
                 Ok(der.as_ref().to_vec())
             }
-            Form::P256k(key) => Ok(key
-                .verifying_key()
-                .to_public_key_der()
-                .map_err(|_| failed)?
-                .as_bytes()
-                .to_vec()),
+            Form::P256k(key) => Ok(key.verifying_key().to_public_key_der().map_err(|_| failed)?.as_bytes().to_vec()),
         }
     }
 }
 
 /// An AES key for GCM.
-pub(super) fn aes(
-    algorithm: &'static aws_lc_rs::aead::Algorithm,
-    bytes: &[u8],
-) -> Result<LessSafeKey, CryptoError> {
-    let key =
-        UnboundKey::new(algorithm, bytes).map_err(|_| CryptoError::Malformed("key material"))?;
+pub(super) fn aes(algorithm: &'static aws_lc_rs::aead::Algorithm, bytes: &[u8]) -> Result<LessSafeKey, CryptoError> {
+    let key = UnboundKey::new(algorithm, bytes).map_err(|_| CryptoError::Malformed("key material"))?;
     Ok(LessSafeKey::new(key))
 }
 
@@ -232,14 +189,8 @@ pub(super) fn seal_gcm(
     Ok(sealed)
 }
 
-pub(super) fn open_gcm(
-    key: &LessSafeKey,
-    aad: &[u8],
-    sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-    let (iv, text) = sealed
-        .split_first_chunk::<IV_LEN>()
-        .ok_or(CryptoError::Rejected)?;
+pub(super) fn open_gcm(key: &LessSafeKey, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    let (iv, text) = sealed.split_first_chunk::<IV_LEN>().ok_or(CryptoError::Rejected)?;
     let mut room = Zeroizing::new(text.to_vec());
     let length = key
         .open_in_place(Nonce::assume_unique_for_key(*iv), Aad::from(aad), &mut room)

@@ -81,25 +81,15 @@ impl Parcel {
     fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut header = Writer::new();
-        header
-            .text(self.job.as_str())
-            .text(&self.source.to_string())
-            .text(&self.target.to_string())
-            .u64(self.token);
-        header
-            .raw(&self.offer)
-            .field(&self.wrapped_kek)
-            .field(&self.wrapped_value_key)
-            .count(self.items.len());
+        header.text(self.job.as_str()).text(&self.source.to_string()).text(&self.target.to_string()).u64(self.token);
+        header.raw(&self.offer).field(&self.wrapped_kek).field(&self.wrapped_value_key).count(self.items.len());
         hash.update(header.finish());
         for item in &self.items {
             let mut writer = Writer::new();
             item.encode_label(&mut writer);
             writer.count(item.versions.len());
             for version in &item.versions {
-                writer
-                    .text(version.version.as_str())
-                    .field(&version.ciphertext);
+                writer.text(version.version.as_str()).field(&version.ciphertext);
             }
             hash.update(writer.finish());
         }
@@ -109,13 +99,8 @@ impl Parcel {
 
 impl Item {
     pub(crate) fn encode_label(&self, writer: &mut Writer) {
-        writer
-            .text(self.scope.account.as_str())
-            .text(self.scope.region.as_str());
-        writer
-            .text(self.resource.kind().as_str())
-            .text(self.resource.name())
-            .text(self.incarnation.as_str());
+        writer.text(self.scope.account.as_str()).text(self.scope.region.as_str());
+        writer.text(self.resource.kind().as_str()).text(self.resource.name()).text(self.incarnation.as_str());
         writer.text(self.spec.map_or("", KeySpec::as_str));
     }
 }
@@ -124,26 +109,15 @@ impl Item {
 #[must_use]
 pub fn value_aad(parcel: &Parcel, item: &Item, version: &MaterialId) -> Vec<u8> {
     let mut writer = Writer::new();
-    writer
-        .text("keyferry parcel value v1")
-        .text(parcel.job.as_str());
-    writer
-        .text(&parcel.source.to_string())
-        .text(&parcel.target.to_string());
+    writer.text("keyferry parcel value v1").text(parcel.job.as_str());
+    writer.text(&parcel.source.to_string()).text(&parcel.target.to_string());
     item.encode_label(&mut writer);
     writer.text(version.as_str()).finish()
 }
 
 impl fmt::Debug for Parcel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Parcel({}, {} -> {}, {} resources)",
-            self.job,
-            self.source,
-            self.target,
-            self.items.len()
-        )
+        write!(f, "Parcel({}, {} -> {}, {} resources)", self.job, self.source, self.target, self.items.len())
     }
 }
 

@@ -20,10 +20,7 @@ fn parcel(keys: &TransportKeys) -> Parcel {
         wrapped_kek: vec![1, 2, 3],
         wrapped_value_key: vec![4, 5, 6],
         items: vec![Item {
-            scope: Scope {
-                region: "cn-hangzhou".parse().unwrap(),
-                account: "1000000000000001".parse().unwrap(),
-            },
+            scope: Scope { region: "cn-hangzhou".parse().unwrap(), account: "1000000000000001".parse().unwrap() },
             resource: ResourceId::Secret("db/password".parse().unwrap()),
             incarnation: "11111111-1111-4111-8111-111111111111".parse().unwrap(),
             spec: None,
@@ -32,15 +29,10 @@ fn parcel(keys: &TransportKeys) -> Parcel {
         signature: Vec::new(),
     };
     let version: MaterialId = "22222222-2222-4222-8222-222222222222".parse().unwrap();
-    let envelope = SecretEnvelope::System {
-        value: Zeroizing::new(b"value".to_vec()),
-    };
+    let envelope = SecretEnvelope::System { value: Zeroizing::new(b"value".to_vec()) };
     let aad = value_aad(&parcel, &parcel.items[0], &version);
     let ciphertext = keys.seal_envelope(&SystemRandom, &aad, &envelope).unwrap();
-    parcel.items[0].versions.push(ItemVersion {
-        version,
-        ciphertext,
-    });
+    parcel.items[0].versions.push(ItemVersion { version, ciphertext });
     parcel
 }
 
@@ -55,21 +47,14 @@ fn transport_keys_arrive_only_at_the_holder_of_the_offer() {
     let arrived = TransportKeys::unwrap(&holder, &kek, &value_key).unwrap();
     let mac = |keys: &TransportKeys, job: &JobId| keys.digest_key(job).unwrap().bytes(b"x");
     assert_eq!(mac(&keys, &job), mac(&arrived, &job));
-    assert_ne!(
-        mac(&keys, &job),
-        mac(&keys, &"job-00000000000000000002".parse().unwrap()),
-        "one key a job"
-    );
+    assert_ne!(mac(&keys, &job), mac(&keys, &"job-00000000000000000002".parse().unwrap()), "one key a job");
 
     for spec in KeySpec::ALL {
         let material = KeyMaterial::generate(spec, &SystemRandom).unwrap();
         let mut wrapped = keys.wrap_material(&material).unwrap();
         assert!(arrived.unwrap_material(spec, &wrapped).unwrap().expose() == material.expose());
         wrapped[3] ^= 1;
-        assert_eq!(
-            arrived.unwrap_material(spec, &wrapped).err(),
-            Some(CryptoError::Rejected)
-        );
+        assert_eq!(arrived.unwrap_material(spec, &wrapped).err(), Some(CryptoError::Rejected));
     }
 }
 
@@ -79,18 +64,9 @@ fn a_value_does_not_open_as_another_version() {
     let parcel = parcel(&keys);
     let item = &parcel.items[0];
     let sealed = &item.versions[0];
-    assert!(
-        keys.open_envelope(
-            &value_aad(&parcel, item, &sealed.version),
-            &sealed.ciphertext
-        )
-        .is_ok()
-    );
+    assert!(keys.open_envelope(&value_aad(&parcel, item, &sealed.version), &sealed.ciphertext).is_ok());
     let other = "22222222-2222-4222-8222-222222222223".parse().unwrap();
-    assert!(
-        keys.open_envelope(&value_aad(&parcel, item, &other), &sealed.ciphertext)
-            .is_err()
-    );
+    assert!(keys.open_envelope(&value_aad(&parcel, item, &other), &sealed.ciphertext).is_err());
 }
 
 #[test]
@@ -107,13 +83,8 @@ fn every_term_of_an_offer_is_signed() {
     };
     let signed = SignedOffer::sign(offer, &target);
     signed.verify(&target.public()).unwrap();
-    assert!(
-        signed
-            .verify(&Identity::generate(&SystemRandom).unwrap().public())
-            .is_err()
-    );
-    let again: SignedOffer =
-        serde_json::from_str(&serde_json::to_string(&signed).unwrap()).unwrap();
+    assert!(signed.verify(&Identity::generate(&SystemRandom).unwrap().public()).is_err());
+    let again: SignedOffer = serde_json::from_str(&serde_json::to_string(&signed).unwrap()).unwrap();
     assert_eq!(again, signed);
     let changes: [fn(&mut Offer); 7] = [
         |o| o.target = "kst-b".parse().unwrap(),
@@ -136,18 +107,8 @@ fn every_term_of_an_offer_is_signed() {
 fn a_signature_serves_one_purpose() {
     let identity = Identity::generate(&SystemRandom).unwrap();
     let signature = identity.sign("one", b"message");
-    assert!(
-        identity
-            .public()
-            .verify("one", b"message", &signature)
-            .is_ok()
-    );
-    assert!(
-        identity
-            .public()
-            .verify("two", b"message", &signature)
-            .is_err()
-    );
+    assert!(identity.public().verify("one", b"message", &signature).is_ok());
+    assert!(identity.public().verify("two", b"message", &signature).is_err());
 }
 
 proptest! {

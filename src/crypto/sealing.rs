@@ -41,19 +41,9 @@ impl SealingKey {
     ///
     /// # Errors
     /// When the library fails.
-    pub fn seal(
-        &self,
-        random: &dyn Random,
-        address: &Address<'_>,
-        plaintext: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
+    pub fn seal(&self, random: &dyn Random, address: &Address<'_>, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let mut record = vec![FORMAT];
-        record.append(&mut seal_gcm(
-            &self.gcm,
-            random,
-            &address.encode(),
-            plaintext,
-        )?);
+        record.append(&mut seal_gcm(&self.gcm, random, &address.encode(), plaintext)?);
         Ok(record)
     }
 
@@ -61,11 +51,7 @@ impl SealingKey {
     ///
     /// # Errors
     /// [`CryptoError::Rejected`] when it does not open here, [`CryptoError::Malformed`] when its format is not known.
-    pub fn open(
-        &self,
-        address: &Address<'_>,
-        record: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    pub fn open(&self, address: &Address<'_>, record: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         match record.split_first() {
             Some((&FORMAT, sealed)) => open_gcm(&self.gcm, &address.encode(), sealed),
             _ => Err(CryptoError::Malformed("sealed record")),
@@ -76,12 +62,7 @@ impl SealingKey {
     ///
     /// # Errors
     /// When the library fails.
-    pub fn wrap(
-        &self,
-        random: &dyn Random,
-        address: &Address<'_>,
-        key: &Self,
-    ) -> Result<Vec<u8>, CryptoError> {
+    pub fn wrap(&self, random: &dyn Random, address: &Address<'_>, key: &Self) -> Result<Vec<u8>, CryptoError> {
         self.seal(random, address, key.bytes.as_slice())
     }
 
@@ -91,8 +72,7 @@ impl SealingKey {
     /// As [`SealingKey::open`].
     pub fn unwrap(&self, address: &Address<'_>, record: &[u8]) -> Result<Self, CryptoError> {
         let opened = self.open(address, record)?;
-        let bytes = <[u8; 32]>::try_from(opened.as_slice())
-            .map_err(|_| CryptoError::Malformed("sealed key"))?;
+        let bytes = <[u8; 32]>::try_from(opened.as_slice()).map_err(|_| CryptoError::Malformed("sealed key"))?;
         Self::new(Zeroizing::new(bytes))
     }
 }
@@ -123,20 +103,14 @@ impl RootKey {
     ///
     /// # Errors
     /// When the library fails.
-    pub fn check_record(
-        &self,
-        random: &dyn Random,
-        keystore: &KeystoreId,
-    ) -> Result<Vec<u8>, CryptoError> {
+    pub fn check_record(&self, random: &dyn Random, keystore: &KeystoreId) -> Result<Vec<u8>, CryptoError> {
         self.0.seal(random, &Address::of(keystore, "check"), CHECK)
     }
 
     /// Whether a check record was made under this key for this keystore.
     #[must_use]
     pub fn opens_check(&self, keystore: &KeystoreId, record: &[u8]) -> bool {
-        self.0
-            .open(&Address::of(keystore, "check"), record)
-            .is_ok_and(|text| text.as_slice() == CHECK)
+        self.0.open(&Address::of(keystore, "check"), record).is_ok_and(|text| text.as_slice() == CHECK)
     }
 
     /// The sealing key itself, for the records directly under the root.
@@ -168,31 +142,15 @@ impl<'a> Address<'a> {
     /// An address directly under the root.
     #[must_use]
     pub const fn of(keystore: &'a KeystoreId, field: &'static str) -> Self {
-        Self {
-            keystore,
-            scope: None,
-            resource: None,
-            incarnation: None,
-            version: None,
-            field,
-            beside: &[],
-        }
+        Self { keystore, scope: None, resource: None, incarnation: None, version: None, field, beside: &[] }
     }
 
     fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer
-            .text("keyferry sealed v1")
-            .text(&self.keystore.to_string());
-        writer
-            .text(self.scope.map_or("", |s| s.account.as_str()))
-            .text(self.scope.map_or("", |s| s.region.as_str()));
-        writer
-            .text(self.resource.map_or("", |r| r.kind().as_str()))
-            .text(self.resource.map_or("", ResourceId::name));
-        writer
-            .text(self.incarnation.map_or("", Incarnation::as_str))
-            .text(self.version.map_or("", MaterialId::as_str));
+        writer.text("keyferry sealed v1").text(&self.keystore.to_string());
+        writer.text(self.scope.map_or("", |s| s.account.as_str())).text(self.scope.map_or("", |s| s.region.as_str()));
+        writer.text(self.resource.map_or("", |r| r.kind().as_str())).text(self.resource.map_or("", ResourceId::name));
+        writer.text(self.incarnation.map_or("", Incarnation::as_str)).text(self.version.map_or("", MaterialId::as_str));
         writer.text(self.field).field(self.beside).finish()
     }
 }

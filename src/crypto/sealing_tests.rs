@@ -16,10 +16,7 @@ struct Parts {
 fn parts() -> Parts {
     Parts {
         keystore: "shared:cn-hangzhou".parse().unwrap(),
-        scope: Scope {
-            region: "cn-hangzhou".parse().unwrap(),
-            account: "1000000000000001".parse().unwrap(),
-        },
+        scope: Scope { region: "cn-hangzhou".parse().unwrap(), account: "1000000000000001".parse().unwrap() },
         resource: ResourceId::Secret("db/password".parse().unwrap()),
         incarnation: "11111111-1111-4111-8111-111111111111".parse().unwrap(),
         version: "22222222-2222-4222-8222-222222222222".parse().unwrap(),
@@ -44,80 +41,23 @@ impl Parts {
 fn a_record_opens_only_where_it_was_sealed() {
     let key = SealingKey::generate(&SystemRandom).unwrap();
     let here = parts();
-    let record = key
-        .seal(&SystemRandom, &here.address("value"), b"text")
-        .unwrap();
-    assert_eq!(
-        key.open(&here.address("value"), &record)
-            .unwrap()
-            .as_slice(),
-        b"text"
-    );
+    let record = key.seal(&SystemRandom, &here.address("value"), b"text").unwrap();
+    assert_eq!(key.open(&here.address("value"), &record).unwrap().as_slice(), b"text");
     let elsewhere = [
-        Parts {
-            keystore: "kst-a".parse().unwrap(),
-            ..parts()
-        },
-        Parts {
-            scope: Scope {
-                account: "1000000000000002".parse().unwrap(),
-                ..parts().scope
-            },
-            ..parts()
-        },
-        Parts {
-            scope: Scope {
-                region: "cn-beijing".parse().unwrap(),
-                ..parts().scope
-            },
-            ..parts()
-        },
-        Parts {
-            resource: ResourceId::Secret("db/other".parse().unwrap()),
-            ..parts()
-        },
-        Parts {
-            incarnation: "11111111-1111-4111-8111-111111111112".parse().unwrap(),
-            ..parts()
-        },
-        Parts {
-            version: "22222222-2222-4222-8222-222222222223".parse().unwrap(),
-            ..parts()
-        },
+        Parts { keystore: "kst-a".parse().unwrap(), ..parts() },
+        Parts { scope: Scope { account: "1000000000000002".parse().unwrap(), ..parts().scope }, ..parts() },
+        Parts { scope: Scope { region: "cn-beijing".parse().unwrap(), ..parts().scope }, ..parts() },
+        Parts { resource: ResourceId::Secret("db/other".parse().unwrap()), ..parts() },
+        Parts { incarnation: "11111111-1111-4111-8111-111111111112".parse().unwrap(), ..parts() },
+        Parts { version: "22222222-2222-4222-8222-222222222223".parse().unwrap(), ..parts() },
     ];
     for other in elsewhere {
-        assert_eq!(
-            key.open(&other.address("value"), &record).unwrap_err(),
-            CryptoError::Rejected
-        );
+        assert_eq!(key.open(&other.address("value"), &record).unwrap_err(), CryptoError::Rejected);
     }
     assert!(key.open(&here.address("material"), &record).is_err());
-    assert!(
-        key.open(
-            &Address {
-                beside: b"x",
-                ..here.address("value")
-            },
-            &record
-        )
-        .is_err()
-    );
-    assert!(
-        key.open(
-            &Address {
-                version: None,
-                ..here.address("value")
-            },
-            &record
-        )
-        .is_err()
-    );
-    assert!(
-        SealingKey::generate(&SystemRandom)
-            .unwrap()
-            .open(&here.address("value"), &record)
-            .is_err()
-    );
+    assert!(key.open(&Address { beside: b"x", ..here.address("value") }, &record).is_err());
+    assert!(key.open(&Address { version: None, ..here.address("value") }, &record).is_err());
+    assert!(SealingKey::generate(&SystemRandom).unwrap().open(&here.address("value"), &record).is_err());
 }
 
 #[test]
@@ -139,24 +79,10 @@ fn a_wrapped_key_unwraps_to_itself() {
     let here = parts();
     let root = RootKey::new(Zeroizing::new([7; 32])).unwrap();
     let kek = SealingKey::generate(&SystemRandom).unwrap();
-    let wrapped = root
-        .sealing()
-        .wrap(&SystemRandom, &here.address("kek"), &kek)
-        .unwrap();
-    let again = root
-        .sealing()
-        .unwrap(&here.address("kek"), &wrapped)
-        .unwrap();
-    let record = kek
-        .seal(&SystemRandom, &here.address("value"), b"text")
-        .unwrap();
-    assert_eq!(
-        again
-            .open(&here.address("value"), &record)
-            .unwrap()
-            .as_slice(),
-        b"text"
-    );
+    let wrapped = root.sealing().wrap(&SystemRandom, &here.address("kek"), &kek).unwrap();
+    let again = root.sealing().unwrap(&here.address("kek"), &wrapped).unwrap();
+    let record = kek.seal(&SystemRandom, &here.address("value"), b"text").unwrap();
+    assert_eq!(again.open(&here.address("value"), &record).unwrap().as_slice(), b"text");
 }
 
 proptest! {

@@ -25,10 +25,7 @@ impl TransportKeys {
     /// Fresh keys.
     #[must_use]
     pub fn generate(random: &dyn Random) -> Self {
-        let mut keys = Self {
-            kek: Zeroizing::new([0; 32]),
-            value_key: Zeroizing::new([0; 32]),
-        };
+        let mut keys = Self { kek: Zeroizing::new([0; 32]), value_key: Zeroizing::new([0; 32]) };
         random.fill(keys.kek.as_mut_slice());
         random.fill(keys.value_key.as_mut_slice());
         keys
@@ -39,11 +36,7 @@ impl TransportKeys {
     /// # Errors
     /// When the offered public key cannot be used.
     pub fn wrap_for(&self, public_der: &[u8]) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-        let wrapped_kek = encrypt_to(
-            public_der,
-            DecryptAlgorithm::OaepSha256,
-            self.kek.as_slice(),
-        )?;
+        let wrapped_kek = encrypt_to(public_der, DecryptAlgorithm::OaepSha256, self.kek.as_slice())?;
         Ok((wrapped_kek, self.wrap(self.value_key.as_slice())?))
     }
 
@@ -51,16 +44,9 @@ impl TransportKeys {
     ///
     /// # Errors
     /// [`CryptoError::Rejected`] when it does not open.
-    pub fn unwrap(
-        offer: &OfferKey,
-        wrapped_kek: &[u8],
-        wrapped_value_key: &[u8],
-    ) -> Result<Self, CryptoError> {
+    pub fn unwrap(offer: &OfferKey, wrapped_kek: &[u8], wrapped_value_key: &[u8]) -> Result<Self, CryptoError> {
         let kek = array(&offer.unwrap(wrapped_kek)?)?;
-        let mut keys = Self {
-            kek,
-            value_key: Zeroizing::new([0; 32]),
-        };
+        let mut keys = Self { kek, value_key: Zeroizing::new([0; 32]) };
         keys.value_key = array(&keys.unwrap_bytes(wrapped_value_key)?)?;
         Ok(keys)
     }
@@ -92,11 +78,7 @@ impl TransportKeys {
     ///
     /// # Errors
     /// [`CryptoError::Rejected`] when it does not open, [`CryptoError::Malformed`] when it does not fit.
-    pub fn unwrap_material(
-        &self,
-        spec: KeySpec,
-        wrapped: &[u8],
-    ) -> Result<KeyMaterial, CryptoError> {
+    pub fn unwrap_material(&self, spec: KeySpec, wrapped: &[u8]) -> Result<KeyMaterial, CryptoError> {
         KeyMaterial::from_imported(spec, self.unwrap_bytes(wrapped)?)
     }
 
@@ -110,12 +92,7 @@ impl TransportKeys {
         aad: &[u8],
         envelope: &SecretEnvelope,
     ) -> Result<Vec<u8>, CryptoError> {
-        seal_gcm(
-            &aes(&AES_256_GCM, self.value_key.as_slice())?,
-            random,
-            aad,
-            &envelope.encode(),
-        )
+        seal_gcm(&aes(&AES_256_GCM, self.value_key.as_slice())?, random, aad, &envelope.encode())
     }
 
     /// Opens what [`TransportKeys::seal_envelope`] made.
@@ -123,31 +100,19 @@ impl TransportKeys {
     /// # Errors
     /// [`CryptoError::Rejected`] when it does not open, [`CryptoError::Malformed`] when it is no envelope.
     pub fn open_envelope(&self, aad: &[u8], sealed: &[u8]) -> Result<SecretEnvelope, CryptoError> {
-        SecretEnvelope::decode(&open_gcm(
-            &aes(&AES_256_GCM, self.value_key.as_slice())?,
-            aad,
-            sealed,
-        )?)
+        SecretEnvelope::decode(&open_gcm(&aes(&AES_256_GCM, self.value_key.as_slice())?, aad, sealed)?)
     }
 
     fn wrap(&self, bytes: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let mut room = vec![0; bytes.len().saturating_add(16)];
-        let length = self
-            .kwp()?
-            .wrap_key(bytes, &mut room)
-            .map_err(|_| CryptoError::Failed("AES-KWP"))?
-            .len();
+        let length = self.kwp()?.wrap_key(bytes, &mut room).map_err(|_| CryptoError::Failed("AES-KWP"))?.len();
         room.truncate(length);
         Ok(room)
     }
 
     fn unwrap_bytes(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         let mut room = Zeroizing::new(vec![0; wrapped.len()]);
-        let length = self
-            .kwp()?
-            .unwrap_key(wrapped, &mut room)
-            .map_err(|_| CryptoError::Rejected)?
-            .len();
+        let length = self.kwp()?.unwrap_key(wrapped, &mut room).map_err(|_| CryptoError::Rejected)?.len();
         room.truncate(length);
         Ok(room)
     }
@@ -194,8 +159,7 @@ impl DigestKey {
     }
 
     fn mac(&self, kind: &str, bytes: &[u8]) -> [u8; 32] {
-        let mut context =
-            hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice()));
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice()));
         context.update(&Writer::new().text(kind).finish());
         context.update(bytes);
         context.sign().as_ref().try_into().unwrap_or_default()
@@ -211,8 +175,5 @@ impl KeyType for KeyLength {
 }
 
 fn array(bytes: &[u8]) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
-    bytes
-        .try_into()
-        .map(Zeroizing::new)
-        .map_err(|_| CryptoError::Malformed("transport key"))
+    bytes.try_into().map(Zeroizing::new).map_err(|_| CryptoError::Malformed("transport key"))
 }

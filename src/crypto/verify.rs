@@ -28,34 +28,26 @@ pub fn verify(
     signature: &[u8],
 ) -> Result<(), CryptoError> {
     if !algorithm.fits(spec) {
-        return Err(CryptoError::Unsuitable(
-            "the signature algorithm does not fit its spec",
-        ));
+        return Err(CryptoError::Unsuitable("the signature algorithm does not fit its spec"));
     }
     if digest.len() != 32 {
-        return Err(CryptoError::Unsuitable(
-            "the digest is not 32 bytes of SHA-256",
-        ));
+        return Err(CryptoError::Unsuitable("the digest is not 32 bytes of SHA-256"));
     }
     match (spec, algorithm) {
         (KeySpec::EcP256, _) => {
-            let key =
-                p256::ecdsa::VerifyingKey::from_public_key_der(public_der).map_err(malformed)?;
+            let key = p256::ecdsa::VerifyingKey::from_public_key_der(public_der).map_err(malformed)?;
             let signature = p256::ecdsa::Signature::from_der(signature).map_err(rejected)?;
             key.verify_prehash(digest, &signature).map_err(rejected)
         }
         (KeySpec::EcP256k, _) => {
-            let key =
-                k256::ecdsa::VerifyingKey::from_public_key_der(public_der).map_err(malformed)?;
+            let key = k256::ecdsa::VerifyingKey::from_public_key_der(public_der).map_err(malformed)?;
             // The other of the two values s, n - s is as valid (X9.62), but k256 accepts only the lower.
-            let signature = k256::ecdsa::Signature::from_der(signature)
-                .map_err(rejected)?
-                .normalize_s();
+            let signature = k256::ecdsa::Signature::from_der(signature).map_err(rejected)?.normalize_s();
             key.verify_prehash(digest, &signature).map_err(rejected)
         }
-        (_, SignAlgorithm::RsaPssSha256) => rsa_key(public_der)?
-            .pss_verify_prehash::<Sha256>(digest, signature)
-            .map_err(rejected),
+        (_, SignAlgorithm::RsaPssSha256) => {
+            rsa_key(public_der)?.pss_verify_prehash::<Sha256>(digest, signature).map_err(rejected)
+        }
         _ => verify_pkcs1(&rsa_key(public_der)?, digest, signature),
     }
 }
@@ -64,11 +56,7 @@ pub fn verify(
 ///
 /// # Errors
 /// [`CryptoError::Unsuitable`] when the plaintext is too long, [`CryptoError::Malformed`] when the key cannot be read.
-pub fn encrypt_to(
-    public_der: &[u8],
-    algorithm: DecryptAlgorithm,
-    plaintext: &[u8],
-) -> Result<Vec<u8>, CryptoError> {
+pub fn encrypt_to(public_der: &[u8], algorithm: DecryptAlgorithm, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
     let key = rsa_key(public_der)?;
     if plaintext.len() > algorithm.max_plaintext(key.size()) {
         return Err(CryptoError::Unsuitable("the plaintext is too long for it"));
@@ -105,8 +93,8 @@ fn rsa_key(public_der: &[u8]) -> Result<PublicKey, CryptoError> {
 fn verify_pkcs1(key: &PublicKey, digest: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
     /// DER of `DigestInfo` for SHA-256 up to the digest (RFC 8017, 9.2, note 1).
     const PREFIX: [u8; 19] = [
-        0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01,
-        0x05, 0x00, 0x04, 0x20,
+        0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04,
+        0x20,
     ];
     let size = key.size();
     if signature.len() != size {
@@ -119,11 +107,7 @@ fn verify_pkcs1(key: &PublicKey, digest: &[u8], signature: &[u8]) -> Result<(), 
     }
     let mut power = BoxedUint::one_with_precision(n.bits_precision());
     let exponent = key.e().to_be_bytes();
-    for bit in exponent
-        .iter()
-        .flat_map(|byte| (0..8).rev().map(move |n| byte >> n & 1))
-        .skip_while(|bit| *bit == 0)
-    {
+    for bit in exponent.iter().flat_map(|byte| (0..8).rev().map(move |n| byte >> n & 1)).skip_while(|bit| *bit == 0) {
         power = power.square_mod(n);
         if bit == 1 {
             power = power.mul_mod(&base, n);
@@ -136,14 +120,8 @@ fn verify_pkcs1(key: &PublicKey, digest: &[u8], signature: &[u8]) -> Result<(), 
     expected.extend_from_slice(&PREFIX);
     expected.extend_from_slice(digest);
     let found = power.to_be_bytes();
-    let found = found
-        .get(found.len().saturating_sub(size)..)
-        .unwrap_or_default();
-    if bool::from(found.ct_eq(&expected)) {
-        Ok(())
-    } else {
-        Err(CryptoError::Rejected)
-    }
+    let found = found.get(found.len().saturating_sub(size)..).unwrap_or_default();
+    if bool::from(found.ct_eq(&expected)) { Ok(()) } else { Err(CryptoError::Rejected) }
 }
 
 fn malformed<E>(_: E) -> CryptoError {

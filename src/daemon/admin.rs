@@ -25,14 +25,7 @@ pub(super) fn spawn(parts: &Arc<Parts>) -> Result<JoinHandle<()>, DaemonError> {
 
 /// The accounts by name.
 pub(super) fn accounts(config: &Config) -> Vec<AccountName> {
-    config
-        .accounts
-        .iter()
-        .map(|account| AccountName {
-            id: account.id.clone(),
-            name: account.name.clone(),
-        })
-        .collect()
+    config.accounts.iter().map(|account| AccountName { id: account.id.clone(), name: account.name.clone() }).collect()
 }
 
 /// Warnings of the configuration, as `status` shows them.

@@ -66,18 +66,12 @@ pub(super) struct Open {
 impl Open {
     /// As sources of migrations.
     pub(super) fn sources(&self) -> BTreeMap<RegionId, SharedSource> {
-        self.shared
-            .iter()
-            .map(|(id, k)| (id.clone(), Arc::clone(k) as SharedSource))
-            .collect()
+        self.shared.iter().map(|(id, k)| (id.clone(), Arc::clone(k) as SharedSource)).collect()
     }
 
     /// As targets of migrations.
     pub(super) fn targets(&self) -> BTreeMap<InstanceId, SharedTarget> {
-        self.instances
-            .iter()
-            .map(|(id, k)| (id.clone(), Arc::clone(k) as SharedTarget))
-            .collect()
+        self.instances.iter().map(|(id, k)| (id.clone(), Arc::clone(k) as SharedTarget)).collect()
     }
 }
 
@@ -96,26 +90,14 @@ impl Parts {
         }
         let book = Book::new(Arc::clone(&control), Arc::clone(&clock));
         book.check(&config.schedules).await?;
-        let open = Open {
-            shared: opener.shared(&config, &control).await?,
-            instances: opener.instances(&config).await?,
-        };
+        let open =
+            Open { shared: opener.shared(&config, &control).await?, instances: opener.instances(&config).await? };
         pin(&catalogue, &open).await?;
         in_use::remember(&catalogue, &config).await?;
-        let keystores = Keystores::new(
-            open.sources(),
-            open.targets(),
-            facts::instances(&config),
-            facts::regions(&config),
-        );
+        let keystores =
+            Keystores::new(open.sources(), open.targets(), facts::instances(&config), facts::regions(&config));
         let worker = worker(random.as_ref());
-        let service = Service {
-            catalogue,
-            keystores: Arc::new(keystores),
-            clock: Arc::clone(&clock),
-            random,
-            worker,
-        };
+        let service = Service { catalogue, keystores: Arc::new(keystores), clock: Arc::clone(&clock), random, worker };
         let migrations = Migrations::new(service.clone(), facts::settings(&config));
         let hours = config.migration.allowed_hours.clone();
         let schedule_clock = ScheduleClock::new(book.clone(), migrations.clone(), hours).await?;
@@ -131,12 +113,7 @@ impl Parts {
         };
         let stop = CancellationToken::new();
         let accounts = admin::accounts(&config);
-        let admin = crate::admin::State::new(
-            migrations.clone(),
-            book.clone(),
-            accounts.clone(),
-            stop.clone(),
-        );
+        let admin = crate::admin::State::new(migrations.clone(), book.clone(), accounts.clone(), stop.clone());
         admin.reload(accounts, admin::advice(&loaded.warnings));
         Ok(Self {
             path,
@@ -162,10 +139,7 @@ impl Parts {
 
     /// The open keystores.
     pub(super) fn open(&self) -> Open {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -176,9 +150,7 @@ pub(super) async fn pin(catalogue: &Catalogue, open: &Open) -> Result<(), Daemon
         let found = keystore.public_identity();
         let pinned = catalogue.pin_identity(id, &found).await?;
         if pinned != found {
-            let fields = Fields::new()
-                .instance(id)
-                .code(ProblemCode::IdentityMismatch.as_str());
+            let fields = Fields::new().instance(id).code(ProblemCode::IdentityMismatch.as_str());
             let text = "the instance shows another identity than the one seen when it was set up; no migration into it \
                         runs until its original store and root key are restored";
             emit(Event::StoreDegraded, &fields, text);

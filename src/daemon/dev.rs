@@ -50,15 +50,9 @@ impl Scratch {
         use std::os::unix::fs::DirBuilderExt;
         let (path, temporary) = match named {
             Some(path) => (path.to_owned(), false),
-            None => (
-                std::env::temp_dir().join(format!("keyferry-{purpose}-{}", random_hex(8).as_str())),
-                true,
-            ),
+            None => (std::env::temp_dir().join(format!("keyferry-{purpose}-{}", random_hex(8).as_str())), true),
         };
-        let made = std::fs::DirBuilder::new()
-            .recursive(!temporary)
-            .mode(0o700)
-            .create(&path);
+        let made = std::fs::DirBuilder::new().recursive(!temporary).mode(0o700).create(&path);
         let failed = |error| DaemonError::Path {
             path: path.clone(),
             error,
@@ -95,19 +89,12 @@ pub(super) fn random_hex(bytes: usize) -> Zeroizing<String> {
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), DaemonError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let opened = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path);
-    opened
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| DaemonError::Path {
-            path: path.to_owned(),
-            error,
-            remedy: "the directory must be writable",
-        })
+    let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| DaemonError::Path {
+        path: path.to_owned(),
+        error,
+        remedy: "the directory must be writable",
+    })
 }
 
 fn text(dir: &Path) -> Zeroizing<String> {
@@ -146,11 +133,7 @@ fn greet(daemon: &Daemon) {
     let Some(address) = daemon.address() else {
         return;
     };
-    let key = config
-        .accounts
-        .iter()
-        .flat_map(|account| &account.access_keys)
-        .next();
+    let key = config.accounts.iter().flat_map(|account| &account.access_keys).next();
     let (id, secret) = key.map_or(("", ""), |key| (key.id.as_str(), key.secret.expose()));
     println!(
         r#"A KMS for this machine; do not put anything in it that matters. Ctrl-C ends it.

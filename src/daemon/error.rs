@@ -48,9 +48,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Keystore(#[from] OpenError),
     /// A listener cannot be opened.
-    #[error(
-        "{0}; is another process using the address? Choose another `listen`, or stop that process"
-    )]
+    #[error("{0}; is another process using the address? Choose another `listen`, or stop that process")]
     Listen(#[from] ServerError),
     /// Certificate or private key.
     #[error("TLS: {0}")]
@@ -77,9 +75,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Kms(#[from] KmsError),
     /// A part that is to run for ever has ended.
-    #[error(
-        "{0} ended by itself; this is a fault of the program: restart, and report it with the log"
-    )]
+    #[error("{0} ended by itself; this is a fault of the program: restart, and report it with the log")]
     Ended(String),
     /// The demo could not go on.
     #[error("the demo stopped: {0}")]
@@ -101,9 +97,5 @@ impl DaemonError {
 }
 
 fn lines(problems: &[ConfigProblem]) -> String {
-    problems
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

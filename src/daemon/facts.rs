@@ -30,21 +30,12 @@ pub(super) fn instances(config: &Config) -> Vec<InstanceFacts> {
 /// What is said of each region.
 pub(super) fn regions(config: &Config) -> Vec<RegionFacts> {
     let facts = config.regions.iter();
-    facts
-        .map(|r| RegionFacts {
-            id: r.id.clone(),
-            service_keys: r.service_keys.clone(),
-        })
-        .collect()
+    facts.map(|r| RegionFacts { id: r.id.clone(), service_keys: r.service_keys.clone() }).collect()
 }
 
 /// The regions that requests may name.
 pub(super) fn region_ids(config: &Config) -> Vec<RegionId> {
-    config
-        .regions
-        .iter()
-        .map(|region| region.id.clone())
-        .collect()
+    config.regions.iter().map(|region| region.id.clone()).collect()
 }
 
 /// Who may sign requests.
@@ -53,14 +44,7 @@ pub(super) fn access_keys(config: &Config) -> Vec<(String, AccessKey)> {
     for account in &config.accounts {
         for key in &account.access_keys {
             let secret = Arc::new(Zeroizing::new(key.secret.expose().to_owned()));
-            keys.push((
-                key.id.clone(),
-                AccessKey {
-                    account: account.id.clone(),
-                    secret,
-                    enabled: true,
-                },
-            ));
+            keys.push((key.id.clone(), AccessKey { account: account.id.clone(), secret, enabled: true }));
         }
     }
     keys

@@ -15,17 +15,8 @@ pub(super) async fn read(catalogue: &Catalogue) -> Result<InUse, CatalogueError>
     let mut in_use = InUse::default();
     for scope in catalogue.scopes().await? {
         // Service keys are made by the configuration itself; alone they keep nothing in use.
-        let own = catalogue
-            .keys(&scope)
-            .await?
-            .iter()
-            .any(|key| key.service.is_none());
-        if own
-            || !catalogue
-                .list(&scope, ResourceKind::Secret)
-                .await?
-                .is_empty()
-        {
+        let own = catalogue.keys(&scope).await?.iter().any(|key| key.service.is_none());
+        if own || !catalogue.list(&scope, ResourceKind::Secret).await?.is_empty() {
             in_use.regions.insert(scope.region);
             in_use.accounts.insert(scope.account);
         }
@@ -36,12 +27,7 @@ pub(super) async fn read(catalogue: &Catalogue) -> Result<InUse, CatalogueError>
             in_use.instances.insert(id, Some(identity));
         }
     }
-    for job in catalogue
-        .jobs()
-        .await?
-        .into_iter()
-        .filter(|job| !job.state.is_final())
-    {
+    for job in catalogue.jobs().await?.into_iter().filter(|job| !job.state.is_final()) {
         in_use.regions.insert(job.scope.region.clone());
         in_use.accounts.insert(job.scope.account.clone());
         in_use.instances.entry(job.instance.clone()).or_default();
@@ -52,11 +38,7 @@ pub(super) async fn read(catalogue: &Catalogue) -> Result<InUse, CatalogueError>
 /// Stores what identifies each configured instance, for the next start and reload.
 pub(super) async fn remember(catalogue: &Catalogue, config: &Config) -> Result<(), CatalogueError> {
     let store = catalogue.store();
-    for (id, _) in known(catalogue)
-        .await?
-        .into_iter()
-        .filter(|(id, _)| config.instance(id).is_none())
-    {
+    for (id, _) in known(catalogue).await?.into_iter().filter(|(id, _)| config.instance(id).is_none()) {
         let mut transaction = Transaction::new();
         transaction.delete(path(&id));
         settle(store.commit(transaction).await?)?;
@@ -80,14 +62,9 @@ fn path(id: &InstanceId) -> Vec<u8> {
 }
 
 async fn known(catalogue: &Catalogue) -> Result<Vec<(InstanceId, InstanceIdentity)>, StoreError> {
-    let found =
-        scan_records::<InstanceIdentity>(catalogue.store().as_ref(), PREFIX, None, usize::MAX)
-            .await?;
+    let found = scan_records::<InstanceIdentity>(catalogue.store().as_ref(), PREFIX, None, usize::MAX).await?;
     let named = found.into_iter().filter_map(|(path, identity)| {
-        let id = std::str::from_utf8(path.get(PREFIX.len()..)?)
-            .ok()?
-            .parse()
-            .ok()?;
+        let id = std::str::from_utf8(path.get(PREFIX.len()..)?).ok()?.parse().ok()?;
         Some((id, identity.into_value()))
     });
     Ok(named.collect())

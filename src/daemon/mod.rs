@@ -80,15 +80,13 @@ async fn serve(
         }
     };
     notify::stopping("finishing the present step");
-    if outcome.is_err() {
-        // A part is gone: what it would have finished is finished by the next start.
-        return outcome;
-    }
+    // A part is gone: what it would have finished is finished by the next start.
+    outcome?;
     tokio::select! {
         () = daemon.stop() => {}
         () = signals.second_stop() => tracing::warn!("leaving at once; the next start goes on from here"),
     }
-    outcome
+    Ok(())
 }
 
 fn load(path: &std::path::Path) -> Result<Loaded, DaemonError> {

@@ -12,16 +12,11 @@ impl Parts {
     /// Reads the file again; tells what came of it in the log.
     pub(super) async fn reload(&self, log: Option<&LogHandle>) {
         match self.try_reload(log).await {
-            Ok(changes) => emit(
-                Event::ConfigReloaded,
-                &Fields::new(),
-                &format!("configuration reloaded: {}", changes.summary()),
-            ),
+            Ok(changes) => {
+                emit(Event::ConfigReloaded, &Fields::new(), &format!("configuration reloaded: {}", changes.summary()))
+            }
             Err(error) => {
-                let text = format!(
-                    "the configuration stays as it was: {}",
-                    error.to_string().replace('\n', "; ")
-                );
+                let text = format!("the configuration stays as it was: {}", error.to_string().replace('\n', "; "));
                 emit(Event::ConfigRejected, &Fields::new(), &text);
             }
         }
@@ -30,22 +25,17 @@ impl Parts {
     async fn try_reload(&self, log: Option<&LogHandle>) -> Result<Changes, DaemonError> {
         let path = self.path.clone();
         let loaded = tokio::task::spawn_blocking(move || Config::load(&path)).await;
-        let loaded =
-            loaded.map_err(|error| DaemonError::Ended(format!("reading the file ({error})")))?;
+        let loaded = loaded.map_err(|error| DaemonError::Ended(format!("reading the file ({error})")))?;
         let loaded = loaded.map_err(DaemonError::Config)?;
         let (old, new) = (self.config(), loaded.config);
         let catalogue = &self.service.catalogue;
-        let changes = reload_diff(&old, &new, &in_use::read(catalogue).await?)
-            .map_err(DaemonError::Unfitting)?;
+        let changes = reload_diff(&old, &new, &in_use::read(catalogue).await?).map_err(DaemonError::Unfitting)?;
         // Everything that can fail comes first.
         let open = self.reopen(&new, &changes).await?;
         pin(catalogue, &open).await?;
         let registered = self.book.reconcile(&new.schedules).await?;
         in_use::remember(catalogue, &new).await?;
-        loaded
-            .warnings
-            .iter()
-            .for_each(|warning| tracing::warn!("{warning}"));
+        loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let keystores: &Keystores = &self.service.keystores;
         keystores.reload(facts::instances(&new), facts::regions(&new));
         keystores.exchange(open.sources(), open.targets());
@@ -54,8 +44,7 @@ impl Parts {
         self.regions.replace(facts::region_ids(&new));
         self.migrations.reload(facts::settings(&new));
         self.clock.reload(new.migration.allowed_hours.clone());
-        self.admin
-            .reload(admin::accounts(&new), admin::advice(&loaded.warnings));
+        self.admin.reload(admin::accounts(&new), admin::advice(&loaded.warnings));
         if let (Some(level), Some(log)) = (changes.level, log)
             && let Err(error) = log.set_level(level)
         {
@@ -70,10 +59,7 @@ impl Parts {
     /// The keystores of the new file: what stays is kept open.
     async fn reopen(&self, new: &Config, changes: &Changes) -> Result<Open, DaemonError> {
         let mut open = self.open();
-        let fresh = new
-            .regions
-            .iter()
-            .any(|region| !open.shared.contains_key(&region.id));
+        let fresh = new.regions.iter().any(|region| !open.shared.contains_key(&region.id));
         if fresh {
             let control = self.service.catalogue.store();
             let opened = self.opener.shared(new, control).await?;
@@ -82,18 +68,15 @@ impl Parts {
                 open.shared.entry(id).or_insert(keystore);
             }
         }
-        open.shared
-            .retain(|id, _| !changes.regions_gone.contains(id));
-        open.instances
-            .retain(|id, _| !changes.instances_gone.contains(id));
+        open.shared.retain(|id, _| !changes.regions_gone.contains(id));
+        open.instances.retain(|id, _| !changes.instances_gone.contains(id));
         for id in &changes.instances_replaced {
             // Only facts of the keystore's owner and region, or where its key lies, differ; its store is held open.
             tracing::warn!(instance = %id, "the root key of a replaced instance is read at the next start");
         }
         for instance in &new.instances {
             if !open.instances.contains_key(&instance.id) {
-                open.instances
-                    .insert(instance.id.clone(), self.opener.instance(instance).await?);
+                open.instances.insert(instance.id.clone(), self.opener.instance(instance).await?);
             }
         }
         Ok(open)
@@ -104,11 +87,7 @@ impl Parts {
         let config = self.config();
         for region in &config.regions {
             for account in &config.accounts {
-                if let Err(error) = self
-                    .service
-                    .ensure_service_keys(&region.id, &account.id)
-                    .await
-                {
+                if let Err(error) = self.service.ensure_service_keys(&region.id, &account.id).await {
                     tracing::warn!(%error, region = %region.id, account = %account.id, "service keys could not be made");
                 }
             }

@@ -33,10 +33,7 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Opens the stores, binds the listeners, begins the recovery and starts everything.
     pub(super) async fn start(path: PathBuf, loaded: Loaded) -> Result<Self, DaemonError> {
-        loaded
-            .warnings
-            .iter()
-            .for_each(|warning| tracing::warn!("{warning}"));
+        loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let parts = Arc::new(Parts::build(path, loaded).await?);
         let config = parts.config();
         let servers = bind(&parts).await?;
@@ -48,15 +45,9 @@ impl Daemon {
         parts.make_service_keys().await;
 
         let rest = TaskTracker::new();
-        let listeners = servers
-            .iter()
-            .map(|(region, server)| (region.clone(), server.address()))
-            .collect();
+        let listeners = servers.iter().map(|(region, server)| (region.clone(), server.address())).collect();
         for (_, server) in servers {
-            let limits = Limits {
-                drain: facts::DRAIN,
-                ..Limits::default()
-            };
+            let limits = Limits { drain: facts::DRAIN, ..Limits::default() };
             rest.spawn(server.run(Arc::clone(&parts.gateway), limits, stop_rest.clone()));
         }
         tasks::spawn(&parts, &rest, &stop_rest);
@@ -69,28 +60,14 @@ impl Daemon {
                 tracing::error!(%error, "the clock of the schedules failed");
             }
         });
-        let daemon = Self {
-            parts,
-            listeners,
-            stop_clock,
-            stop_runner,
-            stop_rest,
-            clock,
-            runner,
-            admin,
-            rest,
-        };
+        let daemon = Self { parts, listeners, stop_clock, stop_runner, stop_rest, clock, runner, admin, rest };
         emit(Event::DaemonStarted, &Fields::new(), &daemon.status());
         Ok(daemon)
     }
 
     /// One line about it.
     pub(super) fn status(&self) -> String {
-        let addresses: Vec<String> = self
-            .listeners
-            .iter()
-            .map(|(_, address)| address.to_string())
-            .collect();
+        let addresses: Vec<String> = self.listeners.iter().map(|(_, address)| address.to_string()).collect();
         let config = self.parts.config();
         format!(
             "keyferry {} serves {} region(s), {} account(s) and {} instance(s) on {}",
@@ -128,11 +105,7 @@ impl Daemon {
 
     /// Leaves in order: no new run, the present step to its end, the requests under way, then the stores.
     pub(super) async fn stop(self) {
-        emit(
-            Event::DaemonStopping,
-            &Fields::new(),
-            "finishing the present step and the requests under way",
-        );
+        emit(Event::DaemonStopping, &Fields::new(), "finishing the present step and the requests under way");
         self.stop_clock.cancel();
         ended(self.clock).await;
         self.stop_runner.cancel();
@@ -153,10 +126,7 @@ impl Daemon {
 pub(super) fn tell_registered(schedules: &[StoredSchedule]) {
     for schedule in schedules {
         let entry = &schedule.entry;
-        let mut fields = Fields::new()
-            .schedule(&entry.name)
-            .region(&entry.region)
-            .instance(&entry.instance);
+        let mut fields = Fields::new().schedule(&entry.name).region(&entry.region).instance(&entry.instance);
         if let [only] = entry.accounts.as_slice() {
             fields = fields.account(only);
         }
@@ -183,26 +153,14 @@ async fn ended(task: JoinHandle<()>) {
 async fn bind(parts: &Parts) -> Result<Vec<(Option<RegionId>, Server)>, DaemonError> {
     let config = parts.config();
     let tls = match &config.api.tls {
-        Some(tls) => Some(Arc::new(Identity::load(
-            &tls.certificate,
-            &tls.private_key,
-        )?)),
+        Some(tls) => Some(Arc::new(Identity::load(&tls.certificate, &tls.private_key)?)),
         None => None,
     };
     let mut wanted = vec![(None, config.api.listen)];
-    wanted.extend(
-        config
-            .regions
-            .iter()
-            .filter_map(|r| Some((Some(r.id.clone()), r.listen?))),
-    );
+    wanted.extend(config.regions.iter().filter_map(|r| Some((Some(r.id.clone()), r.listen?))));
     let mut servers = Vec::new();
     for (region, address) in wanted {
-        let endpoint = Endpoint {
-            address,
-            region: region.clone(),
-            tls: tls.clone(),
-        };
+        let endpoint = Endpoint { address, region: region.clone(), tls: tls.clone() };
         servers.push((region, Server::bind(endpoint).await?));
     }
     Ok(servers)

@@ -23,9 +23,7 @@ pub(super) struct Signals {
 impl Signals {
     /// Catches them.
     pub(super) fn catch() -> Result<Self, DaemonError> {
-        let catch = |kind| {
-            signal(kind).map_err(|error| DaemonError::Ended(format!("catching signals ({error})")))
-        };
+        let catch = |kind| signal(kind).map_err(|error| DaemonError::Ended(format!("catching signals ({error})")));
         Ok(Self {
             hangup: catch(SignalKind::hangup())?,
             terminate: catch(SignalKind::terminate())?,

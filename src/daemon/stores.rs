@@ -27,23 +27,11 @@ pub(super) struct Opener {
 
 impl Opener {
     /// Makes the state directory (mode 0700) if there is none.
-    pub(super) fn new(
-        state: &Path,
-        clock: Arc<dyn Clock>,
-        random: Arc<dyn Random>,
-    ) -> Result<Self, DaemonError> {
-        for directory in [
-            state.to_owned(),
-            state.join("keys"),
-            state.join("instances"),
-        ] {
+    pub(super) fn new(state: &Path, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, DaemonError> {
+        for directory in [state.to_owned(), state.join("keys"), state.join("instances")] {
             private_directory(&directory)?;
         }
-        Ok(Self {
-            state: state.to_owned(),
-            clock,
-            random,
-        })
+        Ok(Self { state: state.to_owned(), clock, random })
     }
 
     /// The control store.
@@ -58,11 +46,7 @@ impl Opener {
         control: &SharedStore,
     ) -> Result<BTreeMap<RegionId, Arc<SoftwareKeystore>>, DaemonError> {
         let end = prefix_end(SHARED.as_bytes());
-        let empty = control
-            .scan(SHARED.as_bytes(), end.as_deref(), 1)
-            .await?
-            .entries
-            .is_empty();
+        let empty = control.scan(SHARED.as_bytes(), end.as_deref(), 1).await?.entries.is_empty();
         let mut opened = BTreeMap::new();
         for (n, region) in config.regions.iter().enumerate() {
             let id = KeystoreId::Shared(region.id.clone());
@@ -70,19 +54,13 @@ impl Opener {
             let root = self.root_key(&id, &config.root_key, "shared", empty && n == 0)?;
             // Region IDs have no slash, so no prefix begins with another.
             let store = Prefixed::new(Arc::clone(control), format!("{SHARED}{}/", region.id));
-            opened.insert(
-                region.id.clone(),
-                self.keystore(id, Arc::new(store), root).await?,
-            );
+            opened.insert(region.id.clone(), self.keystore(id, Arc::new(store), root).await?);
         }
         Ok(opened)
     }
 
     /// An instance, in a store of its own under a root key of its own.
-    pub(super) async fn instance(
-        &self,
-        instance: &Instance,
-    ) -> Result<Arc<SoftwareKeystore>, DaemonError> {
+    pub(super) async fn instance(&self, instance: &Instance) -> Result<Arc<SoftwareKeystore>, DaemonError> {
         let directory = self.state.join("instances").join(instance.id.as_str());
         let store = open_sled(directory, INSTANCE_CACHE).await?;
         let id = KeystoreId::Instance(instance.id.clone());
@@ -110,9 +88,7 @@ impl Opener {
         root: SealingRoot,
     ) -> Result<Arc<SoftwareKeystore>, DaemonError> {
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        Ok(Arc::new(
-            SoftwareKeystore::open(id, store, Some(root), clock, random).await?,
-        ))
+        Ok(Arc::new(SoftwareKeystore::open(id, store, Some(root), clock, random).await?))
     }
 
     fn root_key(
@@ -125,24 +101,16 @@ impl Opener {
         let source = match from {
             RootKey::Credential(name) => RootKeySource::Credential(name.clone()),
             RootKey::File(path) => RootKeySource::File(path.clone()),
-            RootKey::Generated => {
-                RootKeySource::Generated(self.state.join("keys").join(format!("{name}.key")))
-            }
+            RootKey::Generated => RootKeySource::Generated(self.state.join("keys").join(format!("{name}.key"))),
         };
-        let loaded = rootkey::load(&source, empty, self.random.as_ref()).map_err(|error| {
-            DaemonError::RootKey {
-                keystore: keystore.clone(),
-                error,
-            }
-        })?;
+        let loaded = rootkey::load(&source, empty, self.random.as_ref())
+            .map_err(|error| DaemonError::RootKey { keystore: keystore.clone(), error })?;
         if let Some(path) = loaded.generated {
             let mut fields = Fields::new();
             fields.instance = keystore.instance().map(ToString::to_string);
             let text = format!(
                 "generated the root key of {}: back up {} now; without it nothing sealed under it can be opened",
-                keystore
-                    .instance()
-                    .map_or_else(|| "the shared keystores".to_owned(), ToString::to_string),
+                keystore.instance().map_or_else(|| "the shared keystores".to_owned(), ToString::to_string),
                 path.display()
             );
             emit(Event::SealGenerated, &fields, &text);
@@ -156,23 +124,15 @@ const CONTROL_CACHE: u64 = 256 * 1024 * 1024;
 const INSTANCE_CACHE: u64 = 64 * 1024 * 1024;
 
 fn private_directory(path: &Path) -> Result<(), DaemonError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| DaemonError::Path {
-            path: path.to_owned(),
-            error,
-            remedy: "state_dir must be a directory that this user can write to",
-        })
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| DaemonError::Path {
+        path: path.to_owned(),
+        error,
+        remedy: "state_dir must be a directory that this user can write to",
+    })
 }
 
 async fn open_sled(directory: PathBuf, cache_capacity: u64) -> Result<SharedStore, DaemonError> {
-    let opened = tokio::task::spawn_blocking(move || {
-        SledStore::open(directory, &Options { cache_capacity })
-    })
-    .await;
-    let opened =
-        opened.map_err(|error| DaemonError::Ended(format!("opening a store ({error})")))??;
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(directory, &Options { cache_capacity })).await;
+    let opened = opened.map_err(|error| DaemonError::Ended(format!("opening a store ({error})")))??;
     Ok(Arc::new(opened.store))
 }

@@ -38,74 +38,33 @@ pub(super) fn spawn(parts: &Arc<Parts>, tracker: &TaskTracker, stop: &Cancellati
             }
         }
     });
-    every(
-        tracker,
-        stop,
-        TEND_EVERY,
-        parts,
-        |parts: Arc<Parts>| async move {
-            if let Err(error) = parts.migrations.tend().await {
-                tracing::warn!(%error, "clean-ups of ended migrations could not be done; trying again");
-            }
-        },
-    );
-    every(
-        tracker,
-        stop,
-        INTENTS_EVERY,
-        parts,
-        |parts: Arc<Parts>| async move {
-            if let Err(error) = parts.service.sweep_intents(parts.service.clock.now()).await {
-                tracing::warn!(%error, "material of unfinished operations could not be swept; trying again");
-            }
-        },
-    );
-    every(
-        tracker,
-        stop,
-        NONCES_EVERY,
-        parts,
-        |parts: Arc<Parts>| async move {
-            if let Err(error) = parts
-                .service
-                .catalogue
-                .sweep_nonces(parts.service.clock.now())
-                .await
-            {
-                tracing::warn!(%error, "old nonces could not be removed; trying again");
-            }
-        },
-    );
-    every(
-        tracker,
-        stop,
-        CACHES_EVERY,
-        parts,
-        |parts: Arc<Parts>| async move {
-            let open = parts.open();
-            open.shared
-                .values()
-                .chain(open.instances.values())
-                .for_each(|keystore| keystore.sweep_cache());
-        },
-    );
+    every(tracker, stop, TEND_EVERY, parts, |parts: Arc<Parts>| async move {
+        if let Err(error) = parts.migrations.tend().await {
+            tracing::warn!(%error, "clean-ups of ended migrations could not be done; trying again");
+        }
+    });
+    every(tracker, stop, INTENTS_EVERY, parts, |parts: Arc<Parts>| async move {
+        if let Err(error) = parts.service.sweep_intents(parts.service.clock.now()).await {
+            tracing::warn!(%error, "material of unfinished operations could not be swept; trying again");
+        }
+    });
+    every(tracker, stop, NONCES_EVERY, parts, |parts: Arc<Parts>| async move {
+        if let Err(error) = parts.service.catalogue.sweep_nonces(parts.service.clock.now()).await {
+            tracing::warn!(%error, "old nonces could not be removed; trying again");
+        }
+    });
+    every(tracker, stop, CACHES_EVERY, parts, |parts: Arc<Parts>| async move {
+        let open = parts.open();
+        open.shared.values().chain(open.instances.values()).for_each(|keystore| keystore.sweep_cache());
+    });
     if let Some(period) = notify::watchdog_period() {
-        every(
-            tracker,
-            stop,
-            period,
-            parts,
-            |parts: Arc<Parts>| async move {
-                // A daemon whose store hangs is not alive.
-                let probe = parts.service.catalogue.holds();
-                if tokio::time::timeout(PROBE, probe)
-                    .await
-                    .is_ok_and(|found| found.is_ok())
-                {
-                    notify::alive();
-                }
-            },
-        );
+        every(tracker, stop, period, parts, |parts: Arc<Parts>| async move {
+            // A daemon whose store hangs is not alive.
+            let probe = parts.service.catalogue.holds();
+            if tokio::time::timeout(PROBE, probe).await.is_ok_and(|found| found.is_ok()) {
+                notify::alive();
+            }
+        });
     }
 }
 
@@ -117,13 +76,8 @@ const NONCES_EVERY: Duration = Duration::from_secs(300);
 const CACHES_EVERY: Duration = Duration::from_secs(10);
 const PROBE: Duration = Duration::from_secs(5);
 
-fn every<F, Fut>(
-    tracker: &TaskTracker,
-    stop: &CancellationToken,
-    period: Duration,
-    parts: &Arc<Parts>,
-    work: F,
-) where
+fn every<F, Fut>(tracker: &TaskTracker, stop: &CancellationToken, period: Duration, parts: &Arc<Parts>, work: F)
+where
     F: Fn(Arc<Parts>) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send,
 {

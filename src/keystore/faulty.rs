@@ -9,9 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{
-    Answer, Keystore, KeystoreError, Label, Place, Prover, Readiness, Source, Target, WrapOrder,
-};
+use super::{Answer, Keystore, KeystoreError, Label, Place, Prover, Readiness, Source, Target, WrapOrder};
 use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};

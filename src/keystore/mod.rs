@@ -45,10 +45,16 @@ pub trait Keystore: Send + Sync + 'static {
     async fn seal(&self, place: &Place, aad: &[u8], plaintext: &[u8]) -> Result<Answer<Vec<u8>>, KeystoreError>;
 
     /// Opens what [`Keystore::seal`] made. [`KeystoreError::Rejected`] when it does not open.
-    async fn open(&self, place: &Place, aad: &[u8], sealed: &[u8]) -> Result<Answer<Zeroizing<Vec<u8>>>, KeystoreError>;
+    async fn open(&self, place: &Place, aad: &[u8], sealed: &[u8])
+    -> Result<Answer<Zeroizing<Vec<u8>>>, KeystoreError>;
 
     /// Signs a 32-byte SHA-256 digest.
-    async fn sign(&self, place: &Place, algorithm: SignAlgorithm, digest: &[u8]) -> Result<Answer<Vec<u8>>, KeystoreError>;
+    async fn sign(
+        &self,
+        place: &Place,
+        algorithm: SignAlgorithm,
+        digest: &[u8],
+    ) -> Result<Answer<Vec<u8>>, KeystoreError>;
 
     /// Decrypts an asymmetric ciphertext. [`KeystoreError::Rejected`] when it does not open.
     async fn decrypt(
@@ -76,7 +82,11 @@ pub trait Keystore: Send + Sync + 'static {
 #[async_trait]
 pub trait Prover: Send + Sync {
     /// Encrypts one challenge a place; answers in the same order.
-    async fn seal_challenges(&self, job: &JobId, challenges: &[(Place, [u8; 32])]) -> Result<Vec<Vec<u8>>, KeystoreError>;
+    async fn seal_challenges(
+        &self,
+        job: &JobId,
+        challenges: &[(Place, [u8; 32])],
+    ) -> Result<Vec<Vec<u8>>, KeystoreError>;
 
     /// Opens challenges sealed by the other side; answers in the same order.
     async fn open_challenges(&self, job: &JobId, sealed: &[(Place, Vec<u8>)]) -> Result<Vec<[u8; 32]>, KeystoreError>;
@@ -155,7 +165,13 @@ pub trait Target: Keystore + Prover {
     /// A signed transport offer, valid for the job and token until it expires. Discards what the job staged under lower
     /// tokens; refused with [`KeystoreError::Fenced`] under a lower token than seen, with
     /// [`KeystoreError::StagingClosed`] once staging is closed, with [`KeystoreError::Forgotten`] after `forget`.
-    async fn offer(&self, job: &JobId, token: u64, nonce: [u8; 32], now: Timestamp) -> Result<SignedOffer, KeystoreError>;
+    async fn offer(
+        &self,
+        job: &JobId,
+        token: u64,
+        nonce: [u8; 32],
+        now: Timestamp,
+    ) -> Result<SignedOffer, KeystoreError>;
 
     /// Stages a parcel: invisible, durable, idempotent. Verifies the signature by `source`, job, target, token; refuses
     /// a second parcel item for a resource that differs from the first.

@@ -12,12 +12,7 @@ impl Service {
     ///
     /// # Errors
     /// `AliasExists`; `StateModifiedFailed` for a key that waits for its deletion.
-    pub async fn create_alias(
-        &self,
-        caller: &Caller,
-        alias: &str,
-        id: &KeyId,
-    ) -> Result<(), KmsError> {
+    pub async fn create_alias(&self, caller: &Caller, alias: &str, id: &KeyId) -> Result<(), KmsError> {
         check_alias(alias)?;
         let (scope, name) = (&caller.scope(), &KeyOrAlias::Id(id.clone()));
         self.manage(caller, |guarded| async move {
@@ -31,9 +26,7 @@ impl Service {
             }
             key.aliases.insert(alias.to_owned());
             let mut change = Change::guarded(&guarded);
-            change
-                .create_alias(scope, alias, &key.id)?
-                .update_key(&key)?;
+            change.create_alias(scope, alias, &key.id)?.update_key(&key)?;
             Ok((change, ()))
         })
         .await
@@ -43,20 +36,11 @@ impl Service {
     ///
     /// # Errors
     /// `AliasNotFound`; `KeyState` for a target that waits for its deletion.
-    pub async fn update_alias(
-        &self,
-        caller: &Caller,
-        alias: &str,
-        id: &KeyId,
-    ) -> Result<(), KmsError> {
+    pub async fn update_alias(&self, caller: &Caller, alias: &str, id: &KeyId) -> Result<(), KmsError> {
         check_alias(alias)?;
         let (scope, name) = (&caller.scope(), &KeyOrAlias::Id(id.clone()));
         self.manage(caller, |guarded| async move {
-            let mut record = self
-                .catalogue
-                .alias(scope, alias)
-                .await?
-                .ok_or(KmsError::AliasNotFound)?;
+            let mut record = self.catalogue.alias(scope, alias).await?.ok_or(KmsError::AliasNotFound)?;
             let mut key = self.find(scope, name).await?;
             refuse_service_key(&key)?;
             super::key_changes::refuse_pending_deletion(&key)?;
@@ -84,11 +68,7 @@ impl Service {
         check_alias(alias)?;
         let scope = &caller.scope();
         self.manage(caller, |guarded| async move {
-            let record = self
-                .catalogue
-                .alias(scope, alias)
-                .await?
-                .ok_or(KmsError::AliasNotFound)?;
+            let record = self.catalogue.alias(scope, alias).await?.ok_or(KmsError::AliasNotFound)?;
             let mut change = Change::guarded(&guarded);
             if let Some(mut key) = self.catalogue.key(&scope.region, &record.key).await? {
                 key.aliases.remove(alias);
@@ -112,32 +92,19 @@ impl Service {
     ///
     /// # Errors
     /// `KeyNotFound`.
-    pub async fn list_aliases_of(
-        &self,
-        caller: &Caller,
-        name: &KeyOrAlias,
-    ) -> Result<Vec<(String, KeyId)>, KmsError> {
+    pub async fn list_aliases_of(&self, caller: &Caller, name: &KeyOrAlias) -> Result<Vec<(String, KeyId)>, KmsError> {
         let key = self.find(&caller.scope(), name).await?;
-        Ok(key
-            .aliases
-            .iter()
-            .map(|alias| (alias.clone(), key.id.clone()))
-            .collect())
+        Ok(key.aliases.iter().map(|alias| (alias.clone(), key.id.clone())).collect())
     }
 }
 
 /// `alias/` and a name, at most 255 characters together.
 fn check_alias(alias: &str) -> Result<(), KmsError> {
-    let invalid = |reason: &str| KmsError::InvalidParameterBecause {
-        name: "AliasName",
-        reason: reason.to_owned(),
-    };
+    let invalid = |reason: &str| KmsError::InvalidParameterBecause { name: "AliasName", reason: reason.to_owned() };
     let name = alias.strip_prefix("alias/").unwrap_or_default();
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_/+=.-@".contains(&b);
     if name.is_empty() || alias.len() > 255 || !name.bytes().all(allowed) {
-        return Err(invalid(
-            "alias/ and letters, digits or _ / + = . - @, at most 255 characters",
-        ));
+        return Err(invalid("alias/ and letters, digits or _ / + = . - @, at most 255 characters"));
     }
     if alias.starts_with(RESERVED) {
         return Err(invalid("alias/acs is reserved for service keys"));

@@ -39,16 +39,13 @@ impl Service {
         algorithm: DecryptAlgorithm,
         plaintext: &[u8],
     ) -> Result<Wrapped, KmsError> {
-        let (key, place) = self
-            .version_for(caller, name, version, Some(KeyUsage::EncryptDecrypt))
-            .await?;
+        let (key, place) = self.version_for(caller, name, version, Some(KeyUsage::EncryptDecrypt)).await?;
         check_fit(algorithm.fits(key.spec))?;
         let public = self.public_der(&key, &place).await?;
-        let value =
-            verify::encrypt_to(&public, algorithm, plaintext).map_err(|error| match error {
-                CryptoError::Unsuitable(_) => KmsError::InvalidParameter("Plaintext"),
-                other => KmsError::Internal(other.to_string()),
-            })?;
+        let value = verify::encrypt_to(&public, algorithm, plaintext).map_err(|error| match error {
+            CryptoError::Unsuitable(_) => KmsError::InvalidParameter("Plaintext"),
+            other => KmsError::Internal(other.to_string()),
+        })?;
         Ok(answer(key, place, value))
     }
 
@@ -64,21 +61,14 @@ impl Service {
         algorithm: DecryptAlgorithm,
         ciphertext: &[u8],
     ) -> Result<Unwrapped, KmsError> {
-        let (key, place) = self
-            .version_for(caller, name, version, Some(KeyUsage::EncryptDecrypt))
-            .await?;
+        let (key, place) = self.version_for(caller, name, version, Some(KeyUsage::EncryptDecrypt)).await?;
         check_fit(algorithm.fits(key.spec))?;
         let at = &place;
-        let opened = self
-            .ask_for_key(&key, |keystore| async move {
-                keystore.decrypt(at, algorithm, ciphertext).await
-            })
-            .await;
+        let opened =
+            self.ask_for_key(&key, |keystore| async move { keystore.decrypt(at, algorithm, ciphertext).await }).await;
         match opened {
             Ok(value) => Ok(answer(key, place, value)),
-            Err(AskError::Keystore(KeystoreError::Rejected)) => {
-                Err(KmsError::InvalidParameter("CiphertextBlob"))
-            }
+            Err(AskError::Keystore(KeystoreError::Rejected)) => Err(KmsError::InvalidParameter("CiphertextBlob")),
             Err(error) => Err(error.into()),
         }
     }
@@ -95,17 +85,12 @@ impl Service {
         algorithm: SignAlgorithm,
         digest: &[u8],
     ) -> Result<Signed<Vec<u8>>, KmsError> {
-        let (key, place) = self
-            .version_for(caller, name, version, Some(KeyUsage::SignVerify))
-            .await?;
+        let (key, place) = self.version_for(caller, name, version, Some(KeyUsage::SignVerify)).await?;
         check_fit(algorithm.fits(key.spec))?;
         check_digest(digest)?;
         let at = &place;
-        let value = self
-            .ask_for_key(&key, |keystore| async move {
-                keystore.sign(at, algorithm, digest).await
-            })
-            .await?;
+        let value =
+            self.ask_for_key(&key, |keystore| async move { keystore.sign(at, algorithm, digest).await }).await?;
         Ok(answer(key, place, value))
     }
 
@@ -122,9 +107,7 @@ impl Service {
         digest: &[u8],
         signature: &[u8],
     ) -> Result<Signed<bool>, KmsError> {
-        let (key, place) = self
-            .version_for(caller, name, version, Some(KeyUsage::SignVerify))
-            .await?;
+        let (key, place) = self.version_for(caller, name, version, Some(KeyUsage::SignVerify)).await?;
         check_fit(algorithm.fits(key.spec))?;
         check_digest(digest)?;
         let public = self.public_der(&key, &place).await?;
@@ -160,54 +143,29 @@ impl Service {
     ) -> Result<(Stored<KeyRecord>, Place), KmsError> {
         let key = self.find_usable(&caller.scope(), name).await?;
         if key.spec.is_symmetric() {
-            return Err(KmsError::UnsupportedOperation(
-                "the key is symmetric".to_owned(),
-            ));
+            return Err(KmsError::UnsupportedOperation("the key is symmetric".to_owned()));
         }
         if usage.is_some_and(|usage| usage != key.usage) {
-            return Err(KmsError::UnsupportedOperation(format!(
-                "the usage of the key is {}",
-                key.usage.as_str()
-            )));
+            return Err(KmsError::UnsupportedOperation(format!("the usage of the key is {}", key.usage.as_str())));
         }
         let version = self.version_of(&key, version).await?;
-        let place = Place {
-            incarnation: key.incarnation.clone(),
-            version: version.id,
-        };
+        let place = Place { incarnation: key.incarnation.clone(), version: version.id };
         Ok((key, place))
     }
 
     async fn public_der(&self, key: &KeyRecord, place: &Place) -> Result<Vec<u8>, KmsError> {
-        Ok(self
-            .ask_for_key(
-                key,
-                |keystore| async move { keystore.public_key(place).await },
-            )
-            .await?)
+        Ok(self.ask_for_key(key, |keystore| async move { keystore.public_key(place).await }).await?)
     }
 }
 
 fn answer<T>(key: Stored<KeyRecord>, place: Place, value: T) -> Signed<T> {
-    Signed {
-        key: key.into_value().id,
-        version: place.version,
-        value,
-    }
+    Signed { key: key.into_value().id, version: place.version, value }
 }
 
 fn check_fit(fits: bool) -> Result<(), KmsError> {
-    if fits {
-        Ok(())
-    } else {
-        Err(KmsError::InvalidParameter("Algorithm"))
-    }
+    if fits { Ok(()) } else { Err(KmsError::InvalidParameter("Algorithm")) }
 }
 
 fn check_digest(digest: &[u8]) -> Result<(), KmsError> {
-    if digest.len() == 32 {
-        Ok(())
-    } else {
-        Err(KmsError::InvalidParameter("Digest"))
-    }
+    if digest.len() == 32 { Ok(()) } else { Err(KmsError::InvalidParameter("Digest")) }
 }

@@ -21,20 +21,14 @@ impl Service {
         Fut: Future<Output = Result<(Change, T), KmsError>> + Send,
         T: Send,
     {
-        self.change(&caller.scope(), caller.nonce.as_ref(), attempt)
-            .await
+        self.change(&caller.scope(), caller.nonce.as_ref(), attempt).await
     }
 
     /// As [`Service::manage`], for a change that no request asked for (`nonce` absent): what falls due, service keys.
     ///
     /// # Errors
     /// As [`Service::manage`].
-    pub async fn change<T, F, Fut>(
-        &self,
-        scope: &Scope,
-        nonce: Option<&NonceClaim>,
-        attempt: F,
-    ) -> Result<T, KmsError>
+    pub async fn change<T, F, Fut>(&self, scope: &Scope, nonce: Option<&NonceClaim>, attempt: F) -> Result<T, KmsError>
     where
         F: Fn(Guarded) -> Fut + Send,
         Fut: Future<Output = Result<(Change, T), KmsError>> + Send,
@@ -52,20 +46,14 @@ impl Service {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(KmsError::Unavailable(
-            "too many changes at the same time".to_owned(),
-        ))
+        Err(KmsError::Unavailable("too many changes at the same time".to_owned()))
     }
 
     /// Refuses early what the transaction would refuse: before material is made.
     ///
     /// # Errors
     /// `Migrating` while the scope is locked, `NonceUsed` when the nonce was claimed before.
-    pub async fn admit(
-        &self,
-        scope: &Scope,
-        nonce: Option<&NonceClaim>,
-    ) -> Result<Guarded, KmsError> {
+    pub async fn admit(&self, scope: &Scope, nonce: Option<&NonceClaim>) -> Result<Guarded, KmsError> {
         let guarded = self.catalogue.guard(scope).await?;
         if let Some(nonce) = nonce
             && self.catalogue.nonce_used(nonce).await?

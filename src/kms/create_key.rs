@@ -9,8 +9,8 @@ use super::new_material::NewMaterial;
 use super::{Caller, InstanceFacts, KeyView, KmsError, Service, check_policy, default_policy};
 use crate::catalogue::{Change, Demand, Guarded};
 use crate::model::{
-    InstanceId, KeyId, KeyOrigin, KeyRecord, KeySpec, KeyState, KeyUsage, KeyVersionRecord,
-    KeystoreId, ProtectionLevel, ResourceKind, Rotation, Scope, TagMap,
+    InstanceId, KeyId, KeyOrigin, KeyRecord, KeySpec, KeyState, KeyUsage, KeyVersionRecord, KeystoreId,
+    ProtectionLevel, ResourceKind, Rotation, Scope, TagMap,
 };
 
 /// What the caller of CreateKey wants.
@@ -66,34 +66,18 @@ impl Service {
         };
         check(&new, facts.as_ref())?;
         if let Some(facts) = &facts {
-            self.check_room(
-                facts,
-                Demand {
-                    keys: 1,
-                    secrets: 0,
-                },
-                None,
-            )
-            .await?;
+            self.check_room(facts, Demand { keys: 1, secrets: 0 }, None).await?;
         }
         let key = self.new_key_record(caller, new, facts.as_ref());
-        self.file_key(&scope, key, facts.as_ref(), Some(caller))
-            .await
+        self.file_key(&scope, key, facts.as_ref(), Some(caller)).await
     }
 
     /// An instance in which the account may create resources: its own, or one that is shared with it.
     ///
     /// # Errors
     /// `InstanceNotFound`.
-    pub async fn usable_instance(
-        &self,
-        scope: &Scope,
-        id: &InstanceId,
-    ) -> Result<InstanceFacts, KmsError> {
-        let facts = self
-            .keystores
-            .instance(id)
-            .filter(|facts| facts.region == scope.region);
+    pub async fn usable_instance(&self, scope: &Scope, id: &InstanceId) -> Result<InstanceFacts, KmsError> {
+        let facts = self.keystores.instance(id).filter(|facts| facts.region == scope.region);
         let facts = facts.ok_or(KmsError::InstanceNotFound)?;
         if facts.owner == scope.account || facts.shared_with.contains(&scope.account) {
             return Ok(facts);
@@ -117,18 +101,12 @@ impl Service {
     ) -> Result<(), KmsError> {
         // The quota is read after the change has compared it: if it is newer than what the change compares, that conflicts.
         if let Some(change) = change {
-            self.catalogue
-                .count_in(change, &facts.id, more, Demand::default())
-                .await?;
+            self.catalogue.count_in(change, &facts.id, more, Demand::default()).await?;
         }
         let taken = self.catalogue.quota(&facts.id).await?.taken(None);
-        let over =
-            |taken: u64, more: u64, quota: u64| more > 0 && taken.saturating_add(more) > quota;
+        let over = |taken: u64, more: u64, quota: u64| more > 0 && taken.saturating_add(more) > quota;
         if over(taken.keys, more.keys, facts.key_quota) {
-            return Err(KmsError::LimitExceeded(format!(
-                "Instance {} may hold {} keys.",
-                facts.id, facts.key_quota
-            )));
+            return Err(KmsError::LimitExceeded(format!("Instance {} may hold {} keys.", facts.id, facts.key_quota)));
         }
         if over(taken.secrets, more.secrets, facts.secret_quota) {
             return Err(KmsError::LimitExceeded(format!(
@@ -156,8 +134,8 @@ impl Service {
         key.version_count = u32::from(material.is_some());
         let nonce = caller.and_then(|caller| caller.nonce.as_ref());
         let (entry, made) = (&key, material.as_ref());
-        let committed = self
-            .change(scope, nonce, |guarded| async move {
+        let committed =
+            self.change(scope, nonce, |guarded| async move {
                 Ok((self.entry_change(&guarded, entry, made, facts).await?, ()))
             })
             .await;
@@ -187,38 +165,20 @@ impl Service {
             change.fulfil(&material.intent);
         }
         if let Some(facts) = facts {
-            self.check_room(
-                facts,
-                Demand {
-                    keys: 1,
-                    secrets: 0,
-                },
-                Some(&mut change),
-            )
-            .await?;
+            self.check_room(facts, Demand { keys: 1, secrets: 0 }, Some(&mut change)).await?;
         }
         Ok(change)
     }
 
-    fn new_key_record(
-        &self,
-        caller: &Caller,
-        new: NewKey,
-        facts: Option<&InstanceFacts>,
-    ) -> KeyRecord {
+    fn new_key_record(&self, caller: &Caller, new: NewKey, facts: Option<&InstanceFacts>) -> KeyRecord {
         let now = self.clock.now();
-        let policy = new
-            .policy
-            .or_else(|| facts.map(|_| default_policy(ResourceKind::Key, &caller.account)));
+        let policy = new.policy.or_else(|| facts.map(|_| default_policy(ResourceKind::Key, &caller.account)));
         let protection_level = match facts {
             Some(facts) if facts.hardware => ProtectionLevel::Hsm,
             _ => ProtectionLevel::Software,
         };
         KeyRecord {
-            usage: new
-                .usage
-                .or(new.spec.usages().first().copied())
-                .unwrap_or(KeyUsage::EncryptDecrypt),
+            usage: new.usage.or(new.spec.usages().first().copied()).unwrap_or(KeyUsage::EncryptDecrypt),
             description: new.description,
             tags: new.tags,
             policy,
@@ -228,13 +188,7 @@ impl Service {
                 interval: new.rotation,
                 ..first_rotation(new.origin, now)
             },
-            ..self.blank_key(
-                &caller.scope(),
-                new.spec,
-                new.origin,
-                facts.map(|facts| &facts.id),
-                now,
-            )
+            ..self.blank_key(&caller.scope(), new.spec, new.origin, facts.map(|facts| &facts.id), now)
         }
     }
 
@@ -252,23 +206,13 @@ impl Service {
             account: scope.account.clone(),
             region: scope.region.clone(),
             incarnation: self.new_incarnation(),
-            keystore: instance.map_or_else(
-                || KeystoreId::Shared(scope.region.clone()),
-                |id| KeystoreId::Instance(id.clone()),
-            ),
+            keystore: instance
+                .map_or_else(|| KeystoreId::Shared(scope.region.clone()), |id| KeystoreId::Instance(id.clone())),
             spec,
-            usage: spec
-                .usages()
-                .first()
-                .copied()
-                .unwrap_or(KeyUsage::EncryptDecrypt),
+            usage: spec.usages().first().copied().unwrap_or(KeyUsage::EncryptDecrypt),
             origin,
             protection_level: ProtectionLevel::Software,
-            state: if origin == KeyOrigin::Kms {
-                KeyState::Enabled
-            } else {
-                KeyState::PendingImport
-            },
+            state: if origin == KeyOrigin::Kms { KeyState::Enabled } else { KeyState::PendingImport },
             description: String::new(),
             creator: scope.account.to_string(),
             service: None,
@@ -294,52 +238,27 @@ impl Service {
             None => shared.clone(),
             Some(id) => {
                 let name = id.as_str().strip_prefix("kst-").unwrap_or_default();
-                let code: String = name
-                    .chars()
-                    .take_while(char::is_ascii_lowercase)
-                    .take(4)
-                    .collect();
-                let tail: String = hex::encode(self.random_bytes::<9>())
-                    .chars()
-                    .take(17)
-                    .collect();
+                let code: String = name.chars().take_while(char::is_ascii_lowercase).take(4).collect();
+                let tail: String = hex::encode(self.random_bytes::<9>()).chars().take(17).collect();
                 format!("key-{code}{tail}")
             }
         };
         // Both forms are valid by construction; the UUID is so without any doubt.
-        text.parse()
-            .or_else(|_| shared.parse())
-            .unwrap_or_else(|_| self.new_key_id(None))
+        text.parse().or_else(|_| shared.parse()).unwrap_or_else(|_| self.new_key_id(None))
     }
 }
 
 /// The record of a version that was made.
-pub(super) fn version_record(
-    key: &KeyRecord,
-    material: &NewMaterial,
-    number: u32,
-    now: Timestamp,
-) -> KeyVersionRecord {
-    KeyVersionRecord {
-        key: key.id.clone(),
-        id: material.place.version.clone(),
-        number,
-        created_at: now,
-    }
+pub(super) fn version_record(key: &KeyRecord, material: &NewMaterial, number: u32, now: Timestamp) -> KeyVersionRecord {
+    KeyVersionRecord { key: key.id.clone(), id: material.place.version.clone(), number, created_at: now }
 }
 
 fn first_rotation(origin: KeyOrigin, now: Timestamp) -> Rotation {
-    Rotation {
-        last: (origin == KeyOrigin::Kms).then_some(now),
-        ..Rotation::default()
-    }
+    Rotation { last: (origin == KeyOrigin::Kms).then_some(now), ..Rotation::default() }
 }
 
 fn check(new: &NewKey, facts: Option<&InstanceFacts>) -> Result<(), KmsError> {
-    if new
-        .usage
-        .is_some_and(|usage| !new.spec.usages().contains(&usage))
-    {
+    if new.usage.is_some_and(|usage| !new.spec.usages().contains(&usage)) {
         return Err(KmsError::InvalidParameterBecause {
             name: "KeyUsage",
             reason: format!("a key of spec {} cannot be used for it", new.spec),
@@ -351,9 +270,7 @@ fn check(new: &NewKey, facts: Option<&InstanceFacts>) -> Result<(), KmsError> {
     if new.rotation.is_some() {
         check_rotates(new.spec, new.origin)?;
         if facts.is_some_and(|facts| facts.hardware) {
-            return Err(KmsError::UnsupportedOperation(
-                "keys of a hardware instance do not rotate".to_owned(),
-            ));
+            return Err(KmsError::UnsupportedOperation("keys of a hardware instance do not rotate".to_owned()));
         }
     }
     if facts.is_none() && new.protection == Some(ProtectionLevel::Hsm) {
@@ -377,8 +294,6 @@ pub(super) fn check_rotates(spec: KeySpec, origin: KeyOrigin) -> Result<(), KmsE
     if spec.is_symmetric() {
         Ok(())
     } else {
-        Err(KmsError::UnsupportedOperation(
-            "asymmetric keys do not rotate by themselves".to_owned(),
-        ))
+        Err(KmsError::UnsupportedOperation("asymmetric keys do not rotate by themselves".to_owned()))
     }
 }

@@ -47,11 +47,7 @@ impl Service {
     ///
     /// # Errors
     /// `KeyNotFound`, `AliasNotFound`.
-    pub async fn describe_key(
-        &self,
-        caller: &Caller,
-        name: &KeyOrAlias,
-    ) -> Result<KeyView, KmsError> {
+    pub async fn describe_key(&self, caller: &Caller, name: &KeyOrAlias) -> Result<KeyView, KmsError> {
         let key = self.find(&caller.scope(), name).await?;
         self.view(key.into_value()).await
     }
@@ -70,23 +66,12 @@ impl Service {
             AutomaticRotation::Enabled
         };
         let next_rotation = key.rotation.next();
-        Ok(KeyView {
-            key,
-            state,
-            rotation,
-            next_rotation,
-        })
+        Ok(KeyView { key, state, rotation, next_rotation })
     }
 
     /// Whether a migration holds the key's rotation back.
     pub(super) async fn held(&self, key: &KeyRecord) -> Result<bool, KmsError> {
-        let scope = Scope {
-            region: key.region.clone(),
-            account: key.account.clone(),
-        };
-        Ok(self
-            .catalogue
-            .rotation_held(&scope, &ResourceId::Key(key.id.clone()))
-            .await?)
+        let scope = Scope { region: key.region.clone(), account: key.account.clone() };
+        Ok(self.catalogue.rotation_held(&scope, &ResourceId::Key(key.id.clone())).await?)
     }
 }

@@ -21,12 +21,7 @@ enum Due {
 }
 
 impl Service {
-    pub(super) async fn due_key(
-        &self,
-        entry: &DueEntry,
-        id: &KeyId,
-        now: Timestamp,
-    ) -> Result<Done, KmsError> {
+    pub(super) async fn due_key(&self, entry: &DueEntry, id: &KeyId, now: Timestamp) -> Result<Done, KmsError> {
         if self.closed(entry).await? {
             return Ok(Done::Waiting);
         }
@@ -48,12 +43,7 @@ impl Service {
     }
 
     /// The entry goes first, and leaves the material to the sweeper: a crash in between loses nothing of that.
-    async fn destroy_key(
-        &self,
-        entry: &DueEntry,
-        id: &KeyId,
-        now: Timestamp,
-    ) -> Result<Done, KmsError> {
+    async fn destroy_key(&self, entry: &DueEntry, id: &KeyId, now: Timestamp) -> Result<Done, KmsError> {
         let name = &KeyOrAlias::Id(id.clone());
         loop {
             let left = self
@@ -64,30 +54,21 @@ impl Service {
                         return Ok((change, Removal::NotDue));
                     }
                     if key.aliases.len() > ALIASES_AT_ONCE {
-                        let some: Vec<String> =
-                            key.aliases.iter().take(ALIASES_AT_ONCE).cloned().collect();
+                        let some: Vec<String> = key.aliases.iter().take(ALIASES_AT_ONCE).cloned().collect();
                         for alias in &some {
                             key.aliases.remove(alias);
-                            if let Some(record) =
-                                self.catalogue.alias(guarded.scope(), alias).await?
-                            {
+                            if let Some(record) = self.catalogue.alias(guarded.scope(), alias).await? {
                                 change.delete_alias(guarded.scope(), alias, &record);
                             }
                         }
                         change.update_key(&key)?;
                         return Ok((change, Removal::MoreAliases));
                     }
-                    let left =
-                        IntentRecord::whole(&key.keystore, &key.incarnation, now, &self.worker);
+                    let left = IntentRecord::whole(&key.keystore, &key.incarnation, now, &self.worker);
                     change.delete_key(&key).bequeath(&left)?;
                     if let Some(instance) = key.keystore.instance() {
-                        let gone = Demand {
-                            keys: 1,
-                            secrets: 0,
-                        };
-                        self.catalogue
-                            .count_in(&mut change, instance, Demand::default(), gone)
-                            .await?;
+                        let gone = Demand { keys: 1, secrets: 0 };
+                        self.catalogue.count_in(&mut change, instance, Demand::default(), gone).await?;
                     }
                     Ok((change, Removal::Gone(left)))
                 })
@@ -103,12 +84,7 @@ impl Service {
         }
     }
 
-    async fn expire_material(
-        &self,
-        entry: &DueEntry,
-        id: &KeyId,
-        now: Timestamp,
-    ) -> Result<Done, KmsError> {
+    async fn expire_material(&self, entry: &DueEntry, id: &KeyId, now: Timestamp) -> Result<Done, KmsError> {
         let name = &KeyOrAlias::Id(id.clone());
         let left = self
             .change(&entry.scope, None, |guarded| async move {
@@ -128,55 +104,31 @@ impl Service {
         Ok(Done::Expired)
     }
 
-    async fn rotate_key(
-        &self,
-        entry: &DueEntry,
-        key: &Stored<KeyRecord>,
-        now: Timestamp,
-    ) -> Result<Done, KmsError> {
+    async fn rotate_key(&self, entry: &DueEntry, key: &Stored<KeyRecord>, now: Timestamp) -> Result<Done, KmsError> {
         if self.held(key).await? {
             return Ok(Done::Waiting);
         }
-        let fields = Fields::new()
-            .scope(&entry.scope)
-            .resource(&ResourceId::Key(key.id.clone()));
+        let fields = Fields::new().scope(&entry.scope).resource(&ResourceId::Key(key.id.clone()));
         if key.version_count >= MAX_VERSIONS {
             let text = "a key is due for rotation but has as many versions as a key can have";
-            emit(
-                Event::RotationFailed,
-                &fields.code("Rejected.LimitExceeded"),
-                text,
-            );
+            emit(Event::RotationFailed, &fields.code("Rejected.LimitExceeded"), text);
             return Ok(Done::Nothing);
         }
         match self.new_primary(entry, key, now).await {
             Ok(true) => {
-                emit(
-                    Event::RotationPerformed,
-                    &fields,
-                    "a key has a new primary version",
-                );
+                emit(Event::RotationPerformed, &fields, "a key has a new primary version");
                 Ok(Done::Rotated)
             }
             Ok(false) => Ok(Done::Nothing),
             Err(KmsError::Migrating(_)) => Ok(Done::Waiting),
             Err(error) => {
-                emit(
-                    Event::RotationFailed,
-                    &fields,
-                    "a key is due for rotation and could not be rotated",
-                );
+                emit(Event::RotationFailed, &fields, "a key is due for rotation and could not be rotated");
                 Err(error)
             }
         }
     }
 
-    async fn new_primary(
-        &self,
-        entry: &DueEntry,
-        key: &KeyRecord,
-        now: Timestamp,
-    ) -> Result<bool, KmsError> {
+    async fn new_primary(&self, entry: &DueEntry, key: &KeyRecord, now: Timestamp) -> Result<bool, KmsError> {
         let name = &KeyOrAlias::Id(key.id.clone());
         let material = self.generate_version(key).await?;
         let made = &material;
@@ -208,12 +160,7 @@ fn due_now(key: &KeyRecord, now: Timestamp) -> Option<Due> {
     if matches!(key.state, KeyState::PendingDeletion { delete_at } if delete_at <= now) {
         return Some(Due::Destruction);
     }
-    if reached(
-        key.imported
-            .as_ref()
-            .filter(|material| material.present)
-            .and_then(|material| material.expires_at),
-    ) {
+    if reached(key.imported.as_ref().filter(|material| material.present).and_then(|material| material.expires_at)) {
         return Some(Due::Expiry);
     }
     (key.state == KeyState::Enabled && reached(key.rotation.next())).then_some(Due::Rotation)

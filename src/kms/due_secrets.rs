@@ -11,7 +11,12 @@ use crate::observe::{Event, Fields, emit};
 use crate::store::Stored;
 
 impl Service {
-    pub(super) async fn due_secret(&self, entry: &DueEntry, name: &SecretName, now: Timestamp) -> Result<Done, KmsError> {
+    pub(super) async fn due_secret(
+        &self,
+        entry: &DueEntry,
+        name: &SecretName,
+        now: Timestamp,
+    ) -> Result<Done, KmsError> {
         if self.closed(entry).await? {
             return Ok(Done::Waiting);
         }
@@ -28,7 +33,11 @@ impl Service {
                 }
                 // Told once: the entry of this instant goes below.
                 let fields = Fields::new().scope(&entry.scope).resource(&resource);
-                emit(Event::RotationUnserved, &fields, "a secret is due for rotation and has no rotator; it keeps its value");
+                emit(
+                    Event::RotationUnserved,
+                    &fields,
+                    "a secret is due for rotation and has no rotator; it keeps its value",
+                );
                 done = Done::Unserved;
             }
         }
@@ -41,7 +50,11 @@ impl Service {
     ///
     /// # Errors
     /// When the catalogue cannot be read.
-    pub async fn remove_secret(&self, guarded: &Guarded, secret: &Stored<SecretRecord>) -> Result<(Change, Place), KmsError> {
+    pub async fn remove_secret(
+        &self,
+        guarded: &Guarded,
+        secret: &Stored<SecretRecord>,
+    ) -> Result<(Change, Place), KmsError> {
         let mut change = Change::guarded(guarded);
         let left = IntentRecord::whole(&secret.keystore, &secret.incarnation, self.clock.now(), &self.worker);
         change.delete_secret(secret).bequeath(&left)?;

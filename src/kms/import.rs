@@ -50,30 +50,16 @@ impl Service {
     ) -> Result<ImportParameters, KmsError> {
         let key = self.external_key(caller, id).await?;
         let random = self.random.clone();
-        let wrapping = tokio::task::spawn_blocking(move || {
-            KeyMaterial::generate(KeySpec::Rsa2048, random.as_ref())
-        })
-        .await
-        .map_err(|error| KmsError::Internal(error.to_string()))?
-        .map_err(|error| KmsError::Internal(error.to_string()))?;
-        let expires_at = self
-            .clock
-            .now()
-            .saturating_add(TOKEN_LIFE)
-            .unwrap_or(Timestamp::MAX);
+        let wrapping = tokio::task::spawn_blocking(move || KeyMaterial::generate(KeySpec::Rsa2048, random.as_ref()))
+            .await
+            .map_err(|error| KmsError::Internal(error.to_string()))?
+            .map_err(|error| KmsError::Internal(error.to_string()))?;
+        let expires_at = self.clock.now().saturating_add(TOKEN_LIFE).unwrap_or(Timestamp::MAX);
         let (token, public_key) = ImportToken::new(&key, algorithm, expires_at, &wrapping)?;
         let token = self.seal_token(&caller.region, &token).await?;
         // Nothing changes, but it counts as management: the nonce is claimed, and a lock refuses it.
-        self.manage(caller, |guarded| async move {
-            Ok((Change::guarded(&guarded), ()))
-        })
-        .await?;
-        Ok(ImportParameters {
-            key: key.id.clone(),
-            token,
-            public_key,
-            expires_at,
-        })
+        self.manage(caller, |guarded| async move { Ok((Change::guarded(&guarded), ())) }).await?;
+        Ok(ImportParameters { key: key.id.clone(), token, public_key, expires_at })
     }
 
     /// ImportKeyMaterial. `expires_at` absent: the material never expires.
@@ -97,10 +83,7 @@ impl Service {
                 reason: "it lies in the past".to_owned(),
             });
         }
-        let token = self
-            .open_token(&caller.region, token)
-            .await?
-            .ok_or(KmsError::InvalidImportToken)?;
+        let token = self.open_token(&caller.region, token).await?.ok_or(KmsError::InvalidImportToken)?;
         if token.key != key.id || token.incarnation != key.incarnation {
             return Err(KmsError::InvalidImportToken);
         }
@@ -113,25 +96,13 @@ impl Service {
         }
         let imported = match &key.imported {
             Some(known) if !is_same(known, &material) => return Err(KmsError::InvalidKeyMaterial),
-            Some(known) => ImportedMaterial {
-                expires_at,
-                present: true,
-                ..known.clone()
-            },
+            Some(known) => ImportedMaterial { expires_at, present: true, ..known.clone() },
             None => self.check_values(&material, expires_at),
         };
         let present = key.imported.as_ref().is_some_and(|known| known.present);
-        let made = if present {
-            None
-        } else {
-            Some(self.file_imported(&key, &imported, material).await?)
-        };
-        let (caller_scope, name, imported, new) = (
-            &caller.scope(),
-            &KeyOrAlias::Id(id.clone()),
-            &imported,
-            made.as_ref(),
-        );
+        let made = if present { None } else { Some(self.file_imported(&key, &imported, material).await?) };
+        let (caller_scope, name, imported, new) =
+            (&caller.scope(), &KeyOrAlias::Id(id.clone()), &imported, made.as_ref());
         let committed = self
             .manage(caller, |guarded| async move {
                 let key = self.find(caller_scope, name).await?;
@@ -177,10 +148,7 @@ impl Service {
             return Ok(None);
         };
         material.present = false;
-        let place = Place {
-            version: material.version.clone(),
-            incarnation: key.incarnation.clone(),
-        };
+        let place = Place { version: material.version.clone(), incarnation: key.incarnation.clone() };
         if !matches!(key.state, KeyState::PendingDeletion { .. }) {
             key.state = KeyState::PendingImport;
         }
@@ -196,11 +164,7 @@ impl Service {
         Ok(Some(place))
     }
 
-    async fn external_key(
-        &self,
-        caller: &Caller,
-        id: &KeyId,
-    ) -> Result<Stored<KeyRecord>, KmsError> {
+    async fn external_key(&self, caller: &Caller, id: &KeyId) -> Result<Stored<KeyRecord>, KmsError> {
         let scope = caller.scope();
         self.admit(&scope, caller.nonce.as_ref()).await?;
         let key = self.find(&scope, &KeyOrAlias::Id(id.clone())).await?;
@@ -226,40 +190,24 @@ impl Service {
         imported: &ImportedMaterial,
         material: Zeroizing<Vec<u8>>,
     ) -> Result<NewMaterial, KmsError> {
-        let place = Place {
-            incarnation: key.incarnation.clone(),
-            version: imported.version.clone(),
-        };
+        let place = Place { incarnation: key.incarnation.clone(), version: imported.version.clone() };
         // What was deleted a moment ago, or left by an import that crashed, goes first.
         self.sweep_deleted(&place).await?;
         let made = match self.tell(&key.keystore, place).await {
             Ok(made) => made,
             Err(KmsError::Unavailable(_)) => {
-                return Err(KmsError::Unavailable(
-                    "the key's former material is still being deleted".to_owned(),
-                ));
+                return Err(KmsError::Unavailable("the key's former material is still being deleted".to_owned()));
             }
             Err(error) => return Err(error),
         };
         let filed = async {
             let keystore = self.keystore(&key.keystore)?;
-            let material = KeyMaterial::from_imported(key.spec, material)
-                .map_err(|_| KmsError::InvalidKeyMaterial)?;
-            match keystore
-                .import(&label_of(key), &made.place, material.clone())
-                .await
-            {
+            let material = KeyMaterial::from_imported(key.spec, material).map_err(|_| KmsError::InvalidKeyMaterial)?;
+            match keystore.import(&label_of(key), &made.place, material.clone()).await {
                 Err(KeystoreError::Exists) => {
                     // The intent is ours and the entry has no material, so this is nobody's.
-                    keystore
-                        .destroy(
-                            &made.place.incarnation,
-                            Some(std::slice::from_ref(&made.place)),
-                        )
-                        .await?;
-                    Ok(keystore
-                        .import(&label_of(key), &made.place, material)
-                        .await?)
+                    keystore.destroy(&made.place.incarnation, Some(std::slice::from_ref(&made.place))).await?;
+                    Ok(keystore.import(&label_of(key), &made.place, material).await?)
                 }
                 answer => Ok::<(), KmsError>(answer?),
             }
@@ -273,9 +221,7 @@ impl Service {
 
     async fn sweep_deleted(&self, place: &Place) -> Result<(), KmsError> {
         match self.catalogue.intent(place).await? {
-            Some(intent) if intent.dead || intent.worker != *self.worker => {
-                self.sweep_place(place).await.map(|_| ())
-            }
+            Some(intent) if intent.dead || intent.worker != *self.worker => self.sweep_place(place).await.map(|_| ()),
             _ => Ok(()),
         }
     }
@@ -290,17 +236,9 @@ impl Service {
         check_external(&key)?;
         refuse_pending_deletion(&key)?;
         let present = key.imported.as_ref().is_some_and(|known| known.present);
-        let same = key
-            .imported
-            .as_ref()
-            .is_none_or(|known| known.check_value == imported.check_value);
-        if present == made.is_some()
-            || !same
-            || made.is_some_and(|made| made.keystore != key.keystore)
-        {
-            return Err(KmsError::Unavailable(
-                "the key's material changed meanwhile".to_owned(),
-            ));
+        let same = key.imported.as_ref().is_none_or(|known| known.check_value == imported.check_value);
+        if present == made.is_some() || !same || made.is_some_and(|made| made.keystore != key.keystore) {
+            return Err(KmsError::Unavailable("the key's material changed meanwhile".to_owned()));
         }
         let mut change = Change::guarded(guarded);
         if key.state == KeyState::PendingImport {
@@ -324,21 +262,14 @@ impl Service {
 
 fn check_external(key: &KeyRecord) -> Result<(), KmsError> {
     refuse_service_key(key)?;
-    if key.origin == KeyOrigin::External {
-        Ok(())
-    } else {
-        Err(KmsError::UnsupportedOrigin)
-    }
+    if key.origin == KeyOrigin::External { Ok(()) } else { Err(KmsError::UnsupportedOrigin) }
 }
 
 /// HMAC-SHA-256 (RFC 2104) of material under the check key.
 fn keyed(check_key: &[u8; 32], material: &[u8]) -> Hmac<Sha256> {
     // HMAC pads a key with zeros to the hash's block; done here, where it cannot fail.
     let mut block = [0; 64];
-    block
-        .iter_mut()
-        .zip(check_key)
-        .for_each(|(to, from)| *to = *from);
+    block.iter_mut().zip(check_key).for_each(|(to, from)| *to = *from);
     let mut mac = Hmac::<Sha256>::new(&block.into());
     mac.update(b"keyferry imported material v1");
     mac.update(material);
@@ -346,10 +277,7 @@ fn keyed(check_key: &[u8; 32], material: &[u8]) -> Hmac<Sha256> {
 }
 
 fn is_same(known: &ImportedMaterial, material: &[u8]) -> bool {
-    let key = STANDARD
-        .decode(&known.check_key)
-        .ok()
-        .and_then(|key| <[u8; 32]>::try_from(key).ok());
+    let key = STANDARD.decode(&known.check_key).ok().and_then(|key| <[u8; 32]>::try_from(key).ok());
     let value = STANDARD.decode(&known.check_value).ok();
     match (key, value) {
         (Some(key), Some(value)) => keyed(&key, material).verify_slice(&value).is_ok(),

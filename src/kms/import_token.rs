@@ -57,10 +57,7 @@ impl FromStr for WrappingAlgorithm {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == text)
-            .ok_or(())
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == text).ok_or(())
     }
 }
 
@@ -89,10 +86,7 @@ impl ImportToken {
         expires_at: Timestamp,
         wrapping: &KeyMaterial,
     ) -> Result<(Self, Vec<u8>), KmsError> {
-        let public = wrapping
-            .open()
-            .and_then(|opened| opened.public_key_der())
-            .map_err(fault)?;
+        let public = wrapping.open().and_then(|opened| opened.public_key_der()).map_err(fault)?;
         let token = Self {
             key: key.id.clone(),
             incarnation: key.incarnation.clone(),
@@ -115,33 +109,20 @@ impl ImportToken {
             WrappingAlgorithm::OaepSha256 => DecryptAlgorithm::OaepSha256,
         };
         let material = KeyMaterial::from_imported(KeySpec::Rsa2048, pkcs8).map_err(fault)?;
-        material
-            .open()
-            .and_then(|opened| opened.decrypt(oaep, wrapped))
-            .map_err(|_| invalid)
+        material.open().and_then(|opened| opened.decrypt(oaep, wrapped)).map_err(|_| invalid)
     }
 }
 
 impl Service {
     /// Seals a token for the region.
-    pub(super) async fn seal_token(
-        &self,
-        region: &RegionId,
-        token: &ImportToken,
-    ) -> Result<Vec<u8>, KmsError> {
-        let text = Zeroizing::new(
-            serde_json::to_vec(token).map_err(|error| KmsError::Internal(error.to_string()))?,
-        );
+    pub(super) async fn seal_token(&self, region: &RegionId, token: &ImportToken) -> Result<Vec<u8>, KmsError> {
+        let text = Zeroizing::new(serde_json::to_vec(token).map_err(|error| KmsError::Internal(error.to_string()))?);
         let key = self.token_key(region).await?;
         Ok(self.seal_blob(&key, &text, &purpose()).await?.blob)
     }
 
     /// Opens a token; `None` when it is not one of ours for this region.
-    pub(super) async fn open_token(
-        &self,
-        region: &RegionId,
-        sealed: &[u8],
-    ) -> Result<Option<ImportToken>, KmsError> {
+    pub(super) async fn open_token(&self, region: &RegionId, sealed: &[u8]) -> Result<Option<ImportToken>, KmsError> {
         let key = self.token_key(region).await?;
         match self.open_blob(&key, sealed, &purpose()).await {
             Ok(opened) => Ok(serde_json::from_slice(&opened.plaintext).ok()),
@@ -152,17 +133,8 @@ impl Service {
 
     async fn token_key(&self, region: &RegionId) -> Result<KeyRecord, KmsError> {
         // No tenant has this account, so no list, lock or plan ever meets the key.
-        let account: AccountId = SYSTEM_ACCOUNT
-            .parse()
-            .map_err(|_| KmsError::Internal("system account".to_owned()))?;
-        self.service_key(
-            &Scope {
-                region: region.clone(),
-                account,
-            },
-            "import-token",
-        )
-        .await
+        let account: AccountId = SYSTEM_ACCOUNT.parse().map_err(|_| KmsError::Internal("system account".to_owned()))?;
+        self.service_key(&Scope { region: region.clone(), account }, "import-token").await
     }
 }
 

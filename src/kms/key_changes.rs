@@ -33,12 +33,7 @@ impl Service {
     ///
     /// # Errors
     /// `KeyState` while the key waits for its deletion.
-    pub async fn update_key_description(
-        &self,
-        caller: &Caller,
-        id: &KeyId,
-        description: &str,
-    ) -> Result<(), KmsError> {
+    pub async fn update_key_description(&self, caller: &Caller, id: &KeyId, description: &str) -> Result<(), KmsError> {
         self.edit_key(caller, id, |key, _| {
             refuse_pending_deletion(key)?;
             description.clone_into(&mut key.description);
@@ -61,11 +56,7 @@ impl Service {
         self.edit_key(caller, id, |key, _| {
             refuse_pending_deletion(key)?;
             key.deletion_protection = on;
-            key.deletion_protection_description = if on {
-                description.to_owned()
-            } else {
-                String::new()
-            };
+            key.deletion_protection_description = if on { description.to_owned() } else { String::new() };
             Ok(())
         })
         .await
@@ -75,12 +66,7 @@ impl Service {
     ///
     /// # Errors
     /// `DeletionProtected`; `KeyState` when its deletion is scheduled already.
-    pub async fn schedule_key_deletion(
-        &self,
-        caller: &Caller,
-        id: &KeyId,
-        days: u32,
-    ) -> Result<Timestamp, KmsError> {
+    pub async fn schedule_key_deletion(&self, caller: &Caller, id: &KeyId, days: u32) -> Result<Timestamp, KmsError> {
         self.edit_key(caller, id, |key, now| {
             refuse_pending_deletion(key)?;
             if key.deletion_protection {
@@ -104,11 +90,7 @@ impl Service {
             if !matches!(key.state, KeyState::PendingDeletion { .. }) {
                 return Err(KmsError::StateModifiedFailed);
             }
-            key.state = if has_material(key, now) {
-                KeyState::Enabled
-            } else {
-                KeyState::PendingImport
-            };
+            key.state = if has_material(key, now) { KeyState::Enabled } else { KeyState::PendingImport };
             Ok(())
         })
         .await
@@ -137,23 +119,14 @@ impl Service {
                 state => return Err(KmsError::KeyState(state.as_str())),
             }
             key.rotation.enabled = enabled;
-            key.rotation.interval = if enabled {
-                interval
-            } else {
-                key.rotation.interval
-            };
+            key.rotation.interval = if enabled { interval } else { key.rotation.interval };
             Ok(())
         })
         .await
     }
 
     /// Changes one key's entry in one guarded transaction. Service keys are refused.
-    pub(super) async fn edit_key<T, E>(
-        &self,
-        caller: &Caller,
-        id: &KeyId,
-        edit: E,
-    ) -> Result<T, KmsError>
+    pub(super) async fn edit_key<T, E>(&self, caller: &Caller, id: &KeyId, edit: E) -> Result<T, KmsError>
     where
         T: Send,
         E: Fn(&mut KeyRecord, Timestamp) -> Result<T, KmsError> + Send + Sync,
@@ -173,14 +146,10 @@ impl Service {
 
     /// Refuses what keys in a hardware instance cannot do: rotate, and have more than one version.
     pub(super) fn refuse_hardware(&self, key: &KeyRecord) -> Result<(), KmsError> {
-        match key
-            .keystore
-            .instance()
-            .and_then(|id| self.keystores.instance(id))
-        {
-            Some(facts) if facts.hardware => Err(KmsError::UnsupportedOperation(
-                "keys of a hardware instance have one version".to_owned(),
-            )),
+        match key.keystore.instance().and_then(|id| self.keystores.instance(id)) {
+            Some(facts) if facts.hardware => {
+                Err(KmsError::UnsupportedOperation("keys of a hardware instance have one version".to_owned()))
+            }
             _ => Ok(()),
         }
     }
@@ -200,9 +169,7 @@ impl Service {
 /// Service keys belong to the cloud product they were made for.
 pub(super) fn refuse_service_key(key: &KeyRecord) -> Result<(), KmsError> {
     match &key.service {
-        Some(product) => Err(KmsError::UnsupportedOperation(format!(
-            "it is the service key of {product}"
-        ))),
+        Some(product) => Err(KmsError::UnsupportedOperation(format!("it is the service key of {product}"))),
         None => Ok(()),
     }
 }

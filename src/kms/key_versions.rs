@@ -18,11 +18,7 @@ impl Service {
     ///
     /// # Errors
     /// `UnsupportedOrigin` for imported material, `KeyState` for a key that is not enabled, `LimitExceeded` at 50 versions.
-    pub async fn create_key_version(
-        &self,
-        caller: &Caller,
-        name: &KeyOrAlias,
-    ) -> Result<KeyVersionRecord, KmsError> {
+    pub async fn create_key_version(&self, caller: &Caller, name: &KeyOrAlias) -> Result<KeyVersionRecord, KmsError> {
         let scope = caller.scope();
         self.admit(&scope, caller.nonce.as_ref()).await?;
         let key = self.find(&scope, name).await?;
@@ -68,18 +64,11 @@ impl Service {
     ) -> Result<(KeyId, Vec<KeyVersionRecord>), KmsError> {
         let key = self.find(&caller.scope(), name).await?;
         let versions = self.catalogue.key_versions(&key.incarnation).await?;
-        Ok((
-            key.id.clone(),
-            versions.into_iter().map(Stored::into_value).collect(),
-        ))
+        Ok((key.id.clone(), versions.into_iter().map(Stored::into_value).collect()))
     }
 
     /// A version of a key by the text a caller sent.
-    pub(super) async fn version_of(
-        &self,
-        key: &KeyRecord,
-        version: &str,
-    ) -> Result<KeyVersionRecord, KmsError> {
+    pub(super) async fn version_of(&self, key: &KeyRecord, version: &str) -> Result<KeyVersionRecord, KmsError> {
         let id: MaterialId = version.parse().map_err(|_| KmsError::KeyVersionNotFound)?;
         let found = self.catalogue.key_version(&key.incarnation, &id).await?;
         Ok(found.ok_or(KmsError::KeyVersionNotFound)?.into_value())
@@ -95,9 +84,7 @@ impl Service {
     ) -> Result<(Change, KeyVersionRecord), KmsError> {
         // Material is sealed for its keystore; the key has moved while it was made.
         if key.keystore != material.keystore || key.incarnation != material.place.incarnation {
-            return Err(KmsError::Unavailable(
-                "the key has moved while its version was made".to_owned(),
-            ));
+            return Err(KmsError::Unavailable("the key has moved while its version was made".to_owned()));
         }
         key.version_count = key.version_count.saturating_add(1);
         let version = version_record(&key, material, key.version_count, now);
@@ -119,9 +106,7 @@ impl Service {
         self.refuse_hardware(key)?;
         self.require_enabled(key)?;
         if key.version_count >= MAX_VERSIONS {
-            return Err(KmsError::LimitExceeded(format!(
-                "A key has at most {MAX_VERSIONS} versions."
-            )));
+            return Err(KmsError::LimitExceeded(format!("A key has at most {MAX_VERSIONS} versions.")));
         }
         Ok(())
     }

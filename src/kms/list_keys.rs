@@ -57,57 +57,30 @@ impl Service {
     ///
     /// # Errors
     /// When the catalogue cannot be read.
-    pub async fn list_keys(
-        &self,
-        caller: &Caller,
-        filters: &KeyFilters,
-    ) -> Result<Vec<KeyId>, KmsError> {
+    pub async fn list_keys(&self, caller: &Caller, filters: &KeyFilters) -> Result<Vec<KeyId>, KmsError> {
         let scope = caller.scope();
         if filters.is_empty() {
             let rows = self.catalogue.list(&scope, ResourceKind::Key).await?;
-            return Ok(rows
-                .into_iter()
-                .filter_map(|row| row.name.parse().ok())
-                .collect());
+            return Ok(rows.into_iter().filter_map(|row| row.name.parse().ok()).collect());
         }
         let now = self.clock.now();
-        let matches = |key: &KeyRecord| {
-            filters
-                .iter()
-                .all(|(filter, values)| accepts(key, *filter, values, now))
-        };
+        let matches = |key: &KeyRecord| filters.iter().all(|(filter, values)| accepts(key, *filter, values, now));
         let keys = self.catalogue.keys(&scope).await?;
-        Ok(keys
-            .into_iter()
-            .filter(|key| matches(key))
-            .map(|key| key.id.clone())
-            .collect())
+        Ok(keys.into_iter().filter(|key| matches(key)).map(|key| key.id.clone()).collect())
     }
 }
 
-fn accepts(
-    key: &KeyRecord,
-    filter: KeyFilter,
-    values: &BTreeSet<String>,
-    now: jiff::Timestamp,
-) -> bool {
+fn accepts(key: &KeyRecord, filter: KeyFilter, values: &BTreeSet<String>, now: jiff::Timestamp) -> bool {
     let is = |text: &str| values.contains(text);
     match filter {
         KeyFilter::State => is(state_at(key, now).as_str()),
         KeyFilter::Spec => is(key.spec.as_str()),
         KeyFilter::Usage => is(key.usage.as_str()),
         KeyFilter::ProtectionLevel => is(key.protection_level.as_str()),
-        KeyFilter::CreatorType => is(if key.service.is_some() {
-            "Service"
-        } else {
-            "User"
-        }),
+        KeyFilter::CreatorType => is(if key.service.is_some() { "Service" } else { "User" }),
         KeyFilter::Instance => key.keystore.instance().is_some_and(|id| is(id.as_str())),
         KeyFilter::Id => is(key.id.as_str()),
-        KeyFilter::Alias => key
-            .aliases
-            .iter()
-            .any(|alias| is(alias) || alias.strip_prefix("alias/").is_some_and(is)),
+        KeyFilter::Alias => key.aliases.iter().any(|alias| is(alias) || alias.strip_prefix("alias/").is_some_and(is)),
         KeyFilter::Creator => is(&key.creator),
         KeyFilter::TagKey => key.tags.keys().any(|tag| is(tag)),
         KeyFilter::TagValue => key.tags.values().any(|value| is(value)),

@@ -24,10 +24,7 @@ impl Service {
     /// # Errors
     /// When the intent cannot be told or the keystore refuses.
     pub async fn generate_version(&self, key: &KeyRecord) -> Result<NewMaterial, KmsError> {
-        let place = Place {
-            incarnation: key.incarnation.clone(),
-            version: self.new_version_id(),
-        };
+        let place = Place { incarnation: key.incarnation.clone(), version: self.new_version_id() };
         let material = self.tell(&key.keystore, place).await?;
         let keystore = self.keystore(&key.keystore)?;
         if let Err(error) = keystore.generate(&label_of(key), &material.place).await {
@@ -41,11 +38,7 @@ impl Service {
     ///
     /// # Errors
     /// When the store refuses.
-    pub(super) async fn tell(
-        &self,
-        keystore: &KeystoreId,
-        place: Place,
-    ) -> Result<NewMaterial, KmsError> {
+    pub(super) async fn tell(&self, keystore: &KeystoreId, place: Place) -> Result<NewMaterial, KmsError> {
         let record = IntentRecord {
             keystore: keystore.clone(),
             place: place.clone(),
@@ -55,21 +48,13 @@ impl Service {
             whole: false,
         };
         let intent = self.catalogue.intend(&record).await?;
-        Ok(NewMaterial {
-            intent,
-            place,
-            keystore: keystore.clone(),
-        })
+        Ok(NewMaterial { intent, place, keystore: keystore.clone() })
     }
 
     /// A random version ID.
     #[must_use]
     pub fn new_version_id(&self) -> MaterialId {
-        MaterialId::from_bytes(
-            Builder::from_random_bytes(self.random_bytes())
-                .into_uuid()
-                .into_bytes(),
-        )
+        MaterialId::from_bytes(Builder::from_random_bytes(self.random_bytes()).into_uuid().into_bytes())
     }
 
     /// A random incarnation.
@@ -88,10 +73,7 @@ impl Service {
 /// The label under which a keystore files a key.
 pub(super) fn label_of(key: &KeyRecord) -> Label {
     Label {
-        scope: Scope {
-            region: key.region.clone(),
-            account: key.account.clone(),
-        },
+        scope: Scope { region: key.region.clone(), account: key.account.clone() },
         resource: ResourceId::Key(key.id.clone()),
         incarnation: key.incarnation.clone(),
         spec: Some(key.spec),

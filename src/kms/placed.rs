@@ -143,9 +143,15 @@ struct Entry {
 }
 
 fn entry_of_key(key: &KeyRecord) -> Entry {
-    Entry { keystore: key.keystore.clone(), former: key.placement.as_ref().map(|p| (p.job.clone(), p.keystore.clone())) }
+    Entry {
+        keystore: key.keystore.clone(),
+        former: key.placement.as_ref().map(|p| (p.job.clone(), p.keystore.clone())),
+    }
 }
 
 fn entry_of_secret(secret: &SecretRecord) -> Entry {
-    Entry { keystore: secret.keystore.clone(), former: secret.placement.as_ref().map(|p| (p.job.clone(), p.keystore.clone())) }
+    Entry {
+        keystore: secret.keystore.clone(),
+        former: secret.placement.as_ref().map(|p| (p.job.clone(), p.keystore.clone())),
+    }
 }

@@ -29,10 +29,7 @@ pub fn default_policy(kind: ResourceKind, account: &AccountId) -> String {
 /// # Errors
 /// `InvalidParameterBecause`.
 pub fn check_policy(text: &str) -> Result<(), KmsError> {
-    let invalid = |reason: &str| KmsError::InvalidParameterBecause {
-        name: "Policy",
-        reason: reason.to_owned(),
-    };
+    let invalid = |reason: &str| KmsError::InvalidParameterBecause { name: "Policy", reason: reason.to_owned() };
     if text.len() > MAX_POLICY {
         return Err(invalid("at most 32,768 bytes are allowed"));
     }

@@ -10,21 +10,9 @@ impl Service {
     ///
     /// # Errors
     /// When store or keystore refuse.
-    pub async fn ensure_service_keys(
-        &self,
-        region: &RegionId,
-        account: &AccountId,
-    ) -> Result<usize, KmsError> {
-        let scope = Scope {
-            region: region.clone(),
-            account: account.clone(),
-        };
-        let products = self
-            .keystores
-            .regions()
-            .get(region)
-            .map(|facts| facts.service_keys.clone())
-            .unwrap_or_default();
+    pub async fn ensure_service_keys(&self, region: &RegionId, account: &AccountId) -> Result<usize, KmsError> {
+        let scope = Scope { region: region.clone(), account: account.clone() };
+        let products = self.keystores.regions().get(region).map(|facts| facts.service_keys.clone()).unwrap_or_default();
         let mut made: usize = 0;
         for product in &products {
             match self.make_service_key(&scope, product).await {
@@ -38,11 +26,7 @@ impl Service {
     }
 
     /// The service key of a product, made when it is missing.
-    pub(super) async fn service_key(
-        &self,
-        scope: &Scope,
-        product: &str,
-    ) -> Result<KeyRecord, KmsError> {
+    pub(super) async fn service_key(&self, scope: &Scope, product: &str) -> Result<KeyRecord, KmsError> {
         loop {
             if let Some(record) = self.catalogue.alias(scope, &alias_of(product)).await?
                 && let Some(key) = self.catalogue.key(&scope.region, &record.key).await?
@@ -59,13 +43,7 @@ impl Service {
             return Ok(false);
         }
         self.admit(scope, None).await?;
-        let mut key = self.blank_key(
-            scope,
-            KeySpec::Aes256,
-            KeyOrigin::Kms,
-            None,
-            self.clock.now(),
-        );
+        let mut key = self.blank_key(scope, KeySpec::Aes256, KeyOrigin::Kms, None, self.clock.now());
         product.clone_into(&mut key.creator);
         key.service = Some(product.to_owned());
         key.description = format!("Service key of {product}");

@@ -12,9 +12,7 @@ use crate::store::Stored;
 #[must_use]
 pub fn state_at(key: &KeyRecord, now: Timestamp) -> KeyState {
     match key.state {
-        KeyState::Enabled | KeyState::Disabled if !has_material(key, now) => {
-            KeyState::PendingImport
-        }
+        KeyState::Enabled | KeyState::Disabled if !has_material(key, now) => KeyState::PendingImport,
         state => state,
     }
 }
@@ -24,9 +22,7 @@ pub(super) fn has_material(key: &KeyRecord, now: Timestamp) -> bool {
     match (key.origin, &key.imported) {
         (KeyOrigin::Kms, _) => true,
         (KeyOrigin::External, None) => false,
-        (KeyOrigin::External, Some(material)) => {
-            material.present && material.expires_at.is_none_or(|at| now < at)
-        }
+        (KeyOrigin::External, Some(material)) => material.present && material.expires_at.is_none_or(|at| now < at),
     }
 }
 
@@ -35,11 +31,7 @@ impl Service {
     ///
     /// # Errors
     /// `KeyNotFound`, `AliasNotFound`.
-    pub async fn find(
-        &self,
-        scope: &Scope,
-        name: &KeyOrAlias,
-    ) -> Result<Stored<KeyRecord>, KmsError> {
+    pub async fn find(&self, scope: &Scope, name: &KeyOrAlias) -> Result<Stored<KeyRecord>, KmsError> {
         match (self.catalogue.find_key(scope, name).await?, name) {
             (Some(key), _) => Ok(key),
             (None, KeyOrAlias::Id(_)) => Err(KmsError::KeyNotFound),
@@ -51,11 +43,7 @@ impl Service {
     ///
     /// # Errors
     /// `KeyState` naming the state, besides those of [`Service::find`].
-    pub async fn find_usable(
-        &self,
-        scope: &Scope,
-        name: &KeyOrAlias,
-    ) -> Result<Stored<KeyRecord>, KmsError> {
+    pub async fn find_usable(&self, scope: &Scope, name: &KeyOrAlias) -> Result<Stored<KeyRecord>, KmsError> {
         let key = self.find(scope, name).await?;
         self.require_enabled(&key)?;
         Ok(key)

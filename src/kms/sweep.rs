@@ -76,9 +76,7 @@ impl Service {
         }
         // The first destroys a version of a resource that lives on, the second also what is left of one that never came
         // to be.
-        keystore
-            .destroy(&place.incarnation, Some(std::slice::from_ref(place)))
-            .await?;
+        keystore.destroy(&place.incarnation, Some(std::slice::from_ref(place))).await?;
         Ok(keystore.destroy_orphan(place).await?)
     }
 }

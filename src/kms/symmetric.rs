@@ -85,9 +85,7 @@ impl Service {
     ) -> Result<Opened, KmsError> {
         let (header, _) = blob::parse(sealed).map_err(|_| rejected())?;
         let key = self.catalogue.key(&caller.region, &header.key_id).await?;
-        let key = key
-            .filter(|key| key.account == caller.account)
-            .ok_or_else(rejected)?;
+        let key = key.filter(|key| key.account == caller.account).ok_or_else(rejected)?;
         self.require_enabled(&key)?;
         self.open_blob(&key, sealed, context).await
     }
@@ -103,35 +101,17 @@ impl Service {
         context: &BTreeMap<String, String>,
     ) -> Result<Sealed, KmsError> {
         if !key.spec.is_symmetric() || key.usage != KeyUsage::EncryptDecrypt {
-            return Err(KmsError::UnsupportedOperation(
-                "the key is not symmetric".to_owned(),
-            ));
+            return Err(KmsError::UnsupportedOperation("the key is not symmetric".to_owned()));
         }
-        let version = key
-            .primary_version
-            .clone()
-            .ok_or(KmsError::KeyState("PendingImport"))?;
-        let header = blob::Header {
-            key_id: key.id.clone(),
-            version,
-        };
-        let place = Place {
-            incarnation: key.incarnation.clone(),
-            version: header.version.clone(),
-        };
+        let version = key.primary_version.clone().ok_or(KmsError::KeyState("PendingImport"))?;
+        let header = blob::Header { key_id: key.id.clone(), version };
+        let place = Place { incarnation: key.incarnation.clone(), version: header.version.clone() };
         self.count_use_of(key, &place).await?;
         let aad = blob::aad(&header, context);
         let (place, aad) = (&place, aad.as_slice());
-        let sealed = self
-            .ask_for_key(key, |keystore| async move {
-                keystore.seal(place, aad, plaintext).await
-            })
-            .await?;
-        Ok(Sealed {
-            blob: blob::assemble(&header, &sealed),
-            key: header.key_id,
-            version: header.version,
-        })
+        let sealed =
+            self.ask_for_key(key, |keystore| async move { keystore.seal(place, aad, plaintext).await }).await?;
+        Ok(Sealed { blob: blob::assemble(&header, &sealed), key: header.key_id, version: header.version })
     }
 
     /// Opens a blob that must be one of this key, whose state the caller has checked.
@@ -149,31 +129,14 @@ impl Service {
             return Err(rejected());
         }
         // A version ID that was damaged would look like one that has moved.
-        if self
-            .catalogue
-            .key_version(&key.incarnation, &header.version)
-            .await?
-            .is_none()
-        {
+        if self.catalogue.key_version(&key.incarnation, &header.version).await?.is_none() {
             return Err(rejected());
         }
-        let place = Place {
-            incarnation: key.incarnation.clone(),
-            version: header.version.clone(),
-        };
+        let place = Place { incarnation: key.incarnation.clone(), version: header.version.clone() };
         let aad = blob::aad(&header, context);
         let (place, aad) = (&place, aad.as_slice());
-        match self
-            .ask_for_key(key, |keystore| async move {
-                keystore.open(place, aad, body).await
-            })
-            .await
-        {
-            Ok(plaintext) => Ok(Opened {
-                plaintext,
-                key: header.key_id,
-                version: header.version,
-            }),
+        match self.ask_for_key(key, |keystore| async move { keystore.open(place, aad, body).await }).await {
+            Ok(plaintext) => Ok(Opened { plaintext, key: header.key_id, version: header.version }),
             Err(AskError::Keystore(KeystoreError::Rejected)) => Err(rejected()),
             Err(error) => Err(error.into()),
         }
@@ -183,23 +146,13 @@ impl Service {
         let uses = self.catalogue.count_use(&key.region, place).await?;
         if uses > MOST_USES {
             return Err(KmsError::LimitExceeded(
-                "This key version was used 2^32 times; make a new one with CreateKeyVersion."
-                    .to_owned(),
+                "This key version was used 2^32 times; make a new one with CreateKeyVersion.".to_owned(),
             ));
         }
         if uses > MANY_USES && uses % WARN_EVERY == 1 {
-            let scope = Scope {
-                region: key.region.clone(),
-                account: key.account.clone(),
-            };
-            let fields = Fields::new()
-                .scope(&scope)
-                .resource(&ResourceId::Key(key.id.clone()));
-            emit(
-                Event::KeyUsageHigh,
-                &fields,
-                "a key version was used more than 2^31 times; at 2^32 it is refused",
-            );
+            let scope = Scope { region: key.region.clone(), account: key.account.clone() };
+            let fields = Fields::new().scope(&scope).resource(&ResourceId::Key(key.id.clone()));
+            emit(Event::KeyUsageHigh, &fields, "a key version was used more than 2^31 times; at 2^32 it is refused");
         }
         Ok(())
     }

@@ -16,12 +16,7 @@ impl Service {
     ///
     /// # Errors
     /// `LimitExceeded` beyond 20 tags; no such key or secret.
-    pub async fn tag_resource(
-        &self,
-        caller: &Caller,
-        resource: &Tagged,
-        tags: &TagMap,
-    ) -> Result<(), KmsError> {
+    pub async fn tag_resource(&self, caller: &Caller, resource: &Tagged, tags: &TagMap) -> Result<(), KmsError> {
         self.edit_tags(caller, resource, |present| {
             present.extend(tags.iter().map(|(key, value)| (key.clone(), value.clone())));
         })
@@ -32,37 +27,20 @@ impl Service {
     ///
     /// # Errors
     /// No such key or secret.
-    pub async fn untag_resource(
-        &self,
-        caller: &Caller,
-        resource: &Tagged,
-        keys: &[String],
-    ) -> Result<(), KmsError> {
-        self.edit_tags(caller, resource, |present| {
-            present.retain(|key, _| !keys.contains(key))
-        })
-        .await
+    pub async fn untag_resource(&self, caller: &Caller, resource: &Tagged, keys: &[String]) -> Result<(), KmsError> {
+        self.edit_tags(caller, resource, |present| present.retain(|key, _| !keys.contains(key))).await
     }
 
     /// The tags of a key.
     ///
     /// # Errors
     /// `KeyNotFound`.
-    pub async fn key_tags(
-        &self,
-        caller: &Caller,
-        name: &KeyOrAlias,
-    ) -> Result<(KeyId, TagMap), KmsError> {
+    pub async fn key_tags(&self, caller: &Caller, name: &KeyOrAlias) -> Result<(KeyId, TagMap), KmsError> {
         let key = self.find(&caller.scope(), name).await?.into_value();
         Ok((key.id, key.tags))
     }
 
-    async fn edit_tags<E>(
-        &self,
-        caller: &Caller,
-        resource: &Tagged,
-        edit: E,
-    ) -> Result<(), KmsError>
+    async fn edit_tags<E>(&self, caller: &Caller, resource: &Tagged, edit: E) -> Result<(), KmsError>
     where
         E: Fn(&mut TagMap) + Send + Sync,
     {
@@ -81,27 +59,15 @@ impl Service {
                 })
                 .await
             }
-            ResourceId::Secret(name) => {
-                self.manage(caller, |guarded| self.edit_secret_tags(guarded, name, edit))
-                    .await
-            }
+            ResourceId::Secret(name) => self.manage(caller, |guarded| self.edit_secret_tags(guarded, name, edit)).await,
         }
     }
 
-    async fn edit_secret_tags<E>(
-        &self,
-        guarded: Guarded,
-        name: &SecretName,
-        edit: &E,
-    ) -> Result<(Change, ()), KmsError>
+    async fn edit_secret_tags<E>(&self, guarded: Guarded, name: &SecretName, edit: &E) -> Result<(Change, ()), KmsError>
     where
         E: Fn(&mut TagMap) + Send + Sync,
     {
-        let mut secret = self
-            .catalogue
-            .secret(guarded.scope(), name)
-            .await?
-            .ok_or(KmsError::ResourceNotFound)?;
+        let mut secret = self.catalogue.secret(guarded.scope(), name).await?.ok_or(KmsError::ResourceNotFound)?;
         edit(&mut secret.tags);
         check_count(&secret.tags)?;
         let mut change = Change::guarded(&guarded);
@@ -112,9 +78,7 @@ impl Service {
 
 fn check_count(tags: &TagMap) -> Result<(), KmsError> {
     if tags.len() > MAX_TAGS {
-        Err(KmsError::LimitExceeded(format!(
-            "A resource has at most {MAX_TAGS} tags."
-        )))
+        Err(KmsError::LimitExceeded(format!("A resource has at most {MAX_TAGS} tags.")))
     } else {
         Ok(())
     }

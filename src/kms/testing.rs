@@ -14,8 +14,8 @@ use crate::keystore::software::SoftwareKeystore;
 use crate::keystore::{SharedSource, SharedTarget};
 use crate::kms::{Caller, InstanceFacts, Keystores, NewKey, RegionFacts, Service};
 use crate::model::{
-    AccountId, Clock, Job, JobId, JobState, KeyId, KeystoreId, Method, NonceClaim, Random,
-    RegionId, Scope, Selection, SystemRandom,
+    AccountId, Clock, Job, JobId, JobState, KeyId, KeystoreId, Method, NonceClaim, Random, RegionId, Scope, Selection,
+    SystemRandom,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{SharedStore, Transaction};
@@ -33,8 +33,7 @@ pub(in crate::kms) struct ManualClock(AtomicI64);
 
 impl ManualClock {
     pub(in crate::kms) fn advance(&self, by: Duration) {
-        self.0
-            .fetch_add(i64::try_from(by.as_secs()).unwrap(), Ordering::SeqCst);
+        self.0.fetch_add(i64::try_from(by.as_secs()).unwrap(), Ordering::SeqCst);
     }
 }
 
@@ -81,16 +80,8 @@ impl Kms {
                 shared_with: BTreeSet::from([FRIEND.parse().unwrap()]),
             });
         }
-        let regions = vec![RegionFacts {
-            id: region.clone(),
-            service_keys: vec!["ecs".to_owned(), "oss".to_owned()],
-        }];
-        let keystores = Keystores::new(
-            BTreeMap::from([(region, shared)]),
-            instances,
-            facts,
-            regions,
-        );
+        let regions = vec![RegionFacts { id: region.clone(), service_keys: vec!["ecs".to_owned(), "oss".to_owned()] }];
+        let keystores = Keystores::new(BTreeMap::from([(region, shared)]), instances, facts, regions);
         let service = Service {
             catalogue: Catalogue::new(Arc::new(MemoryStore::new())),
             keystores: Arc::new(keystores),
@@ -98,22 +89,11 @@ impl Kms {
             random,
             worker: "worker-1".into(),
         };
-        Self {
-            service,
-            clock,
-            stores,
-            lease: Mutex::new(None),
-        }
+        Self { service, clock, stores, lease: Mutex::new(None) }
     }
 
     pub(in crate::kms) async fn key(&self, who: &Caller, new: NewKey) -> KeyId {
-        self.service
-            .create_key(who, new)
-            .await
-            .unwrap()
-            .key
-            .id
-            .clone()
+        self.service.create_key(who, new).await.unwrap().key.id.clone()
     }
 
     /// Closes the owner's scope as a migration does.
@@ -122,16 +102,10 @@ impl Kms {
         let scope = caller(OWNER).scope();
         let job = job(&scope, now);
         let catalogue = &self.service.catalogue;
-        catalogue
-            .create_jobs(std::slice::from_ref(&job), Transaction::new())
-            .await
-            .unwrap();
+        catalogue.create_jobs(std::slice::from_ref(&job), Transaction::new()).await.unwrap();
         let lease = catalogue.take_over(&job.id, "worker-1", now).await.unwrap();
         let stored = catalogue.job(&job.id).await.unwrap().unwrap();
-        catalogue
-            .close_gate(&lease, &stored, Demand::default(), now)
-            .await
-            .unwrap();
+        catalogue.close_gate(&lease, &stored, Demand::default(), now).await.unwrap();
         *self.lease.lock().unwrap() = Some(lease);
     }
 }
@@ -145,15 +119,7 @@ async fn open(
     let store: SharedStore = Arc::new(MemoryStore::new());
     stores.insert(id.clone(), Arc::clone(&store));
     let root = RootKey::new(Zeroizing::new([7; 32])).unwrap();
-    SoftwareKeystore::open(
-        id.clone(),
-        store,
-        Some(root),
-        clock.clone(),
-        Arc::clone(random),
-    )
-    .await
-    .unwrap()
+    SoftwareKeystore::open(id.clone(), store, Some(root), clock.clone(), Arc::clone(random)).await.unwrap()
 }
 
 fn job(scope: &Scope, now: Timestamp) -> Job {

@@ -24,9 +24,7 @@ pub fn key_name(caller: &Caller, text: &str) -> Result<KeyOrAlias, KmsError> {
         (true, None) if text.contains(":alias/") => return Err(KmsError::AliasNotFound),
         (true, None) => return Err(KmsError::KeyNotFound),
     };
-    KeyId::from_str(id)
-        .map(KeyOrAlias::Id)
-        .map_err(|_| KmsError::KeyNotFound)
+    KeyId::from_str(id).map(KeyOrAlias::Id).map_err(|_| KmsError::KeyNotFound)
 }
 
 /// Reads a `SecretName` parameter: name or ARN.
@@ -39,8 +37,7 @@ pub fn secret_name(caller: &Caller, text: &str) -> Result<SecretName, KmsError> 
         (true, Some(local)) => local.strip_prefix("secret/"),
         (_, None) => None,
     };
-    name.and_then(|name| name.parse().ok())
-        .ok_or(KmsError::ResourceNotFound)
+    name.and_then(|name| name.parse().ok()).ok_or(KmsError::ResourceNotFound)
 }
 
 /// `acs:kms:REGION:ACCOUNT:key/ID`.
@@ -86,35 +83,13 @@ mod tests {
         let arn = |account: &str, local: &str| format!("acs:kms:cn-hangzhou:{account}:{local}");
         assert_eq!(key_name(&who, id).unwrap(), by_id);
         assert_eq!(key_name(&who, "alias/a").unwrap(), by_alias);
-        assert_eq!(
-            key_name(&who, &arn("1000000000000001", &format!("key/{id}"))).unwrap(),
-            by_id
-        );
-        assert_eq!(
-            key_name(&who, &arn("1000000000000001", "alias/a")).unwrap(),
-            by_alias
-        );
-        for bad in [
-            "",
-            "nonsense",
-            "acs:kms:x",
-            &arn("1000000000000002", &format!("key/{id}")),
-        ] {
-            assert!(
-                matches!(key_name(&who, bad), Err(KmsError::KeyNotFound)),
-                "{bad}"
-            );
+        assert_eq!(key_name(&who, &arn("1000000000000001", &format!("key/{id}"))).unwrap(), by_id);
+        assert_eq!(key_name(&who, &arn("1000000000000001", "alias/a")).unwrap(), by_alias);
+        for bad in ["", "nonsense", "acs:kms:x", &arn("1000000000000002", &format!("key/{id}"))] {
+            assert!(matches!(key_name(&who, bad), Err(KmsError::KeyNotFound)), "{bad}");
         }
-        assert!(matches!(
-            key_name(&who, &arn("1000000000000002", "alias/a")),
-            Err(KmsError::AliasNotFound)
-        ));
-        assert_eq!(
-            secret_name(&who, &arn("1000000000000001", "secret/a/b"))
-                .unwrap()
-                .as_str(),
-            "a/b"
-        );
+        assert!(matches!(key_name(&who, &arn("1000000000000002", "alias/a")), Err(KmsError::AliasNotFound)));
+        assert_eq!(secret_name(&who, &arn("1000000000000001", "secret/a/b")).unwrap().as_str(), "a/b");
         assert!(secret_name(&who, &arn("1000000000000002", "secret/a")).is_err());
     }
 }

@@ -84,7 +84,10 @@ pub fn compatibility(key: &KeyRecord, hardware: bool) -> Option<Verdict> {
     if versions == Versions::One && key.version_count > 1 {
         return verdict(
             ProblemCode::MultiVersionNotSupported,
-            format!("it has {} versions; a {kind} instance takes {} keys with one version only", key.version_count, key.spec),
+            format!(
+                "it has {} versions; a {kind} instance takes {} keys with one version only",
+                key.version_count, key.spec
+            ),
             if hardware { "migrate it to a software instance" } else { "leave it in the shared KMS" },
         );
     }

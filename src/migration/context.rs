@@ -64,7 +64,11 @@ impl Progress {
     pub(super) fn watch_window(&self, job: &Job, now: Timestamp) {
         let left = job.window_end.duration_since(now);
         if !job.state.is_past_return() && left < WINDOW_WARNING && !self.warned.swap(true, Ordering::Relaxed) {
-            emit(Event::MigrationWindowEnding, &Fields::of_job(job), "the window ends soon; then everything is rolled back");
+            emit(
+                Event::MigrationWindowEnding,
+                &Fields::of_job(job),
+                "the window ends soon; then everything is rolled back",
+            );
         }
         if job.locked_at.is_some() && left.is_negative() && !self.overdue.swap(true, Ordering::Relaxed) {
             emit(Event::LockOverdue, &Fields::of_job(job), "the lock is held beyond the window");
@@ -100,7 +104,8 @@ impl Context {
     }
 
     pub(super) fn destination(&self) -> Destination {
-        let hardware = self.migrations.service.keystores.instance(&self.job.instance).is_some_and(|facts| facts.hardware);
+        let hardware =
+            self.migrations.service.keystores.instance(&self.job.instance).is_some_and(|facts| facts.hardware);
         Destination { job: self.job.id.clone(), instance: self.job.instance.clone(), hardware }
     }
 
@@ -114,7 +119,10 @@ impl Context {
 
     /// Changes the job under the lease. An operator may amend it at the same time: then it is read and changed again, so
     /// a decision taken in `change` is taken on what is committed.
-    pub(super) async fn update(&mut self, change: impl Fn(&mut Job) -> Result<(), MigrationError>) -> Result<(), MigrationError> {
+    pub(super) async fn update(
+        &mut self,
+        change: impl Fn(&mut Job) -> Result<(), MigrationError>,
+    ) -> Result<(), MigrationError> {
         loop {
             self.reload().await?;
             let mut job = self.job.clone();

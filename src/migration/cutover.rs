@@ -42,9 +42,10 @@ pub(super) fn same_but_for_the_flip<T: Serialize>(before: &T, after: &T) -> Resu
         Err(error) => Err(error.to_string()),
     };
     let (before, after) = (object(before)?, object(after)?);
-    let differing = before.keys().chain(after.keys()).find(|field| {
-        !MAY_DIFFER.contains(&field.as_str()) && before.get(field.as_str()) != after.get(field.as_str())
-    });
+    let differing = before
+        .keys()
+        .chain(after.keys())
+        .find(|field| !MAY_DIFFER.contains(&field.as_str()) && before.get(field.as_str()) != after.get(field.as_str()));
     differing.map_or(Ok(()), |field| Err(format!("field {field} differs")))
 }
 

@@ -8,8 +8,8 @@ use super::{MigrationError, Migrations, compatibility};
 use crate::catalogue::PlanItem;
 use crate::keystore::Place;
 use crate::model::{
-    InstanceId, KeyId, KeyRecord, KeystoreId, LeftBehind, MAX_SELECTED, Problem, ProblemCode, ResourceId, Scope, SecretName,
-    SecretRecord, Selection,
+    InstanceId, KeyId, KeyRecord, KeystoreId, LeftBehind, MAX_SELECTED, Problem, ProblemCode, ResourceId, Scope,
+    SecretName, SecretRecord, Selection,
 };
 use crate::store::Stored;
 
@@ -64,7 +64,12 @@ impl Migrations {
     ///
     /// # Errors
     /// When stores cannot be read; problems are part of the plan.
-    pub async fn plan(&self, scope: &Scope, instance: &InstanceId, selection: &Selection) -> Result<Plan, MigrationError> {
+    pub async fn plan(
+        &self,
+        scope: &Scope,
+        instance: &InstanceId,
+        selection: &Selection,
+    ) -> Result<Plan, MigrationError> {
         self.plan_for(scope, instance, selection, None).await
     }
 
@@ -213,7 +218,9 @@ impl World {
     fn shared(&self) -> BTreeSet<ResourceId> {
         let keys = self.keys.values().filter(|key| key.keystore.instance().is_none() && key.service.is_none());
         let secrets = self.secrets.values().filter(|secret| secret.keystore.instance().is_none());
-        keys.map(|key| ResourceId::Key(key.id.clone())).chain(secrets.map(|s| ResourceId::Secret(s.name.clone()))).collect()
+        keys.map(|key| ResourceId::Key(key.id.clone()))
+            .chain(secrets.map(|s| ResourceId::Secret(s.name.clone())))
+            .collect()
     }
 }
 

@@ -40,7 +40,12 @@ impl Migrations {
         Ok(plan)
     }
 
-    async fn check_instance(&self, scope: &Scope, facts: &InstanceFacts, plan: &mut Plan) -> Result<(), MigrationError> {
+    async fn check_instance(
+        &self,
+        scope: &Scope,
+        facts: &InstanceFacts,
+        plan: &mut Plan,
+    ) -> Result<(), MigrationError> {
         let id = &facts.id;
         if facts.region != scope.region {
             plan.problems.push(run_problem(
@@ -103,14 +108,25 @@ impl Migrations {
         if facts.auto_renew { plan.warnings.push(problem) } else { plan.problems.push(problem) }
     }
 
-    async fn check_quota(&self, facts: &InstanceFacts, job: Option<&JobId>, plan: &mut Plan) -> Result<(), MigrationError> {
+    async fn check_quota(
+        &self,
+        facts: &InstanceFacts,
+        job: Option<&JobId>,
+        plan: &mut Plan,
+    ) -> Result<(), MigrationError> {
         let taken = self.service.catalogue.quota(&facts.id).await?.taken(job);
-        let rows = [("keys", taken.keys, plan.keys(), facts.key_quota), ("secrets", taken.secrets, plan.secrets(), facts.secret_quota)];
+        let rows = [
+            ("keys", taken.keys, plan.keys(), facts.key_quota),
+            ("secrets", taken.secrets, plan.secrets(), facts.secret_quota),
+        ];
         for (what, taken, wanted, quota) in rows {
             if wanted > 0 && taken.saturating_add(wanted) > quota {
                 plan.problems.push(run_problem(
                     ProblemCode::QuotaExceeded,
-                    format!("{} may hold {quota} {what}, holds or has promised {taken}, and {wanted} more would come", facts.id),
+                    format!(
+                        "{} may hold {quota} {what}, holds or has promised {taken}, and {wanted} more would come",
+                        facts.id
+                    ),
                     "raise the quota, or migrate fewer",
                 ));
             }

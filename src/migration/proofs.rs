@@ -17,7 +17,9 @@ use crate::catalogue::PlanItem;
 use crate::crypto::material::{DecryptAlgorithm, SignAlgorithm};
 use crate::crypto::verify;
 use crate::keystore::{Keystore, KeystoreError, Label, Place, SharedSource, SharedTarget};
-use crate::model::{Incarnation, KeyRecord, KeySpec, KeyUsage, KeystoreId, ResourceId, ResourceKind, Scope, SecretRecord};
+use crate::model::{
+    Incarnation, KeyRecord, KeySpec, KeyUsage, KeystoreId, ResourceId, ResourceKind, Scope, SecretRecord,
+};
 use crate::observe::{Event, Fields, emit};
 use crate::store::Stored;
 
@@ -49,7 +51,8 @@ impl Proofs {
     pub(super) async fn copies(&self, batch: &[PlanItem]) -> Result<(), MigrationError> {
         self.labels(batch).await?;
         self.symmetric(batch).await?;
-        for item in of_kind(batch, ResourceKind::Key).filter(|item| item.spec.is_some_and(|spec| !spec.is_symmetric())) {
+        for item in of_kind(batch, ResourceKind::Key).filter(|item| item.spec.is_some_and(|spec| !spec.is_symmetric()))
+        {
             self.asymmetric(item).await?;
         }
         self.secrets(batch).await?;
@@ -132,7 +135,11 @@ impl Proofs {
             let sealed = verify::encrypt_to(&public, algorithm, challenge.as_slice())
                 .map_err(|error| MigrationError::Internal(error.to_string()))?;
             let opened = keystore.decrypt(place, algorithm, &sealed).await.map_err(failed)?.value;
-            return self.equal(item, opened.as_slice() == challenge.as_slice(), "a ciphertext opened to something else");
+            return self.equal(
+                item,
+                opened.as_slice() == challenge.as_slice(),
+                "a ciphertext opened to something else",
+            );
         }
         let algorithm = sign_algorithm(key.spec);
         let digest = Sha256::digest(challenge.as_slice());
@@ -174,10 +181,14 @@ impl Proofs {
         let pair = |sealed: Vec<Vec<u8>>| -> Vec<(Place, Vec<u8>)> {
             places.iter().map(|(_, place)| place.clone()).zip(sealed).collect()
         };
-        let in_target = self.target.open_challenges(job, &pair(by_source)).await.map_err(|e| self.batch_refused(&places, e))?;
-        let in_source = self.source.open_challenges(job, &pair(by_target)).await.map_err(|e| self.batch_refused(&places, e))?;
+        let in_target =
+            self.target.open_challenges(job, &pair(by_source)).await.map_err(|e| self.batch_refused(&places, e))?;
+        let in_source =
+            self.source.open_challenges(job, &pair(by_target)).await.map_err(|e| self.batch_refused(&places, e))?;
         self.complete(in_target.len().min(in_source.len()), places.len())?;
-        for (((item, _), (_, challenge)), (there, back)) in places.iter().zip(&challenges).zip(in_target.iter().zip(&in_source)) {
+        for (((item, _), (_, challenge)), (there, back)) in
+            places.iter().zip(&challenges).zip(in_target.iter().zip(&in_source))
+        {
             self.equal(item, there == challenge && back == challenge, "a challenge opened to something else")?;
         }
         Ok(())
@@ -197,12 +208,17 @@ impl Proofs {
                 let algorithm = DecryptAlgorithm::OaepSha256;
                 let sealed = verify::encrypt_to(public, algorithm, challenge.as_slice())
                     .map_err(|error| MigrationError::Internal(error.to_string()))?;
-                let opened = self.target.prove_decrypt(job, place, algorithm, &sealed).await.map_err(|e| self.refused(item, e))?;
+                let opened = self
+                    .target
+                    .prove_decrypt(job, place, algorithm, &sealed)
+                    .await
+                    .map_err(|e| self.refused(item, e))?;
                 self.equal(item, opened.as_slice() == challenge.as_slice(), "a ciphertext opened to something else")?;
             } else {
                 let algorithm = sign_algorithm(key.spec);
                 let digest = Sha256::digest(challenge.as_slice());
-                let signature = self.target.prove_sign(job, place, algorithm, &digest).await.map_err(|e| self.refused(item, e))?;
+                let signature =
+                    self.target.prove_sign(job, place, algorithm, &digest).await.map_err(|e| self.refused(item, e))?;
                 let holds = verify::verify(public, key.spec, algorithm, &digest, &signature);
                 self.equal(item, holds.is_ok(), "a signature does not verify")?;
             }
@@ -236,7 +252,11 @@ impl Proofs {
 
     fn after<T: Flip>(&self, item: &PlanItem, mut entry: Stored<T>) -> Result<(), MigrationError> {
         let was_flipped = entry.flip_back(&self.to.job);
-        self.equal(item, was_flipped && entry_digest(&*entry)? == item.entry, "its entry is not the one that was locked")
+        self.equal(
+            item,
+            was_flipped && entry_digest(&*entry)? == item.entry,
+            "its entry is not the one that was locked",
+        )
     }
 
     async fn key(&self, id: &crate::model::KeyId) -> Result<Stored<KeyRecord>, MigrationError> {

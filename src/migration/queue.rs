@@ -94,9 +94,11 @@ impl Migrations {
             return false;
         }
         all.iter().filter(|other| other.id != job.id && !other.state.is_final()).all(|other| {
-            let before_in_group = job.group.is_some() && other.group == job.group && other.group_index < job.group_index;
+            let before_in_group =
+                job.group.is_some() && other.group == job.group && other.group_index < job.group_index;
             let meets = other.scope == job.scope || other.instance == job.instance;
-            let ahead = other.state != JobState::Queued || (other.scheduled_for, &other.id) < (job.scheduled_for, &job.id);
+            let ahead =
+                other.state != JobState::Queued || (other.scheduled_for, &other.id) < (job.scheduled_for, &job.id);
             let waits_itself = other.state == JobState::Queued
                 && holds.iter().any(|hold| hold.covers(&other.scope.region, &other.scope.account));
             !(before_in_group || (meets && ahead && !waits_itself))
@@ -105,9 +107,8 @@ impl Migrations {
 
     async fn busy(&self, scope: &Scope, order: &Order) -> Result<Option<Problem>, MigrationError> {
         let jobs = self.service.catalogue.jobs().await?;
-        let other = jobs
-            .iter()
-            .find(|job| !job.state.is_final() && (job.scope == *scope || job.instance == order.instance));
+        let other =
+            jobs.iter().find(|job| !job.state.is_final() && (job.scope == *scope || job.instance == order.instance));
         Ok(other.map(|job| {
             run_problem(
                 ProblemCode::ScopeLocked,

@@ -25,7 +25,11 @@ impl Migrations {
                 match catalogue.clear_stranded(&mark).await {
                     Ok(()) => {
                         let fields = Fields::new().scope(&mark.scope).resource(&mark.resource).job(&mark.job);
-                        emit(Event::RotationStranded, &fields, "a rotation mark of a job that does not run was cleared");
+                        emit(
+                            Event::RotationStranded,
+                            &fields,
+                            "a rotation mark of a job that does not run was cleared",
+                        );
                     }
                     Err(CatalogueError::Conflict) => {}
                     Err(error) => return Err(error.into()),

@@ -14,7 +14,7 @@ use crate::catalogue::{CatalogueError, CleanUp, Lease};
 use crate::keystore::KeystoreError;
 use crate::model::{Ending, Failure, Job, JobEvent, JobId, JobState};
 use crate::observe::{Event, emit};
-use crate::store::{Revision, Stored, StoreError};
+use crate::store::{Revision, StoreError, Stored};
 
 /// How often the runner looks although nobody told it of a change.
 const LOOK: Duration = Duration::from_millis(500);
@@ -346,7 +346,8 @@ fn share(job: &Job, (keys, secrets): (u64, u64), spent: Duration) -> (u64, Optio
 fn is_lost(error: &MigrationError) -> bool {
     matches!(
         error,
-        MigrationError::Catalogue(CatalogueError::LeaseLost(_)) | MigrationError::Keystore(KeystoreError::Fenced { .. })
+        MigrationError::Catalogue(CatalogueError::LeaseLost(_))
+            | MigrationError::Keystore(KeystoreError::Fenced { .. })
     )
 }
 

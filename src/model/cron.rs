@@ -15,9 +15,7 @@ use super::zone::{ZoneError, first_instant, time_zone};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CronError {
     /// Not five fields.
-    #[error(
-        "a cron pattern has 5 fields (minute, hour, day of month, month, day of week), not {found}"
-    )]
+    #[error("a cron pattern has 5 fields (minute, hour, day of month, month, day of week), not {found}")]
     Fields {
         /// How many there are.
         found: usize,
@@ -63,9 +61,7 @@ impl Cron {
     pub fn parse(pattern: &str, time_zone_name: &str) -> Result<Self, CronError> {
         let fields: Vec<&str> = pattern.split_ascii_whitespace().collect();
         let [minute, hour, day, month, weekday] = fields.as_slice() else {
-            return Err(CronError::Fields {
-                found: fields.len(),
-            });
+            return Err(CronError::Fields { found: fields.len() });
         };
         let mut weekdays = set(&WEEKDAY, weekday)?;
         if weekdays & (1 << 7) != 0 {
@@ -80,13 +76,8 @@ impl Cron {
             either_day: !day.starts_with('*') && !weekday.starts_with('*'),
             zone: time_zone(time_zone_name)?,
         };
-        if cron
-            .next_civil(DateTime::constant(2000, 1, 1, 0, 0, 0, 0))
-            .is_none()
-        {
-            return Err(CronError::Never {
-                pattern: pattern.to_owned(),
-            });
+        if cron.next_civil(DateTime::constant(2000, 1, 1, 0, 0, 0, 0)).is_none() {
+            return Err(CronError::Never { pattern: pattern.to_owned() });
         }
         Ok(cron)
     }
@@ -102,14 +93,7 @@ impl Cron {
     #[must_use]
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         // Civil times before the present one never come later than it, so the search can start here.
-        let mut civil = self
-            .zone
-            .to_datetime(after)
-            .with()
-            .second(0)
-            .subsec_nanosecond(0)
-            .build()
-            .ok()?;
+        let mut civil = self.zone.to_datetime(after).with().second(0).subsec_nanosecond(0).build().ok()?;
         loop {
             civil = self.next_civil(civil)?;
             let instant = first_instant(&self.zone, civil)?;
@@ -139,26 +123,15 @@ impl Cron {
     fn meets(&self, date: Date) -> bool {
         let day = has(self.days, date.day());
         let weekday = has(self.weekdays, date.weekday().to_sunday_zero_offset());
-        has(self.months, date.month())
-            && if self.either_day {
-                day || weekday
-            } else {
-                day && weekday
-            }
+        has(self.months, date.month()) && if self.either_day { day || weekday } else { day && weekday }
     }
 
     fn time_from(&self, earliest: Time) -> Option<Time> {
-        (earliest.hour()..24)
-            .filter(|hour| has(self.hours, *hour))
-            .find_map(|hour| {
-                let first = if hour == earliest.hour() {
-                    earliest.minute()
-                } else {
-                    0
-                };
-                let minute = (first..60).find(|minute| has(self.minutes, *minute))?;
-                Time::new(hour, minute, 0, 0).ok()
-            })
+        (earliest.hour()..24).filter(|hour| has(self.hours, *hour)).find_map(|hour| {
+            let first = if hour == earliest.hour() { earliest.minute() } else { 0 };
+            let minute = (first..60).find(|minute| has(self.minutes, *minute))?;
+            Time::new(hour, minute, 0, 0).ok()
+        })
     }
 }
 
@@ -174,34 +147,14 @@ struct Field {
     first_name: u8,
 }
 
-const MINUTE: Field = Field {
-    name: "minute",
-    low: 0,
-    high: 59,
-    names: &[],
-    first_name: 0,
-};
-const HOUR: Field = Field {
-    name: "hour",
-    low: 0,
-    high: 23,
-    names: &[],
-    first_name: 0,
-};
-const DAY: Field = Field {
-    name: "day of month",
-    low: 1,
-    high: 31,
-    names: &[],
-    first_name: 0,
-};
+const MINUTE: Field = Field { name: "minute", low: 0, high: 59, names: &[], first_name: 0 };
+const HOUR: Field = Field { name: "hour", low: 0, high: 23, names: &[], first_name: 0 };
+const DAY: Field = Field { name: "day of month", low: 1, high: 31, names: &[], first_name: 0 };
 const MONTH: Field = Field {
     name: "month",
     low: 1,
     high: 12,
-    names: &[
-        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-    ],
+    names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
     first_name: 1,
 };
 const WEEKDAY: Field = Field {
@@ -213,10 +166,7 @@ const WEEKDAY: Field = Field {
 };
 
 fn has(set: u64, value: i8) -> bool {
-    u32::try_from(value)
-        .ok()
-        .and_then(|bit| set.checked_shr(bit))
-        .is_some_and(|rest| rest & 1 == 1)
+    u32::try_from(value).ok().and_then(|bit| set.checked_shr(bit)).is_some_and(|rest| rest & 1 == 1)
 }
 
 fn set(field: &Field, text: &str) -> Result<u64, CronError> {
@@ -228,53 +178,32 @@ fn set(field: &Field, text: &str) -> Result<u64, CronError> {
 }
 
 fn part_of(field: &Field, part: &str) -> Result<u64, CronError> {
-    let wrong = |rule: String| CronError::Field {
-        field: field.name,
-        text: part.to_owned(),
-        rule,
-    };
+    let wrong = |rule: String| CronError::Field { field: field.name, text: part.to_owned(), rule };
     let (range, step) = match part.split_once('/') {
         None => (part, None),
         Some((range, step)) => {
             let step = number(step).filter(|step| (1..=field.high).contains(step));
-            let step =
-                step.ok_or_else(|| wrong(format!("a step is a number from 1 to {}", field.high)))?;
+            let step = step.ok_or_else(|| wrong(format!("a step is a number from 1 to {}", field.high)))?;
             (range, Some(step))
         }
     };
     let value = |text: &str| {
-        number(text)
-            .filter(|n| (field.low..=field.high).contains(n))
-            .or_else(|| named(field, text))
-            .ok_or_else(|| {
-                let names = field.names.first().zip(field.names.last());
-                let names =
-                    names.map_or_else(String::new, |(a, b)| format!(", or a name from {a} to {b}"));
-                wrong(format!(
-                    "*, or numbers from {} to {}{names}",
-                    field.low, field.high
-                ))
-            })
+        number(text).filter(|n| (field.low..=field.high).contains(n)).or_else(|| named(field, text)).ok_or_else(|| {
+            let names = field.names.first().zip(field.names.last());
+            let names = names.map_or_else(String::new, |(a, b)| format!(", or a name from {a} to {b}"));
+            wrong(format!("*, or numbers from {} to {}{names}", field.low, field.high))
+        })
     };
     let (low, high) = if range == "*" {
         // Sunday is 0 and 7; every weekday is met once.
-        (
-            field.low,
-            if field.names.len() == 7 {
-                6
-            } else {
-                field.high
-            },
-        )
+        (field.low, if field.names.len() == 7 { 6 } else { field.high })
     } else if let Some((low, high)) = range.split_once('-') {
         let (low, mut high) = (value(low)?, value(high)?);
         if field.names.len() == 7 && high == 0 && low > 0 {
             high = 7;
         }
         if low > high {
-            return Err(wrong(
-                "a range goes from the smaller to the larger".to_owned(),
-            ));
+            return Err(wrong("a range goes from the smaller to the larger".to_owned()));
         }
         (low, high)
     } else if step.is_some() {
@@ -283,9 +212,7 @@ fn part_of(field: &Field, part: &str) -> Result<u64, CronError> {
         let only = value(range)?;
         (only, only)
     };
-    Ok((low..=high)
-        .step_by(usize::from(step.unwrap_or(1)))
-        .fold(0, |bits, n| bits | (1 << n)))
+    Ok((low..=high).step_by(usize::from(step.unwrap_or(1))).fold(0, |bits, n| bits | (1 << n)))
 }
 
 fn number(text: &str) -> Option<u8> {
@@ -293,20 +220,12 @@ fn number(text: &str) -> Option<u8> {
 }
 
 fn named(field: &Field, text: &str) -> Option<u8> {
-    let place = field
-        .names
-        .iter()
-        .position(|name| name.eq_ignore_ascii_case(text))?;
+    let place = field.names.iter().position(|name| name.eq_ignore_ascii_case(text))?;
     u8::try_from(place).ok()?.checked_add(field.first_name)
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use proptest::prelude::*;
 
@@ -346,11 +265,7 @@ mod tests {
         // Either of two restricted days is enough; a day that begins with * restricts as well as the other.
         assert_eq!(
             runs("0 0 13 * Fri", "UTC", "2026-11-01T00:00:00Z", 3),
-            [
-                "2026-11-06T00:00:00Z",
-                "2026-11-13T00:00:00Z",
-                "2026-11-20T00:00:00Z"
-            ]
+            ["2026-11-06T00:00:00Z", "2026-11-13T00:00:00Z", "2026-11-20T00:00:00Z"]
         );
         assert_eq!(
             runs("0 0 29 2 *", "UTC", "2096-03-01T00:00:00Z", 1),
@@ -381,9 +296,7 @@ mod tests {
             let error = Cron::parse(pattern, "UTC").unwrap_err().to_string();
             assert!(error.contains(word), "{pattern}: {error}");
         }
-        let error = Cron::parse("0 2 * * *", "Asia/Shangai")
-            .unwrap_err()
-            .to_string();
+        let error = Cron::parse("0 2 * * *", "Asia/Shangai").unwrap_err().to_string();
         assert!(error.contains("Asia/Shangai"), "{error}");
     }
 
@@ -395,20 +308,9 @@ mod tests {
             ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]
         );
         // Lord Howe changes by half an hour: 2026-10-04 02:00 -> 02:30 at 2026-10-03T15:30Z.
-        assert_eq!(
-            runs(
-                "10 2 * * *",
-                "Australia/Lord_Howe",
-                "2026-10-03T00:00:00Z",
-                1
-            ),
-            ["2026-10-03T15:30:00Z"]
-        );
+        assert_eq!(runs("10 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", 1), ["2026-10-03T15:30:00Z"]);
         // Samoa left out 30 December 2011 as a whole.
-        assert_eq!(
-            runs("0 12 30 12 *", "Pacific/Apia", "2011-12-01T00:00:00Z", 1),
-            ["2011-12-30T10:00:00Z"]
-        );
+        assert_eq!(runs("0 12 30 12 *", "Pacific/Apia", "2011-12-01T00:00:00Z", 1), ["2011-12-30T10:00:00Z"]);
     }
 
     #[test]
@@ -419,10 +321,7 @@ mod tests {
             ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]
         );
         // Asked between the two, it has been.
-        assert_eq!(
-            runs("30 2 * * *", "Europe/Berlin", "2026-10-25T01:10:00Z", 1),
-            ["2026-10-26T01:30:00Z"]
-        );
+        assert_eq!(runs("30 2 * * *", "Europe/Berlin", "2026-10-25T01:10:00Z", 1), ["2026-10-26T01:30:00Z"]);
     }
 
     const ZONES: [&str; 8] = [
@@ -435,14 +334,8 @@ mod tests {
         "Pacific/Apia",
         "Africa/Casablanca",
     ];
-    const PATTERNS: [&str; 6] = [
-        "* * * * *",
-        "*/15 * * * *",
-        "30 2 * * *",
-        "0 0 * * *",
-        "59 1-3 * * *",
-        "15 2 * * Sun",
-    ];
+    const PATTERNS: [&str; 6] =
+        ["* * * * *", "*/15 * * * *", "30 2 * * *", "0 0 * * *", "59 1-3 * * *", "15 2 * * Sun"];
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]

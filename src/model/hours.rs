@@ -23,9 +23,7 @@ pub enum HoursError {
         found: String,
     },
     /// Begin and end are the same.
-    #[error(
-        "{found:?} is empty: for a whole day write 00:00-24:00, for always leave allowed_hours out"
-    )]
+    #[error("{found:?} is empty: for a whole day write 00:00-24:00, for always leave allowed_hours out")]
     Empty {
         /// The text as it came.
         found: String,
@@ -55,24 +53,15 @@ impl FromStr for HoursRange {
     type Err = HoursError;
 
     fn from_str(text: &str) -> Result<Self, HoursError> {
-        let form = || HoursError::Form {
-            found: text.to_owned(),
-        };
+        let form = || HoursError::Form { found: text.to_owned() };
         let (range, zone) = text.split_once(' ').ok_or_else(form)?;
         let (begin, end) = range.split_once('-').ok_or_else(form)?;
         let begin = seconds(begin).filter(|s| *s < DAY).ok_or_else(form)?;
         let end = seconds(end).ok_or_else(form)?;
         if begin == end {
-            return Err(HoursError::Empty {
-                found: text.to_owned(),
-            });
+            return Err(HoursError::Empty { found: text.to_owned() });
         }
-        Ok(Self {
-            text: text.to_owned(),
-            begin,
-            end,
-            zone: time_zone(zone.trim())?,
-        })
+        Ok(Self { text: text.to_owned(), begin, end, zone: time_zone(zone.trim())? })
     }
 }
 
@@ -93,9 +82,7 @@ impl Eq for HoursRange {}
 impl HoursRange {
     fn contains(&self, now: Timestamp) -> bool {
         let time = self.zone.to_datetime(now).time();
-        let second = i32::from(time.hour()) * 3600
-            + i32::from(time.minute()) * 60
-            + i32::from(time.second());
+        let second = i32::from(time.hour()) * 3600 + i32::from(time.minute()) * 60 + i32::from(time.second());
         if self.begin < self.end {
             (self.begin..self.end).contains(&second)
         } else {
@@ -148,11 +135,7 @@ impl AllowedHours {
         if self.contains(now) {
             return Some(now);
         }
-        let later = self
-            .ranges
-            .iter()
-            .flat_map(|range| range.openings(now))
-            .filter(|t| *t > now);
+        let later = self.ranges.iter().flat_map(|range| range.openings(now)).filter(|t| *t > now);
         later.filter(|t| self.contains(*t)).min()
     }
 }
@@ -162,21 +145,14 @@ const DAY: i32 = 24 * 3600;
 const SEARCH_DAYS: u8 = 4;
 
 fn seconds(text: &str) -> Option<i32> {
-    let two = |t: &str| {
-        (t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse::<i32>().ok())?
-    };
+    let two = |t: &str| (t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse::<i32>().ok())?;
     let (hour, minute) = text.split_once(':')?;
     let (hour, minute) = (two(hour)?, two(minute)?);
     (minute < 60 && (hour < 24 || (hour == 24 && minute == 0))).then_some(hour * 3600 + minute * 60)
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use proptest::prelude::*;
 
@@ -197,48 +173,30 @@ mod tests {
         assert!(night.contains(at("2026-12-01T22:00:00+08:00")));
         assert!(!night.contains(at("2026-12-01T06:00:00+08:00")));
         assert!(!night.contains(at("2026-12-01T21:59:59+08:00")));
-        assert_eq!(
-            night.next_open(at("2026-12-01T12:00:00+08:00")),
-            Some(at("2026-12-01T22:00:00+08:00"))
-        );
-        assert_eq!(
-            night.next_open(at("2026-12-01T23:30:00+08:00")),
-            Some(at("2026-12-01T23:30:00+08:00"))
-        );
+        assert_eq!(night.next_open(at("2026-12-01T12:00:00+08:00")), Some(at("2026-12-01T22:00:00+08:00")));
+        assert_eq!(night.next_open(at("2026-12-01T23:30:00+08:00")), Some(at("2026-12-01T23:30:00+08:00")));
     }
 
     #[test]
     fn without_a_range_always() {
         let always = AllowedHours::default();
         assert!(always.contains(at("2026-12-01T12:00:00Z")));
-        assert_eq!(
-            always.next_open(at("2026-12-01T12:00:00Z")),
-            Some(at("2026-12-01T12:00:00Z"))
-        );
+        assert_eq!(always.next_open(at("2026-12-01T12:00:00Z")), Some(at("2026-12-01T12:00:00Z")));
     }
 
     #[test]
     fn the_nearest_of_several() {
         let two = hours(&["12:00-13:00 UTC", "03:00-24:00 Asia/Tokyo"]);
-        assert_eq!(
-            two.next_open(at("2026-12-01T15:30:00Z")),
-            Some(at("2026-12-01T18:00:00Z"))
-        );
+        assert_eq!(two.next_open(at("2026-12-01T15:30:00Z")), Some(at("2026-12-01T18:00:00Z")));
     }
 
     #[test]
     fn a_gap_swallows_the_begin_or_the_whole_range() {
         // Berlin 2026-03-29: 02:00 -> 03:00 at 01:00Z.
         let early = hours(&["02:30-04:00 Europe/Berlin"]);
-        assert_eq!(
-            early.next_open(at("2026-03-29T00:30:00Z")),
-            Some(at("2026-03-29T01:00:00Z"))
-        );
+        assert_eq!(early.next_open(at("2026-03-29T00:30:00Z")), Some(at("2026-03-29T01:00:00Z")));
         let swallowed = hours(&["02:15-02:45 Europe/Berlin"]);
-        assert_eq!(
-            swallowed.next_open(at("2026-03-29T00:30:00Z")),
-            Some(at("2026-03-30T00:15:00Z"))
-        );
+        assert_eq!(swallowed.next_open(at("2026-03-29T00:30:00Z")), Some(at("2026-03-30T00:15:00Z")));
     }
 
     #[test]

@@ -13,12 +13,12 @@ mod secret;
 mod selection;
 mod zone;
 
-pub use calendar::{format_utc, Clock, Random, SystemClock, SystemRandom};
+pub use calendar::{Clock, Random, SystemClock, SystemRandom, format_utc};
 pub use cron::{Cron, CronError};
 pub use hours::{AllowedHours, HoursError, HoursRange};
 pub use ids::{
-    AccountId, IdError, Incarnation, InstanceId, JobId, KeyId, KeystoreId, MaterialId, RegionId, ResourceId, ResourceKind,
-    Scope, SecretName, SecretVersionId,
+    AccountId, IdError, Incarnation, InstanceId, JobId, KeyId, KeystoreId, MaterialId, RegionId, ResourceId,
+    ResourceKind, Scope, SecretName, SecretVersionId,
 };
 pub use job::{Ending, Failure, Job, JobEvent, JobState, LeftBehind, Method, TaskStatus, TransitionError};
 pub use key::{
@@ -29,5 +29,5 @@ pub use nonce::NonceClaim;
 pub use problem::{Problem, ProblemCode};
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
 pub use secret::{SecretRecord, SecretType, SecretVersionRecord};
-pub use selection::{Selection, MAX_SELECTED};
+pub use selection::{MAX_SELECTED, Selection};
 pub use zone::{ZoneError, first_instant, time_zone};

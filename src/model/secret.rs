@@ -7,7 +7,10 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, Incarnation, KeyId, KeystoreId, MaterialId, Placement, RegionId, Rotation, SecretName, SecretVersionId, TagMap};
+use super::{
+    AccountId, Incarnation, KeyId, KeystoreId, MaterialId, Placement, RegionId, Rotation, SecretName, SecretVersionId,
+    TagMap,
+};
 
 /// Type of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

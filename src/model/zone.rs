@@ -23,12 +23,7 @@ pub struct ZoneError {
 /// # Errors
 /// When the name is unknown, or the system has no time zone database.
 pub fn time_zone(name: &str) -> Result<TimeZone, ZoneError> {
-    TimeZone::get(name)
-        .ok()
-        .filter(|zone| !zone.is_unknown())
-        .ok_or_else(|| ZoneError {
-            found: name.to_owned(),
-        })
+    TimeZone::get(name).ok().filter(|zone| !zone.is_unknown()).ok_or_else(|| ZoneError { found: name.to_owned() })
 }
 
 /// The instant at which a civil time comes, exactly once for each: a time that a spring change leaves out comes at the
@@ -43,10 +38,6 @@ pub fn first_instant(zone: &TimeZone, civil: DateTime) -> Option<Timestamp> {
     // Read with the offset from before the gap the time lies behind the change, with the other one in front of it.
     let late = before.to_timestamp(civil).ok()?;
     let early = after.to_timestamp(civil).ok()?;
-    let change = zone
-        .following(early)
-        .map(|transition| transition.timestamp())
-        .next()
-        .filter(|change| *change <= late);
+    let change = zone.following(early).map(|transition| transition.timestamp()).next().filter(|change| *change <= late);
     Some(change.unwrap_or(late))
 }

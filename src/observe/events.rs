@@ -213,9 +213,7 @@ impl Fields {
     /// Sets the phase.
     #[must_use]
     pub fn phase(mut self, state: JobState) -> Self {
-        self.phase = serde_json::to_value(state)
-            .ok()
-            .and_then(|name| name.as_str().map(str::to_owned));
+        self.phase = serde_json::to_value(state).ok().and_then(|name| name.as_str().map(str::to_owned));
         self
     }
 
@@ -238,14 +236,8 @@ impl Fields {
     /// The fields that tell which job it is: job, schedule, region, account, instance.
     #[must_use]
     pub fn of_job(job: &Job) -> Self {
-        let fields = Self::new()
-            .job(&job.id)
-            .scope(&job.scope)
-            .instance(&job.instance);
-        Self {
-            schedule: job.schedule.clone(),
-            ..fields
-        }
+        let fields = Self::new().job(&job.id).scope(&job.scope).instance(&job.instance);
+        Self { schedule: job.schedule.clone(), ..fields }
     }
 }
 

@@ -41,36 +41,22 @@ impl FromStr for LogFormat {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Json, Self::Text, Self::Journald]
-            .into_iter()
-            .find(|f| f.as_str() == text)
-            .ok_or(())
+        [Self::Json, Self::Text, Self::Journald].into_iter().find(|f| f.as_str() == text).ok_or(())
     }
 }
 
 /// A line with its end.
 pub(super) fn render(format: LogFormat, now: Timestamp, event: &tracing::Event<'_>) -> String {
     let meta = event.metadata();
-    let mut line = Collector {
-        is_event: meta.target() == EVENT_TARGET,
-        ..Collector::default()
-    };
+    let mut line = Collector { is_event: meta.target() == EVENT_TARGET, ..Collector::default() };
     event.record(&mut line);
     // Fields of libraries have no place in the schema: they go into the message.
     let message = format!("{}{}", line.message, line.extra);
     let timestamp = now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
     match format {
         LogFormat::Json => json(&timestamp, meta.level(), message, line.fields),
-        LogFormat::Text => text(
-            &format!("{timestamp} {:<5} ", meta.level()),
-            &message,
-            &line.fields,
-        ),
-        LogFormat::Journald => text(
-            &format!("<{}>", priority(meta.level())),
-            &message,
-            &line.fields,
-        ),
+        LogFormat::Text => text(&format!("{timestamp} {:<5} ", meta.level()), &message, &line.fields),
+        LogFormat::Journald => text(&format!("<{}>", priority(meta.level())), &message, &line.fields),
     }
 }
 
@@ -85,15 +71,11 @@ struct Collector {
 impl Collector {
     fn take(&mut self, field: &Field, value: Value) {
         if field.name() == "message" {
-            self.message = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
+            self.message = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         } else if self.is_event {
             self.fields.insert(field.name().to_owned(), value);
         } else {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let _ = write!(self.extra, " {}={text}", field.name());
         }
     }
@@ -140,9 +122,7 @@ fn text(head: &str, message: &str, fields: &Map<String, Value>) -> String {
     push_plain(&mut line, message);
     for (name, value) in fields.iter().filter(|(name, _)| *name != "event") {
         let value = match value.as_str() {
-            Some(text)
-                if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"') =>
-            {
+            Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"') => {
                 text.to_owned()
             }
             _ => value.to_string(),
@@ -159,11 +139,7 @@ fn text(head: &str, message: &str, fields: &Map<String, Value>) -> String {
 /// A message may hold what a client sent: a line break in it must not begin a line of its own.
 fn push_plain(line: &mut String, text: &str) {
     for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default())
-        } else {
-            line.push(c)
-        }
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
     }
 }
 

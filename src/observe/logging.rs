@@ -61,16 +61,8 @@ impl FromStr for LogLevel {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let all = [
-            Self::Error,
-            Self::Warn,
-            Self::Info,
-            Self::Debug,
-            Self::Trace,
-        ];
-        all.into_iter()
-            .find(|level| level.as_str() == text)
-            .ok_or(())
+        let all = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+        all.into_iter().find(|level| level.as_str() == text).ok_or(())
     }
 }
 
@@ -97,9 +89,7 @@ impl LogHandle {
     /// # Errors
     /// When the logger is gone.
     pub fn set_level(&self, level: LogLevel) -> Result<(), LoggingError> {
-        self.filter
-            .reload(targets(level))
-            .map_err(|_| LoggingError::Gone)
+        self.filter.reload(targets(level)).map_err(|_| LoggingError::Gone)
     }
 }
 
@@ -122,14 +112,8 @@ pub fn logger(
     writer: Box<dyn Write + Send>,
 ) -> (impl Subscriber + Send + Sync + 'static, LogHandle) {
     let (filter, handle) = reload::Layer::new(targets(level));
-    let lines = Lines {
-        format,
-        writer: Arc::new(Mutex::new(writer)),
-    };
-    (
-        tracing_subscriber::registry().with(filter).with(lines),
-        LogHandle { filter: handle },
-    )
+    let lines = Lines { format, writer: Arc::new(Mutex::new(writer)) };
+    (tracing_subscriber::registry().with(filter).with(lines), LogHandle { filter: handle })
 }
 
 struct Lines {
@@ -141,9 +125,7 @@ impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         let line = render(self.format, Timestamp::now(), event);
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = writer
-            .write_all(line.as_bytes())
-            .and_then(|()| writer.flush());
+        let _ = writer.write_all(line.as_bytes()).and_then(|()| writer.flush());
     }
 }
 
@@ -198,19 +180,12 @@ mod tests {
     fn json_has_exactly_the_fields_that_are_set() {
         let out = lines(LogFormat::Json, LogLevel::Info, |_| {
             emit(Event::MigrationProgress, &sample(), "half of it");
-            emit(
-                Event::DaemonStarted,
-                &Fields::new(),
-                "up\n{\"event\":\"x\"}",
-            );
+            emit(Event::DaemonStarted, &Fields::new(), "up\n{\"event\":\"x\"}");
         });
         let mut first: Value = serde_json::from_str(&out[0]).unwrap();
         let timestamp = first.as_object_mut().unwrap().remove("timestamp").unwrap();
         let timestamp = timestamp.as_str().unwrap();
-        assert!(
-            timestamp.ends_with('Z') && timestamp.len() == 24,
-            "{timestamp}"
-        );
+        assert!(timestamp.ends_with('Z') && timestamp.len() == 24, "{timestamp}");
         assert!(timestamp.parse::<Timestamp>().is_ok());
         assert_eq!(
             first,
@@ -240,10 +215,7 @@ mod tests {
                 Severity::Warn => "WARN",
                 Severity::Error => "ERROR",
             };
-            assert_eq!(
-                (&line["event"], &line["level"]),
-                (&json!(event.as_str()), &json!(level))
-            );
+            assert_eq!((&line["event"], &line["level"]), (&json!(event.as_str()), &json!(level)));
         }
     }
 
@@ -254,10 +226,7 @@ mod tests {
             tracing::warn!(target: "hyper::proto", event = "lock.acquired", peer = 7, "trouble");
             tracing::debug!("own detail");
         });
-        let out: Vec<Value> = out
-            .iter()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let out: Vec<Value> = out.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(out.len(), 2);
         assert_eq!(out[0]["message"], "trouble event=lock.acquired peer=7");
         assert_eq!(out[0].get("event"), None);
@@ -276,41 +245,20 @@ mod tests {
             emit(Event::LockAcquired, &Fields::new(), "five");
         });
         assert_eq!(out.len(), 2, "{out:?}");
-        assert!(
-            out[0].ends_with("INFO  lock.acquired three") && out[1].ends_with("WARN  four"),
-            "{out:?}"
-        );
+        assert!(out[0].ends_with("INFO  lock.acquired three") && out[1].ends_with("WARN  four"), "{out:?}");
     }
 
     #[test]
     fn journald_lines_have_a_priority_and_never_break() {
         let out = lines(LogFormat::Journald, LogLevel::Info, |_| {
-            let fields = Fields {
-                resource: Some("a b\n<0>c".to_owned()),
-                ..sample()
-            };
-            emit(
-                Event::ResourceLeftBehind,
-                &fields,
-                "it\r\n<0>stays \u{1b}[2J",
-            );
+            let fields = Fields { resource: Some("a b\n<0>c".to_owned()), ..sample() };
+            emit(Event::ResourceLeftBehind, &fields, "it\r\n<0>stays \u{1b}[2J");
             emit(Event::MigrationFailed, &Fields::new(), "over");
             emit(Event::DaemonStarted, &Fields::new(), "up");
         });
         assert_eq!(out.len(), 3, "{out:?}");
-        assert!(
-            out[0].starts_with(r"<4>resource.left_behind it\r\n<0>stays \u{1b}[2J "),
-            "{}",
-            out[0]
-        );
-        assert!(
-            out[0].contains(r#" resource="a b\n<0>c""#) && out[0].contains(" code=Held"),
-            "{}",
-            out[0]
-        );
-        assert_eq!(
-            out[1..],
-            ["<3>migration.failed over", "<6>daemon.started up"]
-        );
+        assert!(out[0].starts_with(r"<4>resource.left_behind it\r\n<0>stays \u{1b}[2J "), "{}", out[0]);
+        assert!(out[0].contains(r#" resource="a b\n<0>c""#) && out[0].contains(" code=Held"), "{}", out[0]);
+        assert_eq!(out[1..], ["<3>migration.failed over", "<6>daemon.started up"]);
     }
 }

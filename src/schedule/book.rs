@@ -9,9 +9,7 @@ use jiff::Timestamp;
 
 use super::{NameTaken, ScheduleError, StoreChange, StoredSchedule, check_new, reconcile};
 use crate::model::{Clock, ScheduleEntry, ScheduleState};
-use crate::store::{
-    MAX_OPERATIONS, Outcome, SharedStore, StoreError, Stored, Transaction, get_record, scan_records,
-};
+use crate::store::{MAX_OPERATIONS, Outcome, SharedStore, StoreError, Stored, Transaction, get_record, scan_records};
 
 /// All schedules. Cheap to clone.
 #[derive(Clone)]
@@ -41,9 +39,7 @@ impl Book {
     /// # Errors
     /// [`ScheduleError::Unknown`], or when the store cannot be read.
     pub async fn get(&self, name: &str) -> Result<Stored<StoredSchedule>, ScheduleError> {
-        self.find(name)
-            .await?
-            .ok_or_else(|| ScheduleError::Unknown(name.to_owned()))
+        self.find(name).await?.ok_or_else(|| ScheduleError::Unknown(name.to_owned()))
     }
 
     /// Adds a schedule of the command line.
@@ -84,8 +80,7 @@ impl Book {
     /// [`ScheduleError::Unknown`]; [`ScheduleError::WrongState`] when it is not paused.
     pub async fn resume(&self, name: &str) -> Result<StoredSchedule, ScheduleError> {
         const REMEDY: &str = "only a paused one can be resumed";
-        self.change(name, REMEDY, |schedule| schedule.resume(self.clock.now()))
-            .await
+        self.change(name, REMEDY, |schedule| schedule.resume(self.clock.now())).await
     }
 
     /// Cancels a schedule until its entry changes. A job of it that runs goes on: cancel that by its ID.
@@ -103,23 +98,17 @@ impl Book {
     /// [`ScheduleError::NameTaken`] with all of them.
     pub async fn check(&self, entries: &[ScheduleEntry]) -> Result<(), ScheduleError> {
         let stored = plain(&self.list().await?);
-        reconcile(entries, &stored, self.clock.now())
-            .map(|_| ())
-            .map_err(ScheduleError::NameTaken)
+        reconcile(entries, &stored, self.clock.now()).map(|_| ()).map_err(ScheduleError::NameTaken)
     }
 
     /// Brings the stored schedules in line with the file; answers what is new or changed.
     ///
     /// # Errors
     /// [`ScheduleError::NameTaken`], and then nothing was changed.
-    pub async fn reconcile(
-        &self,
-        entries: &[ScheduleEntry],
-    ) -> Result<Vec<StoredSchedule>, ScheduleError> {
+    pub async fn reconcile(&self, entries: &[ScheduleEntry]) -> Result<Vec<StoredSchedule>, ScheduleError> {
         for _ in 0..ATTEMPTS {
             let stored = self.list().await?;
-            let changes = reconcile(entries, &plain(&stored), self.clock.now())
-                .map_err(ScheduleError::NameTaken)?;
+            let changes = reconcile(entries, &plain(&stored), self.clock.now()).map_err(ScheduleError::NameTaken)?;
             let registered: Vec<StoredSchedule> = changes.iter().filter_map(changed).collect();
             if self.apply(changes, &stored).await? {
                 return Ok(registered);
@@ -182,11 +171,7 @@ impl Book {
         for _ in 0..ATTEMPTS {
             let mut schedule = self.get(name).await?;
             if !change(&mut schedule) {
-                return Err(ScheduleError::WrongState {
-                    name: name.to_owned(),
-                    state: words(schedule.state),
-                    remedy,
-                });
+                return Err(ScheduleError::WrongState { name: name.to_owned(), state: words(schedule.state), remedy });
             }
             if self.save(&schedule).await? {
                 return Ok(schedule.into_value());
@@ -197,18 +182,12 @@ impl Book {
 
     /// Applies changes in as few transactions as their limits allow; a start or reload that is cut off between two
     /// is finished by the next.
-    async fn apply(
-        &self,
-        changes: Vec<StoreChange>,
-        stored: &[Stored<StoredSchedule>],
-    ) -> Result<bool, ScheduleError> {
+    async fn apply(&self, changes: Vec<StoreChange>, stored: &[Stored<StoredSchedule>]) -> Result<bool, ScheduleError> {
         let mut transaction = Transaction::new();
         for change in changes {
             let known = stored.iter().find(|s| s.entry.name == name_of(&change));
-            if !transaction.has_room(RECORD, RECORD) {
-                if !self.commit(std::mem::take(&mut transaction)).await? {
-                    return Ok(false);
-                }
+            if !transaction.has_room(RECORD, RECORD) && !self.commit(std::mem::take(&mut transaction)).await? {
+                return Ok(false);
             }
             write(&mut transaction, change, known.cloned())?;
         }
@@ -300,52 +279,26 @@ mod tests {
     use crate::store::memory::MemoryStore;
 
     fn book() -> Book {
-        Book::new(
-            Arc::new(MemoryStore::new()),
-            Arc::new(SystemClock::default()),
-        )
+        Book::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock::default()))
     }
 
     fn named(name: &str) -> ScheduleEntry {
-        ScheduleEntry {
-            name: name.to_owned(),
-            ..at_entry("2126-12-01T02:00:00Z")
-        }
+        ScheduleEntry { name: name.to_owned(), ..at_entry("2126-12-01T02:00:00Z") }
     }
 
     #[tokio::test]
     async fn file_and_command_line_share_the_names() {
         let book = book();
-        assert_eq!(
-            book.reconcile(&[named("a"), named("b")])
-                .await
-                .unwrap()
-                .len(),
-            2
-        );
-        assert!(
-            book.reconcile(&[named("a"), named("b")])
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        assert_eq!(book.reconcile(&[named("a"), named("b")]).await.unwrap().len(), 2);
+        assert!(book.reconcile(&[named("a"), named("b")]).await.unwrap().is_empty());
         let taken = book.add(named("a")).await.unwrap_err();
         assert!(matches!(taken, ScheduleError::NameTaken(_)), "{taken}");
-        assert_eq!(
-            book.add(named("c")).await.unwrap().source,
-            ScheduleSource::Cli
-        );
+        assert_eq!(book.add(named("c")).await.unwrap().source, ScheduleSource::Cli);
         let taken = book.reconcile(&[named("c")]).await.unwrap_err();
         assert!(taken.to_string().contains('c'), "{taken}");
         assert_eq!(book.list().await.unwrap().len(), 3);
         book.reconcile(&[named("b")]).await.unwrap();
-        let names: Vec<String> = book
-            .list()
-            .await
-            .unwrap()
-            .iter()
-            .map(|s| s.entry.name.clone())
-            .collect();
+        let names: Vec<String> = book.list().await.unwrap().iter().map(|s| s.entry.name.clone()).collect();
         assert_eq!(names, ["b", "c"]);
     }
 
@@ -356,22 +309,10 @@ mod tests {
         book.cancel("a").await.unwrap();
         book.reconcile(&[named("a")]).await.unwrap();
         assert_eq!(book.get("a").await.unwrap().state, ScheduleState::Canceled);
-        assert!(matches!(
-            book.pause("a").await,
-            Err(ScheduleError::WrongState { .. })
-        ));
-        let edited = ScheduleEntry {
-            acknowledge: !named("a").acknowledge,
-            ..named("a")
-        };
-        assert_eq!(
-            book.reconcile(&[edited]).await.unwrap()[0].state,
-            ScheduleState::Active
-        );
-        assert!(matches!(
-            book.resume("nobody").await,
-            Err(ScheduleError::Unknown(_))
-        ));
+        assert!(matches!(book.pause("a").await, Err(ScheduleError::WrongState { .. })));
+        let edited = ScheduleEntry { acknowledge: !named("a").acknowledge, ..named("a") };
+        assert_eq!(book.reconcile(&[edited]).await.unwrap()[0].state, ScheduleState::Active);
+        assert!(matches!(book.resume("nobody").await, Err(ScheduleError::Unknown(_))));
     }
 
     #[tokio::test]

@@ -14,8 +14,8 @@ use tokio_cron_scheduler::{Job as Tick, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AllowedHours, Book, Circumstances, Decision, Downtime, MissReason, Outcome, ScheduleError,
-    StoredSchedule, decide, upcoming,
+    AllowedHours, Book, Circumstances, Decision, Downtime, MissReason, Outcome, ScheduleError, StoredSchedule, decide,
+    upcoming,
 };
 use crate::catalogue::{CatalogueError, Hold};
 use crate::migration::{MigrationError, Migrations, Order};
@@ -40,24 +40,11 @@ impl ScheduleClock {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn new(
-        book: Book,
-        migrations: Migrations,
-        allowed: AllowedHours,
-    ) -> Result<Self, ScheduleError> {
+    pub async fn new(book: Book, migrations: Migrations, allowed: AllowedHours) -> Result<Self, ScheduleError> {
         let clock = Arc::clone(&migrations.service().clock);
         let now = clock.now();
-        let downtime = book
-            .last_look()
-            .await?
-            .map(|from| Downtime { from, to: now });
-        let memory = Memory {
-            downtime,
-            looked: None,
-            told: HashMap::new(),
-            wall: now,
-            monotonic: clock.monotonic(),
-        };
+        let downtime = book.last_look().await?.map(|from| Downtime { from, to: now });
+        let memory = Memory { downtime, looked: None, told: HashMap::new(), wall: now, monotonic: clock.monotonic() };
         Ok(Self {
             book,
             migrations,
@@ -85,9 +72,7 @@ impl ScheduleClock {
     pub async fn run(&self, stop: CancellationToken) -> Result<(), JobSchedulerError> {
         let mut scheduler = JobScheduler::new().await?;
         let wake = Arc::clone(&self.wake);
-        scheduler
-            .add(Tick::new_repeated(TICK, move |_, _| wake.notify_one())?)
-            .await?;
+        scheduler.add(Tick::new_repeated(TICK, move |_, _| wake.notify_one())?).await?;
         scheduler.start().await?;
         self.wake();
         loop {
@@ -114,25 +99,13 @@ impl ScheduleClock {
         let now = service.clock.now();
         memory.check_step(now, service.clock.monotonic());
         let holds = service.catalogue.holds().await.map_err(into_store)?;
-        let allowed = self
-            .allowed
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner).clone();
         for schedule in self.book.list().await? {
             let held = is_held(&holds, &schedule.entry);
-            let around = Circumstances {
-                now,
-                allowed: &allowed,
-                held,
-                downtime: memory.downtime,
-            };
+            let around = Circumstances { now, allowed: &allowed, held, downtime: memory.downtime };
             self.settle(schedule, &around, &mut memory).await?;
         }
-        if memory
-            .looked
-            .is_none_or(|looked| (now.duration_since(looked)).abs() >= LOOK_EVERY)
-        {
+        if memory.looked.is_none_or(|looked| (now.duration_since(looked)).abs() >= LOOK_EVERY) {
             self.book.note_look(now).await?;
             memory.looked = Some(now);
         }
@@ -156,20 +129,13 @@ impl ScheduleClock {
                     }
                 }
                 Decision::Miss { instant, reason } => {
-                    if self
-                        .note(&mut schedule, instant, Outcome::Missed, around.now)
-                        .await?
-                    {
+                    if self.note(&mut schedule, instant, Outcome::Missed, around.now).await? {
                         tell_missed(&schedule, instant, reason);
                     }
                 }
                 Decision::Skip { instant } => {
-                    if self
-                        .note(&mut schedule, instant, Outcome::Skipped, around.now)
-                        .await?
-                    {
-                        let text =
-                            format!("the run of {instant} passed while the schedule was paused");
+                    if self.note(&mut schedule, instant, Outcome::Skipped, around.now).await? {
+                        let text = format!("the run of {instant} passed while the schedule was paused");
                         emit(Event::ScheduleSkipped, &fields(&schedule.entry), &text);
                     }
                 }
@@ -207,29 +173,21 @@ impl ScheduleClock {
     ) -> Result<bool, ScheduleError> {
         schedule.note(instant, Outcome::Fired, now);
         let noted = Book::replacing(&schedule)?;
-        match self
-            .migrations
-            .submit(order(&schedule.entry, instant), noted)
-            .await
-        {
+        match self.migrations.submit(order(&schedule.entry, instant), noted).await {
             Ok(jobs) => {
                 let text = format!("the run of {instant} is due: {}", list(&jobs));
                 let mut fields = fields(&schedule.entry);
                 fields.job = jobs.first().map(ToString::to_string);
                 emit(Event::ScheduleFired, &fields, &text);
-                self.remember_job(&schedule.entry.name, jobs.into_iter().next())
-                    .await?;
+                self.remember_job(&schedule.entry.name, jobs.into_iter().next()).await?;
                 Ok(true)
             }
             Err(MigrationError::Refused(problems)) => {
-                self.refuse(&schedule.entry.name, instant, now, &problems)
-                    .await?;
+                self.refuse(&schedule.entry.name, instant, now, &problems).await?;
                 Ok(true)
             }
             // Somebody else changed the schedule, or ran the instant: the next look tells.
-            Err(MigrationError::Catalogue(CatalogueError::Conflict | CatalogueError::Unknown)) => {
-                Ok(true)
-            }
+            Err(MigrationError::Catalogue(CatalogueError::Conflict | CatalogueError::Unknown)) => Ok(true),
             Err(error) => {
                 tracing::error!(%error, schedule = %schedule.entry.name, "a due run could not be started; trying again");
                 Ok(false)
@@ -249,16 +207,10 @@ impl ScheduleClock {
             Err(ScheduleError::Unknown(_)) => return Ok(()),
             found => found?,
         };
-        if self
-            .note(&mut schedule, instant, Outcome::Missed, now)
-            .await?
-        {
+        if self.note(&mut schedule, instant, Outcome::Missed, now).await? {
             for problem in problems {
                 let fields = fields(&schedule.entry).code(problem.code.as_str());
-                let text = format!(
-                    "the run of {instant} is refused: {} {}",
-                    problem.message, problem.remedy
-                );
+                let text = format!("the run of {instant} is refused: {} {}", problem.message, problem.remedy);
                 emit(Event::MigrationRefused, &fields, &text);
             }
         }
@@ -295,15 +247,10 @@ struct Memory {
 
 impl Memory {
     fn check_step(&mut self, wall: Timestamp, monotonic: Duration) {
-        let passed =
-            SignedDuration::try_from(monotonic.saturating_sub(self.monotonic)).unwrap_or_default();
+        let passed = SignedDuration::try_from(monotonic.saturating_sub(self.monotonic)).unwrap_or_default();
         let step = wall.duration_since(self.wall).saturating_sub(passed);
         if step.abs() > STEP {
-            let text = format!(
-                "the wall clock went from {} to {wall} by a step of {} s",
-                self.wall,
-                step.as_secs()
-            );
+            let text = format!("the wall clock went from {} to {wall} by a step of {} s", self.wall, step.as_secs());
             emit(Event::ClockStepped, &Fields::new(), &text);
         }
         (self.wall, self.monotonic) = (wall, monotonic);
@@ -314,22 +261,14 @@ impl Memory {
             return;
         };
         if self.told.insert(schedule.entry.name.clone(), instant) != Some(instant) {
-            let text = format!(
-                "a migration into {} is due at {instant}",
-                schedule.entry.instance
-            );
+            let text = format!("a migration into {} is due at {instant}", schedule.entry.instance);
             emit(Event::ScheduleUpcoming, &fields(&schedule.entry), &text);
         }
     }
 }
 
 fn is_held(holds: &[Stored<Hold>], entry: &ScheduleEntry) -> bool {
-    holds.iter().any(|hold| {
-        entry
-            .accounts
-            .iter()
-            .any(|account| hold.covers(&entry.region, account))
-    })
+    holds.iter().any(|hold| entry.accounts.iter().any(|account| hold.covers(&entry.region, account)))
 }
 
 fn order(entry: &ScheduleEntry, instant: Timestamp) -> Order {
@@ -350,10 +289,7 @@ fn order(entry: &ScheduleEntry, instant: Timestamp) -> Order {
 }
 
 fn fields(entry: &ScheduleEntry) -> Fields {
-    let fields = Fields::new()
-        .schedule(&entry.name)
-        .region(&entry.region)
-        .instance(&entry.instance);
+    let fields = Fields::new().schedule(&entry.name).region(&entry.region).instance(&entry.instance);
     match entry.accounts.as_slice() {
         [only] => fields.account(only),
         _ => fields,
@@ -363,21 +299,11 @@ fn fields(entry: &ScheduleEntry) -> Fields {
 fn tell_missed(schedule: &StoredSchedule, instant: Timestamp, reason: MissReason) {
     let mut fields = fields(&schedule.entry);
     fields.code = reason.code().map(|code| code.as_str().to_owned());
-    emit(
-        Event::ScheduleMissed,
-        &fields,
-        &format!(
-            "the run of {instant} did not happen because {}",
-            reason.as_str()
-        ),
-    );
+    emit(Event::ScheduleMissed, &fields, &format!("the run of {instant} did not happen because {}", reason.as_str()));
 }
 
 fn list(jobs: &[JobId]) -> String {
-    jobs.iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn into_store(error: CatalogueError) -> ScheduleError {

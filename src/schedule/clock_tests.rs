@@ -31,10 +31,7 @@ struct World {
 
 impl World {
     fn new(now: &str) -> Self {
-        Self {
-            store: Arc::new(MemoryStore::new()),
-            hands: Arc::new(Hands(Lock::new(ts(now)))),
-        }
+        Self { store: Arc::new(MemoryStore::new()), hands: Arc::new(Hands(Lock::new(ts(now)))) }
     }
 
     fn set(&self, now: &str) {
@@ -42,37 +39,24 @@ impl World {
     }
 
     fn book(&self) -> Book {
-        Book::new(
-            Arc::clone(&self.store),
-            Arc::clone(&self.hands) as Arc<dyn Clock>,
-        )
+        Book::new(Arc::clone(&self.store), Arc::clone(&self.hands) as Arc<dyn Clock>)
     }
 
     /// A process over the same store.
     async fn process(&self) -> ScheduleClock {
         let service = Service {
             catalogue: Catalogue::new(Arc::clone(&self.store)),
-            keystores: Arc::new(Keystores::new(
-                BTreeMap::new(),
-                BTreeMap::new(),
-                Vec::new(),
-                Vec::new(),
-            )),
+            keystores: Arc::new(Keystores::new(BTreeMap::new(), BTreeMap::new(), Vec::new(), Vec::new())),
             clock: Arc::clone(&self.hands) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
             worker: "test".into(),
         };
         let migrations = Migrations::new(service, Settings::default());
-        ScheduleClock::new(self.book(), migrations, AllowedHours::default())
-            .await
-            .unwrap()
+        ScheduleClock::new(self.book(), migrations, AllowedHours::default()).await.unwrap()
     }
 
     async fn jobs(&self) -> Vec<JobId> {
-        let jobs = Catalogue::new(Arc::clone(&self.store))
-            .jobs()
-            .await
-            .unwrap();
+        let jobs = Catalogue::new(Arc::clone(&self.store)).jobs().await.unwrap();
         jobs.into_iter().map(|job| job.id.clone()).collect()
     }
 }
@@ -105,28 +89,15 @@ async fn an_instant_runs_once_however_often_and_wherever_it_is_looked_at() {
 
 #[tokio::test]
 async fn what_was_missed_goes_by_the_last_look_of_an_earlier_process() {
-    for (if_missed, runs) in [
-        (crate::model::IfMissed::Skip, 0),
-        (crate::model::IfMissed::Run, 1),
-    ] {
+    for (if_missed, runs) in [(crate::model::IfMissed::Skip, 0), (crate::model::IfMissed::Run, 1)] {
         let world = World::new("2026-12-01T01:00:00Z");
-        world
-            .book()
-            .add(ScheduleEntry {
-                if_missed,
-                ..at_entry(AT)
-            })
-            .await
-            .unwrap();
+        world.book().add(ScheduleEntry { if_missed, ..at_entry(AT) }).await.unwrap();
         world.process().await.tick().await.unwrap();
         world.set("2026-12-01T02:30:00Z");
         let late = world.process().await;
         late.tick().await.unwrap();
         assert_eq!(world.jobs().await.len(), runs, "{if_missed:?}");
-        assert_eq!(
-            world.book().get("retail-hangzhou").await.unwrap().state,
-            ScheduleState::Done
-        );
+        assert_eq!(world.book().get("retail-hangzhou").await.unwrap().state, ScheduleState::Done);
     }
 }
 
@@ -136,12 +107,7 @@ async fn a_hold_waits_and_a_pause_skips() {
     world.book().add(at_entry(AT)).await.unwrap();
     let process = world.process().await;
     let catalogue = Catalogue::new(Arc::clone(&world.store));
-    let hold = Hold {
-        region: None,
-        account: None,
-        reason: "freeze".to_owned(),
-        since: ts(AT),
-    };
+    let hold = Hold { region: None, account: None, reason: "freeze".to_owned(), since: ts(AT) };
     catalogue.put_hold(&hold).await.unwrap();
     world.set(AT);
     process.tick().await.unwrap();

@@ -70,10 +70,7 @@ mod tests {
         let again: ScheduleEntry = serde_json::from_str(&text).unwrap();
         assert_eq!(digest(&entry), digest(&again));
         let mut a = String::new();
-        write_canonical(
-            &serde_json::from_str(r#"{ "b": [1, "x\n"], "a": null }"#).unwrap(),
-            &mut a,
-        );
+        write_canonical(&serde_json::from_str(r#"{ "b": [1, "x\n"], "a": null }"#).unwrap(), &mut a);
         assert_eq!(a, r#"{"a":null,"b":[1,"x\n"]}"#);
     }
 }

@@ -119,18 +119,10 @@ pub fn decide(stored: &StoredSchedule, around: &Circumstances<'_>) -> Decision {
         return Decision::Skip { instant: latest };
     }
     if first < latest {
-        let second = last_in(
-            when,
-            stored.floor(),
-            latest.saturating_sub(TICK).unwrap_or(first),
-        );
+        let second = last_in(when, stored.floor(), latest.saturating_sub(TICK).unwrap_or(first));
         let instant = second.unwrap_or(first);
         let over = end_of_window(instant, stored.entry.window) <= now;
-        let reason = if over {
-            MissReason::WindowEnded
-        } else {
-            MissReason::Superseded
-        };
+        let reason = if over { MissReason::WindowEnded } else { MissReason::Superseded };
         return Decision::Miss { instant, reason };
     }
     decide_instant(stored, around, latest)
@@ -145,9 +137,7 @@ pub fn next_runs(when: &When, after: Timestamp, n: usize) -> Vec<Timestamp> {
             let Ok(cron) = Cron::parse(pattern, time_zone) else {
                 return Vec::new();
             };
-            std::iter::successors(cron.next_after(after), |at| cron.next_after(*at))
-                .take(n)
-                .collect()
+            std::iter::successors(cron.next_after(after), |at| cron.next_after(*at)).take(n).collect()
         }
     }
 }
@@ -166,43 +156,24 @@ pub(super) fn instant_after(when: &When, after: Timestamp) -> Option<Timestamp> 
 
 const TICK: SignedDuration = SignedDuration::from_nanos(1);
 
-fn decide_instant(
-    stored: &StoredSchedule,
-    around: &Circumstances<'_>,
-    instant: Timestamp,
-) -> Decision {
+fn decide_instant(stored: &StoredSchedule, around: &Circumstances<'_>, instant: Timestamp) -> Decision {
     let now = around.now;
     let window_end = end_of_window(instant, stored.entry.window);
-    let was_down = around
-        .downtime
-        .is_some_and(|down| down.from <= instant && instant < down.to);
+    let was_down = around.downtime.is_some_and(|down| down.from <= instant && instant < down.to);
     if was_down && stored.entry.if_missed == IfMissed::Skip {
-        return Decision::Miss {
-            instant,
-            reason: MissReason::DaemonDown,
-        };
+        return Decision::Miss { instant, reason: MissReason::DaemonDown };
     }
     if now >= window_end {
-        let reason = if around.held {
-            MissReason::Held
-        } else {
-            MissReason::WindowEnded
-        };
+        let reason = if around.held { MissReason::Held } else { MissReason::WindowEnded };
         return Decision::Miss { instant, reason };
     }
     if around.held {
         return Decision::Wait { until: window_end };
     }
     match around.allowed.next_open(now) {
-        Some(open) if open <= now => Decision::Fire {
-            instant,
-            window_end,
-        },
+        Some(open) if open <= now => Decision::Fire { instant, window_end },
         Some(open) if open < window_end => Decision::Wait { until: open },
-        _ => Decision::Miss {
-            instant,
-            reason: MissReason::OutsideAllowedHours,
-        },
+        _ => Decision::Miss { instant, reason: MissReason::OutsideAllowedHours },
     }
 }
 
@@ -218,10 +189,7 @@ fn last_in(when: &When, after: Timestamp, until: Timestamp) -> Option<Timestamp>
         When::Cron { pattern, time_zone } => Cron::parse(pattern, time_zone).ok()?,
     };
     for hours in [1, 24, 24 * 8, 24 * 32, 24 * 366] {
-        let begin = until
-            .saturating_sub(SignedDuration::from_hours(hours))
-            .ok()?
-            .max(after);
+        let begin = until.saturating_sub(SignedDuration::from_hours(hours)).ok()?.max(after);
         if let Some(last) = last_from(&cron, begin, until) {
             return Some(last);
         }
@@ -233,9 +201,7 @@ fn last_in(when: &When, after: Timestamp, until: Timestamp) -> Option<Timestamp>
 }
 
 fn last_from(cron: &Cron, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
-    std::iter::successors(cron.next_after(after), |at| cron.next_after(*at))
-        .take_while(|at| *at <= until)
-        .last()
+    std::iter::successors(cron.next_after(after), |at| cron.next_after(*at)).take_while(|at| *at <= until).last()
 }
 
 #[cfg(test)]
@@ -251,49 +217,26 @@ mod tests {
     const AT: &str = "2026-12-01T02:00:00Z";
 
     fn at_two() -> StoredSchedule {
-        StoredSchedule::register(
-            at_entry(AT),
-            ScheduleSource::Config,
-            ts("2026-11-01T00:00:00Z"),
-        )
+        StoredSchedule::register(at_entry(AT), ScheduleSource::Config, ts("2026-11-01T00:00:00Z"))
     }
 
     fn around<'a>(now: &str, allowed: &'a AllowedHours) -> Circumstances<'a> {
-        Circumstances {
-            now: ts(now),
-            allowed,
-            held: false,
-            downtime: None,
-        }
+        Circumstances { now: ts(now), allowed, held: false, downtime: None }
     }
 
     fn miss(instant: &str, reason: MissReason) -> Decision {
-        Decision::Miss {
-            instant: ts(instant),
-            reason,
-        }
+        Decision::Miss { instant: ts(instant), reason }
     }
 
     #[test]
     fn waits_fires_once_and_is_done() {
         let always = AllowedHours::default();
         let mut schedule = at_two();
-        assert_eq!(
-            decide(&schedule, &around("2026-12-01T01:59:59.999Z", &always)),
-            Decision::Wait { until: ts(AT) }
-        );
-        let fire = Decision::Fire {
-            instant: ts(AT),
-            window_end: ts("2026-12-01T04:00:00Z"),
-        };
+        assert_eq!(decide(&schedule, &around("2026-12-01T01:59:59.999Z", &always)), Decision::Wait { until: ts(AT) });
+        let fire = Decision::Fire { instant: ts(AT), window_end: ts("2026-12-01T04:00:00Z") };
         assert_eq!(decide(&schedule, &around(AT, &always)), fire);
         schedule.note(ts(AT), Outcome::Fired, ts(AT));
-        for now in [
-            AT,
-            "2026-12-01T01:00:00Z",
-            "2026-12-01T03:00:00Z",
-            "2030-01-01T00:00:00Z",
-        ] {
+        for now in [AT, "2026-12-01T01:00:00Z", "2026-12-01T03:00:00Z", "2030-01-01T00:00:00Z"] {
             assert_eq!(decide(&schedule, &around(now, &always)), Decision::Nothing);
         }
     }
@@ -302,41 +245,17 @@ mod tests {
     fn late_runs_go_by_policy_and_window() {
         let always = AllowedHours::default();
         let mut schedule = at_two();
-        let down = Downtime {
-            from: ts("2026-12-01T01:00:00Z"),
-            to: ts("2026-12-01T03:00:00Z"),
-        };
-        let late = Circumstances {
-            downtime: Some(down),
-            ..around("2026-12-01T03:00:00Z", &always)
-        };
+        let down = Downtime { from: ts("2026-12-01T01:00:00Z"), to: ts("2026-12-01T03:00:00Z") };
+        let late = Circumstances { downtime: Some(down), ..around("2026-12-01T03:00:00Z", &always) };
         assert!(matches!(decide(&schedule, &late), Decision::Fire { .. }));
         schedule.entry.if_missed = IfMissed::Skip;
         assert_eq!(decide(&schedule, &late), miss(AT, MissReason::DaemonDown));
         // It was up at the instant and only restarted later.
-        let up = Downtime {
-            from: ts("2026-12-01T02:30:00Z"),
-            to: ts("2026-12-01T03:00:00Z"),
-        };
-        assert!(matches!(
-            decide(
-                &schedule,
-                &Circumstances {
-                    downtime: Some(up),
-                    ..late
-                }
-            ),
-            Decision::Fire { .. }
-        ));
+        let up = Downtime { from: ts("2026-12-01T02:30:00Z"), to: ts("2026-12-01T03:00:00Z") };
+        assert!(matches!(decide(&schedule, &Circumstances { downtime: Some(up), ..late }), Decision::Fire { .. }));
         schedule.entry.if_missed = IfMissed::Run;
         assert_eq!(
-            decide(
-                &schedule,
-                &Circumstances {
-                    now: ts("2026-12-01T04:00:00Z"),
-                    ..late
-                }
-            ),
+            decide(&schedule, &Circumstances { now: ts("2026-12-01T04:00:00Z"), ..late }),
             miss(AT, MissReason::WindowEnded)
         );
     }
@@ -345,42 +264,17 @@ mod tests {
     fn hold_and_allowed_hours_wait_while_the_window_is_open() {
         let always = AllowedHours::default();
         let schedule = at_two();
-        let held = Circumstances {
-            held: true,
-            ..around("2026-12-01T02:30:00Z", &always)
-        };
+        let held = Circumstances { held: true, ..around("2026-12-01T02:30:00Z", &always) };
+        assert_eq!(decide(&schedule, &held), Decision::Wait { until: ts("2026-12-01T04:00:00Z") });
         assert_eq!(
-            decide(&schedule, &held),
-            Decision::Wait {
-                until: ts("2026-12-01T04:00:00Z")
-            }
-        );
-        assert_eq!(
-            decide(
-                &schedule,
-                &Circumstances {
-                    now: ts("2026-12-01T04:00:00Z"),
-                    ..held
-                }
-            ),
+            decide(&schedule, &Circumstances { now: ts("2026-12-01T04:00:00Z"), ..held }),
             miss(AT, MissReason::Held)
         );
         let three = AllowedHours::new(vec!["03:00-05:00 UTC".parse().unwrap()]);
-        assert_eq!(
-            decide(&schedule, &around(AT, &three)),
-            Decision::Wait {
-                until: ts("2026-12-01T03:00:00Z")
-            }
-        );
-        assert!(matches!(
-            decide(&schedule, &around("2026-12-01T03:00:00Z", &three)),
-            Decision::Fire { .. }
-        ));
+        assert_eq!(decide(&schedule, &around(AT, &three)), Decision::Wait { until: ts("2026-12-01T03:00:00Z") });
+        assert!(matches!(decide(&schedule, &around("2026-12-01T03:00:00Z", &three)), Decision::Fire { .. }));
         let four = AllowedHours::new(vec!["04:00-05:00 UTC".parse().unwrap()]);
-        assert_eq!(
-            decide(&schedule, &around(AT, &four)),
-            miss(AT, MissReason::OutsideAllowedHours)
-        );
+        assert_eq!(decide(&schedule, &around(AT, &four)), miss(AT, MissReason::OutsideAllowedHours));
     }
 
     #[test]
@@ -388,14 +282,8 @@ mod tests {
         let always = AllowedHours::default();
         let mut schedule = at_two();
         assert!(schedule.pause());
-        assert_eq!(
-            decide(&schedule, &around("2026-12-01T01:00:00Z", &always)),
-            Decision::Wait { until: ts(AT) }
-        );
-        assert_eq!(
-            decide(&schedule, &around(AT, &always)),
-            Decision::Skip { instant: ts(AT) }
-        );
+        assert_eq!(decide(&schedule, &around("2026-12-01T01:00:00Z", &always)), Decision::Wait { until: ts(AT) });
+        assert_eq!(decide(&schedule, &around(AT, &always)), Decision::Skip { instant: ts(AT) });
         assert!(schedule.cancel());
         assert_eq!(decide(&schedule, &around(AT, &always)), Decision::Nothing);
     }
@@ -423,13 +311,8 @@ mod tests {
             seen,
             [
                 miss("2026-12-01T02:00:00Z", MissReason::Superseded),
-                Decision::Fire {
-                    instant: ts("2026-12-01T03:00:00Z"),
-                    window_end: ts("2026-12-01T05:00:00Z")
-                },
-                Decision::Wait {
-                    until: ts("2026-12-01T04:00:00Z")
-                },
+                Decision::Fire { instant: ts("2026-12-01T03:00:00Z"), window_end: ts("2026-12-01T05:00:00Z") },
+                Decision::Wait { until: ts("2026-12-01T04:00:00Z") },
             ]
         );
     }
@@ -437,29 +320,14 @@ mod tests {
     #[test]
     fn a_pattern_of_every_minute_and_years_of_downtime() {
         let when = cron_entry("* * * * *", "Asia/Shanghai").when;
-        let last = last_in(
-            &when,
-            ts("2006-01-01T00:00:00Z"),
-            ts("2026-01-01T00:00:30Z"),
-        );
+        let last = last_in(&when, ts("2006-01-01T00:00:00Z"), ts("2026-01-01T00:00:30Z"));
         assert_eq!(last, Some(ts("2026-01-01T00:00:00Z")));
         let rare = cron_entry("0 0 29 2 *", "UTC").when;
         assert_eq!(
-            last_in(
-                &rare,
-                ts("2006-01-01T00:00:00Z"),
-                ts("2026-01-01T00:00:30Z")
-            ),
+            last_in(&rare, ts("2006-01-01T00:00:00Z"), ts("2026-01-01T00:00:30Z")),
             Some(ts("2024-02-29T00:00:00Z"))
         );
-        assert_eq!(
-            last_in(
-                &rare,
-                ts("2024-02-29T00:00:00Z"),
-                ts("2026-01-01T00:00:30Z")
-            ),
-            None
-        );
+        assert_eq!(last_in(&rare, ts("2024-02-29T00:00:00Z"), ts("2026-01-01T00:00:30Z")), None);
     }
 
     #[test]
@@ -467,10 +335,7 @@ mod tests {
         let schedule = at_two();
         let hour = Duration::from_secs(3600);
         assert_eq!(upcoming(&schedule, ts("2026-12-01T00:59:59Z"), hour), None);
-        assert_eq!(
-            upcoming(&schedule, ts("2026-12-01T01:00:00Z"), hour),
-            Some(ts(AT))
-        );
+        assert_eq!(upcoming(&schedule, ts("2026-12-01T01:00:00Z"), hour), Some(ts(AT)));
         assert_eq!(upcoming(&schedule, ts(AT), hour), None);
     }
 

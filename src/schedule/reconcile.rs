@@ -30,9 +30,7 @@ pub enum NameTaken {
         name: String,
     },
     /// The command line brings a name that the file uses.
-    #[error(
-        "the schedule {name:?} is in the configuration file: change it there, or use another name"
-    )]
+    #[error("the schedule {name:?} is in the configuration file: change it there, or use another name")]
     ByConfig {
         /// The name.
         name: String,
@@ -60,38 +58,22 @@ pub fn reconcile(
     for entry in entries {
         match stored.iter().find(|s| s.entry.name == entry.name) {
             None => {
-                changes.push(StoreChange::Add(StoredSchedule::register(
-                    entry.clone(),
-                    ScheduleSource::Config,
-                    now,
-                )));
+                changes.push(StoreChange::Add(StoredSchedule::register(entry.clone(), ScheduleSource::Config, now)));
             }
             Some(known) if known.source == ScheduleSource::Cli && is_open(known) => {
-                taken.push(NameTaken::ByCli {
-                    name: entry.name.clone(),
-                });
+                taken.push(NameTaken::ByCli { name: entry.name.clone() });
             }
-            Some(known)
-                if known.source == ScheduleSource::Cli || known.digest != super::digest(entry) =>
-            {
-                changes.push(StoreChange::Replace(known.changed(
-                    entry.clone(),
-                    ScheduleSource::Config,
-                    now,
-                )));
+            Some(known) if known.source == ScheduleSource::Cli || known.digest != super::digest(entry) => {
+                changes.push(StoreChange::Replace(known.changed(entry.clone(), ScheduleSource::Config, now)));
             }
             Some(_) => {}
         }
     }
-    let gone = stored.iter().filter(|s| {
-        s.source == ScheduleSource::Config && entries.iter().all(|entry| entry.name != s.entry.name)
-    });
+    let gone = stored
+        .iter()
+        .filter(|s| s.source == ScheduleSource::Config && entries.iter().all(|entry| entry.name != s.entry.name));
     changes.extend(gone.map(|s| StoreChange::Remove(s.entry.name.clone())));
-    if taken.is_empty() {
-        Ok(changes)
-    } else {
-        Err(taken)
-    }
+    if taken.is_empty() { Ok(changes) } else { Err(taken) }
 }
 
 /// The change that `schedule add` makes.
@@ -104,20 +86,10 @@ pub fn check_new(
     now: Timestamp,
 ) -> Result<StoreChange, NameTaken> {
     match same_name {
-        None => Ok(StoreChange::Add(StoredSchedule::register(
-            entry,
-            ScheduleSource::Cli,
-            now,
-        ))),
-        Some(known) if known.source == ScheduleSource::Config => {
-            Err(NameTaken::ByConfig { name: entry.name })
-        }
+        None => Ok(StoreChange::Add(StoredSchedule::register(entry, ScheduleSource::Cli, now))),
+        Some(known) if known.source == ScheduleSource::Config => Err(NameTaken::ByConfig { name: entry.name }),
         Some(known) if is_open(known) => Err(NameTaken::Open { name: entry.name }),
-        Some(known) => Ok(StoreChange::Replace(known.changed(
-            entry,
-            ScheduleSource::Cli,
-            now,
-        ))),
+        Some(known) => Ok(StoreChange::Replace(known.changed(entry, ScheduleSource::Cli, now))),
     }
 }
 
@@ -132,10 +104,7 @@ mod tests {
     use crate::schedule::stored::tests::{at_entry, ts};
 
     fn named(name: &str) -> ScheduleEntry {
-        ScheduleEntry {
-            name: name.to_owned(),
-            ..at_entry("2026-12-01T02:00:00Z")
-        }
+        ScheduleEntry { name: name.to_owned(), ..at_entry("2026-12-01T02:00:00Z") }
     }
 
     fn known(name: &str, source: ScheduleSource) -> StoredSchedule {
@@ -149,31 +118,17 @@ mod tests {
         assert!(paused.pause());
         let mut edited_before = known("edited", ScheduleSource::Config);
         assert!(edited_before.cancel());
-        let stored = [
-            paused,
-            edited_before,
-            known("gone", ScheduleSource::Config),
-            known("by-hand", ScheduleSource::Cli),
-        ];
+        let stored =
+            [paused, edited_before, known("gone", ScheduleSource::Config), known("by-hand", ScheduleSource::Cli)];
         let mut edited = named("edited");
         edited.rehearse = true;
         let changes = reconcile(&[named("same"), edited, named("new")], &stored, now).unwrap();
-        let [
-            StoreChange::Replace(replaced),
-            StoreChange::Add(added),
-            StoreChange::Remove(gone),
-        ] = changes.as_slice()
+        let [StoreChange::Replace(replaced), StoreChange::Add(added), StoreChange::Remove(gone)] = changes.as_slice()
         else {
             panic!("{changes:?}")
         };
-        assert_eq!(
-            (replaced.entry.name.as_str(), replaced.state),
-            ("edited", ScheduleState::Active)
-        );
-        assert_eq!(
-            (added.entry.name.as_str(), added.source),
-            ("new", ScheduleSource::Config)
-        );
+        assert_eq!((replaced.entry.name.as_str(), replaced.state), ("edited", ScheduleState::Active));
+        assert_eq!((added.entry.name.as_str(), added.source), ("new", ScheduleSource::Config));
         assert_eq!(added.registered_at, now);
         assert_eq!(gone, "gone");
     }
@@ -181,34 +136,16 @@ mod tests {
     #[test]
     fn names_are_used_once() {
         let now = ts("2026-11-02T00:00:00Z");
-        let mut stored = [
-            known("a", ScheduleSource::Cli),
-            known("b", ScheduleSource::Config),
-        ];
+        let mut stored = [known("a", ScheduleSource::Cli), known("b", ScheduleSource::Config)];
         assert_eq!(
             reconcile(&[named("a"), named("b")], &stored, now),
-            Err(vec![NameTaken::ByCli {
-                name: "a".to_owned()
-            }])
+            Err(vec![NameTaken::ByCli { name: "a".to_owned() }])
         );
         let [a, b] = &mut stored;
-        assert_eq!(
-            check_new(named("b"), Some(b), now),
-            Err(NameTaken::ByConfig {
-                name: "b".to_owned()
-            })
-        );
-        assert_eq!(
-            check_new(named("a"), Some(a), now),
-            Err(NameTaken::Open {
-                name: "a".to_owned()
-            })
-        );
+        assert_eq!(check_new(named("b"), Some(b), now), Err(NameTaken::ByConfig { name: "b".to_owned() }));
+        assert_eq!(check_new(named("a"), Some(a), now), Err(NameTaken::Open { name: "a".to_owned() }));
         assert!(a.cancel());
-        assert!(matches!(
-            check_new(named("a"), Some(a), now),
-            Ok(StoreChange::Replace(_))
-        ));
+        assert!(matches!(check_new(named("a"), Some(a), now), Ok(StoreChange::Replace(_))));
         assert!(matches!(
             reconcile(&[named("a"), named("b")], &stored, now).unwrap().as_slice(),
             [StoreChange::Replace(s)] if s.source == ScheduleSource::Config && s.state == ScheduleState::Active

@@ -81,11 +81,8 @@ impl StoredSchedule {
     #[must_use]
     pub fn changed(&self, entry: ScheduleEntry, source: ScheduleSource, now: Timestamp) -> Self {
         let asleep = matches!(self.state, ScheduleState::Paused | ScheduleState::Canceled);
-        let not_before = if asleep || entry.when != self.entry.when {
-            self.not_before.max(now)
-        } else {
-            self.not_before
-        };
+        let not_before =
+            if asleep || entry.when != self.entry.when { self.not_before.max(now) } else { self.not_before };
         let mut stored = Self {
             digest: super::digest(&entry),
             entry,
@@ -101,9 +98,7 @@ impl StoredSchedule {
     /// Everything at or before this instant is behind the schedule.
     #[must_use]
     pub fn floor(&self) -> Timestamp {
-        self.decided.map_or(self.not_before, |decided| {
-            decided.instant.max(self.not_before)
-        })
+        self.decided.map_or(self.not_before, |decided| decided.instant.max(self.not_before))
     }
 
     /// The next instant that is neither decided nor ruled out; it may be in the past.
@@ -115,21 +110,13 @@ impl StoredSchedule {
     /// When it will run next as far as is known; `None` for a schedule that is paused, canceled or done.
     #[must_use]
     pub fn next_run(&self) -> Option<Timestamp> {
-        if self.state == ScheduleState::Active {
-            self.pending()
-        } else {
-            None
-        }
+        if self.state == ScheduleState::Active { self.pending() } else { None }
     }
 
     /// Notes what was decided. An instant that is behind the schedule already stays as it was decided.
     pub fn note(&mut self, instant: Timestamp, outcome: Outcome, now: Timestamp) {
         if instant > self.floor() {
-            self.decided = Some(Decided {
-                instant,
-                outcome,
-                decided_at: now,
-            });
+            self.decided = Some(Decided { instant, outcome, decided_at: now });
         }
         self.settle();
     }
@@ -200,14 +187,8 @@ pub(super) mod tests {
     }
 
     pub(in crate::schedule) fn cron_entry(pattern: &str, zone: &str) -> ScheduleEntry {
-        let when = When::Cron {
-            pattern: pattern.to_owned(),
-            time_zone: zone.to_owned(),
-        };
-        ScheduleEntry {
-            when,
-            ..at_entry("2026-12-01T00:00:00Z")
-        }
+        let when = When::Cron { pattern: pattern.to_owned(), time_zone: zone.to_owned() };
+        ScheduleEntry { when, ..at_entry("2026-12-01T00:00:00Z") }
     }
 
     fn stored(at: &str, now: &str) -> StoredSchedule {
@@ -216,33 +197,20 @@ pub(super) mod tests {
 
     #[test]
     fn an_instant_past_at_first_sight_is_done() {
-        assert_eq!(
-            stored("2026-12-01T02:00:00Z", "2026-12-01T02:00:01Z").state,
-            ScheduleState::Done
-        );
-        assert_eq!(
-            stored("2026-12-01T02:00:00Z", "2026-12-01T01:59:59Z").state,
-            ScheduleState::Active
-        );
+        assert_eq!(stored("2026-12-01T02:00:00Z", "2026-12-01T02:00:01Z").state, ScheduleState::Done);
+        assert_eq!(stored("2026-12-01T02:00:00Z", "2026-12-01T01:59:59Z").state, ScheduleState::Active);
     }
 
     #[test]
     fn a_new_at_is_a_new_instant_and_an_old_one_stays_decided() {
         let mut schedule = stored("2026-12-01T02:00:00Z", "2026-11-01T00:00:00Z");
-        schedule.note(
-            ts("2026-12-01T02:00:00Z"),
-            Outcome::Fired,
-            ts("2026-12-01T02:00:00Z"),
-        );
+        schedule.note(ts("2026-12-01T02:00:00Z"), Outcome::Fired, ts("2026-12-01T02:00:00Z"));
         assert_eq!(schedule.state, ScheduleState::Done);
         let now = ts("2026-12-01T02:30:00Z");
         let mut entry = schedule.entry.clone();
         entry.soak = Duration::from_secs(60);
         let same_at = schedule.changed(entry.clone(), ScheduleSource::Config, now);
-        assert_eq!(
-            (same_at.state, same_at.pending()),
-            (ScheduleState::Done, None)
-        );
+        assert_eq!((same_at.state, same_at.pending()), (ScheduleState::Done, None));
         entry.when = When::At(ts("2026-12-02T02:00:00Z"));
         let new_at = same_at.changed(entry.clone(), ScheduleSource::Config, now);
         assert_eq!(new_at.next_run(), Some(ts("2026-12-02T02:00:00Z")));
@@ -263,10 +231,7 @@ pub(super) mod tests {
         assert!(!canceled.resume(now) && !canceled.pause());
         let mut entry = canceled.entry.clone();
         entry.soak = Duration::from_secs(60);
-        assert_eq!(
-            canceled.changed(entry, ScheduleSource::Config, now).state,
-            ScheduleState::Done
-        );
+        assert_eq!(canceled.changed(entry, ScheduleSource::Config, now).state, ScheduleState::Done);
     }
 
     #[test]

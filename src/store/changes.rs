@@ -19,10 +19,7 @@ impl Changes {
     pub(super) fn new(newest: Revision) -> Self {
         Self {
             newest: watch::Sender::new(newest),
-            recent: Mutex::new(Recent {
-                forgotten: newest,
-                writes: VecDeque::new(),
-            }),
+            recent: Mutex::new(Recent { forgotten: newest, writes: VecDeque::new() }),
         }
     }
 
@@ -32,11 +29,7 @@ impl Changes {
     }
 
     /// Publishes durable writes, in the order of their revisions, once readers can see them.
-    pub(super) fn publish(
-        &self,
-        writes: impl IntoIterator<Item = (Revision, Vec<u8>)>,
-        newest: Revision,
-    ) {
+    pub(super) fn publish(&self, writes: impl IntoIterator<Item = (Revision, Vec<u8>)>, newest: Revision) {
         {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             recent.writes.extend(writes);

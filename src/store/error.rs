@@ -18,9 +18,7 @@ pub enum StoreError {
         path: String,
     },
     /// The database is damaged.
-    #[error(
-        "the database {path} is damaged ({detail}); restore it from a backup; nothing has been changed"
-    )]
+    #[error("the database {path} is damaged ({detail}); restore it from a backup; nothing has been changed")]
     Damaged {
         /// The directory.
         path: String,
@@ -28,9 +26,7 @@ pub enum StoreError {
         detail: String,
     },
     /// A record was written by a newer release.
-    #[error(
-        "the record {key:?} has schema {found} of {kind}, this release reads up to {known}; run the newer release"
-    )]
+    #[error("the record {key:?} has schema {found} of {kind}, this release reads up to {known}; run the newer release")]
     Newer {
         /// The record's key.
         key: String,

@@ -20,10 +20,7 @@ impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            map: Mutex::new(BTreeMap::new()),
-            changes: Changes::new(Revision(0)),
-        }
+        Self { map: Mutex::new(BTreeMap::new()), changes: Changes::new(Revision(0)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Versioned>> {
@@ -43,42 +40,20 @@ impl Store for MemoryStore {
         Ok(self.lock().get(key).cloned())
     }
 
-    async fn scan(
-        &self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
+    async fn scan(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Page, StoreError> {
         if end.is_some_and(|end| end <= start) {
-            return Ok(Page {
-                entries: Vec::new(),
-                next: None,
-            });
+            return Ok(Page { entries: Vec::new(), next: None });
         }
         let map = self.lock();
-        let mut range = map.range::<[u8], _>((
-            Bound::Included(start),
-            end.map_or(Bound::Unbounded, Bound::Excluded),
-        ));
-        let entries = range
-            .by_ref()
-            .take(limit)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        Ok(Page {
-            entries,
-            next: range.next().map(|(key, _)| key.clone()),
-        })
+        let mut range = map.range::<[u8], _>((Bound::Included(start), end.map_or(Bound::Unbounded, Bound::Excluded)));
+        let entries = range.by_ref().take(limit).map(|(key, value)| (key.clone(), value.clone())).collect();
+        Ok(Page { entries, next: range.next().map(|(key, _)| key.clone()) })
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Outcome, StoreError> {
         transaction.check()?;
         let mut map = self.lock();
-        if !transaction
-            .compares()
-            .iter()
-            .all(|compare| compare.holds(map.get(compare.key()).map(|v| v.revision)))
-        {
+        if !transaction.compares().iter().all(|compare| compare.holds(map.get(compare.key()).map(|v| v.revision))) {
             return Ok(Outcome::Conflict);
         }
         let (_, operations) = transaction.into_parts();

@@ -19,14 +19,11 @@ use async_trait::async_trait;
 pub use error::StoreError;
 pub use record::{Record, Stored, decode, get_record, scan_records};
 pub use transaction::{
-    Compare, MAX_COMPARES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Operation,
-    Transaction,
+    Compare, MAX_COMPARES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Operation, Transaction,
 };
 
 /// The commit that wrote a value. Grows with every commit of the store; never used twice, also not across restarts.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Revision(pub u64);
 
@@ -73,12 +70,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn scan(
-        &self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Page, StoreError>;
+    async fn scan(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Page, StoreError>;
 
     /// Commits if every compare holds. Returns only when the commit survives `kill -9` and power loss.
     ///

@@ -3,8 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    Compare, Operation, Outcome, Page, Revision, SharedStore, Store, StoreError, Transaction,
-    Versioned, prefix_end,
+    Compare, Operation, Outcome, Page, Revision, SharedStore, Store, StoreError, Transaction, Versioned, prefix_end,
 };
 
 /// All keys of `inner` that begin with a prefix, without it.
@@ -20,10 +19,7 @@ impl Prefixed {
     /// The part of `inner` under `prefix`.
     #[must_use]
     pub fn new(inner: SharedStore, prefix: impl Into<Vec<u8>>) -> Self {
-        Self {
-            inner,
-            prefix: prefix.into(),
-        }
+        Self { inner, prefix: prefix.into() }
     }
 
     fn full(&self, key: &[u8]) -> Vec<u8> {
@@ -31,9 +27,7 @@ impl Prefixed {
     }
 
     fn own(&self, key: Vec<u8>) -> Vec<u8> {
-        key.strip_prefix(self.prefix.as_slice())
-            .map(<[u8]>::to_vec)
-            .unwrap_or(key)
+        key.strip_prefix(self.prefix.as_slice()).map(<[u8]>::to_vec).unwrap_or(key)
     }
 }
 
@@ -43,23 +37,11 @@ impl Store for Prefixed {
         self.inner.get(&self.full(key)).await
     }
 
-    async fn scan(
-        &self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
+    async fn scan(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Page, StoreError> {
         let end = end.map_or_else(|| prefix_end(&self.prefix), |end| Some(self.full(end)));
-        let page = self
-            .inner
-            .scan(&self.full(start), end.as_deref(), limit)
-            .await?;
+        let page = self.inner.scan(&self.full(start), end.as_deref(), limit).await?;
         Ok(Page {
-            entries: page
-                .entries
-                .into_iter()
-                .map(|(key, value)| (self.own(key), value))
-                .collect(),
+            entries: page.entries.into_iter().map(|(key, value)| (self.own(key), value)).collect(),
             next: page.next.map(|key| self.own(key)),
         })
     }

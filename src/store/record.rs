@@ -10,9 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{
-    Compare, MAX_VALUE_BYTES, Revision, Store, StoreError, Transaction, Versioned, prefix_end,
-};
+use super::{Compare, MAX_VALUE_BYTES, Revision, Store, StoreError, Transaction, Versioned, prefix_end};
 
 /// A type that is kept in a store.
 pub trait Record: Serialize + DeserializeOwned + Send {
@@ -81,11 +79,7 @@ impl Transaction {
     ///
     /// # Errors
     /// When the value cannot be written as JSON.
-    pub fn replace<T: Record>(
-        &mut self,
-        key: &[u8],
-        stored: &Stored<T>,
-    ) -> Result<&mut Self, StoreError> {
+    pub fn replace<T: Record>(&mut self, key: &[u8], stored: &Stored<T>) -> Result<&mut Self, StoreError> {
         self.compare(Compare::Revision(key.to_vec(), stored.revision));
         self.write(key, &stored.value, stored.chunks)
     }
@@ -107,17 +101,8 @@ impl Transaction {
         self.write(key, value, 0)
     }
 
-    fn write<T: Record>(
-        &mut self,
-        key: &[u8],
-        value: &T,
-        old_chunks: u16,
-    ) -> Result<&mut Self, StoreError> {
-        let malformed = |detail: String| StoreError::Malformed {
-            key: show(key),
-            kind: T::KIND,
-            detail,
-        };
+    fn write<T: Record>(&mut self, key: &[u8], value: &T, old_chunks: u16) -> Result<&mut Self, StoreError> {
+        let malformed = |detail: String| StoreError::Malformed { key: show(key), kind: T::KIND, detail };
         let json = serde_json::to_vec(value).map_err(|e| malformed(e.to_string()))?;
         let room = MAX_VALUE_BYTES.saturating_sub(HEADER);
         let mut parts = json.chunks(room);
@@ -143,10 +128,7 @@ impl Transaction {
 ///
 /// # Errors
 /// When the store cannot be read, or the record is malformed or newer than this release.
-pub async fn get_record<T: Record>(
-    store: &dyn Store,
-    key: &[u8],
-) -> Result<Option<Stored<T>>, StoreError> {
+pub async fn get_record<T: Record>(store: &dyn Store, key: &[u8]) -> Result<Option<Stored<T>>, StoreError> {
     loop {
         let Some(head) = store.get(key).await? else {
             return Ok(None);
@@ -157,9 +139,7 @@ pub async fn get_record<T: Record>(
         }
         // A page is atomic, so head and chunks of one page belong together.
         let end = prefix_end(&[key, &[0]].concat());
-        let page = store
-            .scan(key, end.as_deref(), usize::from(chunks).saturating_add(1))
-            .await?;
+        let page = store.scan(key, end.as_deref(), usize::from(chunks).saturating_add(1)).await?;
         let mut entries = page.entries.into_iter();
         if let Some((first, head)) = entries.next()
             && first == key
@@ -213,16 +193,8 @@ pub async fn scan_records<T: Record>(
 ///
 /// # Errors
 /// When it is malformed or newer than this release.
-pub fn decode<T: Record>(
-    key: &[u8],
-    head: &Versioned,
-    rest: &[Versioned],
-) -> Result<Stored<T>, StoreError> {
-    let malformed = |detail: String| StoreError::Malformed {
-        key: show(key),
-        kind: T::KIND,
-        detail,
-    };
+pub fn decode<T: Record>(key: &[u8], head: &Versioned, rest: &[Versioned]) -> Result<Stored<T>, StoreError> {
+    let malformed = |detail: String| StoreError::Malformed { key: show(key), kind: T::KIND, detail };
     let (schema, chunks) = header::<T>(key, &head.value)?;
     let first = head.value.get(HEADER..).unwrap_or_default();
     let mut joined;
@@ -248,11 +220,7 @@ pub fn decode<T: Record>(
         let new = T::upgrade(schema, old).map_err(malformed)?;
         serde_json::from_value(new).map_err(|e| malformed(e.to_string()))?
     };
-    Ok(Stored {
-        value,
-        revision: head.revision,
-        chunks,
-    })
+    Ok(Stored { value, revision: head.revision, chunks })
 }
 
 const MARK: u8 = b'K';
@@ -264,29 +232,16 @@ fn header<T: Record>(key: &[u8], value: &[u8]) -> Result<(u16, u16), StoreError>
         [MARK, s1, s2, c1, c2, ..] => {
             let schema = u16::from_be_bytes([*s1, *s2]);
             if schema > T::SCHEMA {
-                return Err(StoreError::Newer {
-                    key: show(key),
-                    kind: T::KIND,
-                    found: schema,
-                    known: T::SCHEMA,
-                });
+                return Err(StoreError::Newer { key: show(key), kind: T::KIND, found: schema, known: T::SCHEMA });
             }
             Ok((schema, u16::from_be_bytes([*c1, *c2])))
         }
-        _ => Err(StoreError::Malformed {
-            key: show(key),
-            kind: T::KIND,
-            detail: "no record header".to_owned(),
-        }),
+        _ => Err(StoreError::Malformed { key: show(key), kind: T::KIND, detail: "no record header".to_owned() }),
     }
 }
 
 fn chunk_key(key: &[u8], n: u16) -> Vec<u8> {
-    if n == 0 {
-        key.to_vec()
-    } else {
-        [key, &[0], &n.to_be_bytes()].concat()
-    }
+    if n == 0 { key.to_vec() } else { [key, &[0], &n.to_be_bytes()].concat() }
 }
 
 fn show(key: &[u8]) -> String {

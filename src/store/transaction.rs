@@ -85,8 +85,7 @@ impl Transaction {
 
     /// Adds a put.
     pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> &mut Self {
-        self.operations
-            .push(Operation::Put(key.into(), value.into()));
+        self.operations.push(Operation::Put(key.into(), value.into()));
         self
     }
 
@@ -128,22 +127,13 @@ impl Transaction {
     /// Names the limit that is broken.
     pub fn check(&self) -> Result<(), StoreError> {
         if self.compares.len() > MAX_COMPARES {
-            return Err(StoreError::Limit(format!(
-                "{} compares, at most {MAX_COMPARES}",
-                self.compares.len()
-            )));
+            return Err(StoreError::Limit(format!("{} compares, at most {MAX_COMPARES}", self.compares.len())));
         }
         if self.operations.len() > MAX_OPERATIONS {
-            return Err(StoreError::Limit(format!(
-                "{} operations, at most {MAX_OPERATIONS}",
-                self.operations.len()
-            )));
+            return Err(StoreError::Limit(format!("{} operations, at most {MAX_OPERATIONS}", self.operations.len())));
         }
         if self.bytes() > MAX_TRANSACTION_BYTES {
-            return Err(StoreError::Limit(format!(
-                "{} bytes, at most {MAX_TRANSACTION_BYTES}",
-                self.bytes()
-            )));
+            return Err(StoreError::Limit(format!("{} bytes, at most {MAX_TRANSACTION_BYTES}", self.bytes())));
         }
         // etcd refuses the empty key, and the sled engine keeps its revision counter there.
         if self
@@ -159,10 +149,7 @@ impl Transaction {
             if let Operation::Put(_, value) = operation
                 && value.len() > MAX_VALUE_BYTES
             {
-                return Err(StoreError::Limit(format!(
-                    "a value of {} bytes, at most {MAX_VALUE_BYTES}",
-                    value.len()
-                )));
+                return Err(StoreError::Limit(format!("a value of {} bytes, at most {MAX_VALUE_BYTES}", value.len())));
             }
         }
         unique(self.compares.iter().map(Compare::key), "compared")?;
@@ -186,10 +173,7 @@ impl Transaction {
 fn unique<'a>(keys: impl Iterator<Item = &'a [u8]>, what: &str) -> Result<(), StoreError> {
     let mut keys: Vec<&[u8]> = keys.collect();
     keys.sort_unstable();
-    match keys
-        .windows(2)
-        .find(|pair| matches!(pair, [a, b] if a == b))
-    {
+    match keys.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
         Some(pair) => Err(StoreError::Limit(format!(
             "key {:?} is {what} more than once",
             String::from_utf8_lossy(pair.first().copied().unwrap_or_default())

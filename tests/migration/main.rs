@@ -1,6 +1,13 @@
 //! The migration over real keystores and stores in memory: a whole run, a crash at every single commit, an instance that
 //! goes away in every state, and what is refused.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod halting;
 mod refusals;
@@ -72,8 +79,19 @@ async fn a_crash_at_any_commit_heals_by_itself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_that_goes_away_before_the_first_purge_means_as_before() {
     let methods = [
-        "ready", "offer", "stage", "labels", "seal_challenges", "open_challenges", "public_keys", "prove_sign", "digests", "closed",
-        "close", "activate", "confirm",
+        "ready",
+        "offer",
+        "stage",
+        "labels",
+        "seal_challenges",
+        "open_challenges",
+        "public_keys",
+        "prove_sign",
+        "digests",
+        "closed",
+        "close",
+        "activate",
+        "confirm",
     ];
     for method in methods {
         let disks = Disks::default();

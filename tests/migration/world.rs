@@ -14,9 +14,9 @@ use keyferry::keystore::{Answer, Keystore, Label, Place, SharedSource, SharedTar
 use keyferry::kms::{InstanceFacts, Keystores, RegionFacts, Service};
 use keyferry::migration::{Migrations, Order, Settings};
 use keyferry::model::*;
+use keyferry::store::SharedStore;
 use keyferry::store::memory::MemoryStore;
 use keyferry::store::prefixed::Prefixed;
-use keyferry::store::SharedStore;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -76,7 +76,8 @@ fn root(byte: u8) -> RootKey {
 
 impl World {
     pub async fn open(disks: &Disks) -> Self {
-        let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom));
+        let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) =
+            (Arc::new(SystemClock::default()), Arc::new(SystemRandom));
         let halting = |inner: &SharedStore| -> SharedStore {
             Arc::new(Halting { inner: Arc::clone(inner), halt: Arc::clone(&disks.halt) })
         };
@@ -122,7 +123,8 @@ impl World {
         let catalogue = Catalogue::new(control);
         catalogue.pin_identity(&instance_id(), &instance.public_identity()).await.unwrap();
         let service = Service { catalogue, keystores: Arc::new(keystores), clock, random, worker: "test".into() };
-        let migrations = Migrations::new(service, Settings { first_pause: Duration::from_millis(5), ..Settings::default() });
+        let migrations =
+            Migrations::new(service, Settings { first_pause: Duration::from_millis(5), ..Settings::default() });
         Self { migrations, source, instance, stop: CancellationToken::new() }
     }
 
@@ -133,7 +135,9 @@ impl World {
     /// Three keys of different kinds, one with two versions and rotation on, and a secret of two versions under it.
     pub async fn fill(&self) -> Vec<Remembered> {
         let mut remembered = Vec::new();
-        for (n, (spec, versions)) in [(KeySpec::Aes256, 2), (KeySpec::EcP256, 1), (KeySpec::EcP256k, 1)].into_iter().enumerate() {
+        for (n, (spec, versions)) in
+            [(KeySpec::Aes256, 2), (KeySpec::EcP256, 1), (KeySpec::EcP256k, 1)].into_iter().enumerate()
+        {
             let key = self.create_key(spec, versions, n == 0).await;
             let mut places = Vec::new();
             for version in self.catalogue().key_versions(&key.incarnation).await.unwrap() {
@@ -199,7 +203,8 @@ impl World {
         for number in 1..=2_u32 {
             let material = fresh_material();
             let place = Place { incarnation: record.incarnation.clone(), version: material.clone() };
-            let envelope = SecretEnvelope::System { value: Zeroizing::new(format!("{name} value {number}").into_bytes()) };
+            let envelope =
+                SecretEnvelope::System { value: Zeroizing::new(format!("{name} value {number}").into_bytes()) };
             self.source.put_value(&label, &place, &envelope).await.unwrap();
             let version = SecretVersionRecord {
                 id: format!("v{number}").parse().unwrap(),
@@ -300,7 +305,12 @@ impl World {
     }
 
     /// Everything is as before the job: entries byte for byte, material in the source, nothing of the job in the target.
-    pub async fn assert_untouched(&self, remembered: &[Remembered], before: &BTreeMap<Vec<u8>, Vec<u8>>, disks: &Disks) {
+    pub async fn assert_untouched(
+        &self,
+        remembered: &[Remembered],
+        before: &BTreeMap<Vec<u8>, Vec<u8>>,
+        disks: &Disks,
+    ) {
         assert_eq!(&entries(disks).await, before);
         for known in remembered {
             for (place, sealed) in &known.places {

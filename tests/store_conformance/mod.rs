@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyferry::store::{
-    Compare, MAX_COMPARES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Outcome, Record,
-    Revision, SharedStore, Store, StoreError, Transaction, get_record, prefix_end, scan_records,
+    Compare, MAX_COMPARES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Outcome, Record, Revision,
+    SharedStore, Store, StoreError, Transaction, get_record, prefix_end, scan_records,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,10 +32,7 @@ async fn reads_and_writes(store: &dyn Store) {
     both.put("a", "1").put("b", "");
     let revision = committed(store, both).await;
     let a = store.get(b"a").await.unwrap().unwrap();
-    assert_eq!(
-        (a.value.as_slice(), a.revision),
-        (b"1".as_slice(), revision)
-    );
+    assert_eq!((a.value.as_slice(), a.revision), (b"1".as_slice(), revision));
     let b = store.get(b"b").await.unwrap().unwrap();
     assert_eq!((b.value.as_slice(), b.revision), (b"".as_slice(), revision));
 
@@ -71,10 +68,7 @@ async fn conflicts(store: &dyn Store) {
         let outcome = store.commit(transaction).await.unwrap();
         let written = store.get(mark.as_bytes()).await.unwrap().is_some();
         if holds {
-            assert!(
-                matches!(outcome, Outcome::Committed(_)),
-                "{compare:?}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Outcome::Committed(_)), "{compare:?}: {outcome:?}");
             assert!(written);
         } else {
             assert_eq!(outcome, Outcome::Conflict, "{compare:?}");
@@ -83,19 +77,13 @@ async fn conflicts(store: &dyn Store) {
         }
     }
     let mut mixed = put("mixed", "x");
-    mixed
-        .compare(Compare::Present(b"k".to_vec()))
-        .compare(Compare::Absent(b"mark0".to_vec()));
+    mixed.compare(Compare::Present(b"k".to_vec())).compare(Compare::Absent(b"mark0".to_vec()));
     assert_eq!(store.commit(mixed).await.unwrap(), Outcome::Conflict);
     assert_eq!(store.get(b"mixed").await.unwrap(), None);
     let mut ask = Transaction::new();
     ask.compare(Compare::Present(b"k".to_vec()));
     let newest = store.revision();
-    assert_eq!(
-        store.commit(ask).await.unwrap(),
-        Outcome::Committed(newest),
-        "a question writes nothing"
-    );
+    assert_eq!(store.commit(ask).await.unwrap(), Outcome::Committed(newest), "a question writes nothing");
     assert_eq!(store.revision(), newest);
 }
 
@@ -105,10 +93,7 @@ async fn revisions(store: &dyn Store) {
         // The same value again is a write like any other.
         let revision = committed(store, put("same", "value")).await;
         assert!(revision > last, "commit {n}: {revision:?} after {last:?}");
-        assert_eq!(
-            store.get(b"same").await.unwrap().unwrap().revision,
-            revision
-        );
+        assert_eq!(store.get(b"same").await.unwrap().unwrap().revision, revision);
         assert!(store.revision() >= revision);
         last = revision;
     }
@@ -138,9 +123,7 @@ async fn count_limits(store: &dyn Store) {
     twice.delete("a");
     refused(store, twice).await;
     let mut twice = put("a", "1");
-    twice
-        .compare(Compare::Absent(b"a".to_vec()))
-        .compare(Compare::Present(b"a".to_vec()));
+    twice.compare(Compare::Absent(b"a".to_vec())).compare(Compare::Present(b"a".to_vec()));
     refused(store, twice).await;
     refused(store, put("", "1")).await;
     let mut empty = put("a", "1");
@@ -148,8 +131,7 @@ async fn count_limits(store: &dyn Store) {
     refused(store, empty).await;
     assert_eq!(store.revision(), before);
     let mut same = put("a", "1");
-    same.compare(Compare::Absent(b"a".to_vec()))
-        .compare(Compare::Absent(b"a".to_vec()));
+    same.compare(Compare::Absent(b"a".to_vec())).compare(Compare::Absent(b"a".to_vec()));
     committed(store, same).await;
 }
 
@@ -193,11 +175,7 @@ async fn pages(store: &dyn Store) {
         loop {
             let page = store.scan(&start, Some(&end), limit).await.unwrap();
             assert!(page.entries.len() <= limit);
-            found.extend(
-                page.entries
-                    .into_iter()
-                    .map(|(key, _)| String::from_utf8(key).unwrap()),
-            );
+            found.extend(page.entries.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()));
             match page.next {
                 Some(next) => {
                     assert!(!next.is_empty() && next > start);
@@ -210,38 +188,12 @@ async fn pages(store: &dyn Store) {
     }
     let exact = store.scan(b"p/", Some(&end), 25).await.unwrap();
     assert_eq!(exact.next, None, "nothing follows, though the page is full");
-    assert_eq!(
-        store
-            .scan(b"p/05", Some(b"p/05"), 9)
-            .await
-            .unwrap()
-            .entries
-            .len(),
-        0
-    );
-    assert_eq!(
-        store
-            .scan(b"p/06", Some(b"p/05"), 9)
-            .await
-            .unwrap()
-            .entries
-            .len(),
-        0
-    );
+    assert_eq!(store.scan(b"p/05", Some(b"p/05"), 9).await.unwrap().entries.len(), 0);
+    assert_eq!(store.scan(b"p/06", Some(b"p/05"), 9).await.unwrap().entries.len(), 0);
     let half_open = store.scan(b"p/05", Some(b"p/07"), 9).await.unwrap();
-    assert_eq!(
-        half_open
-            .entries
-            .iter()
-            .map(|(key, _)| key.as_slice())
-            .collect::<Vec<_>>(),
-        [b"p/05", b"p/06"]
-    );
+    assert_eq!(half_open.entries.iter().map(|(key, _)| key.as_slice()).collect::<Vec<_>>(), [b"p/05", b"p/06"]);
     assert_eq!(store.scan(b"", None, 1000).await.unwrap().entries.len(), 27);
-    assert_eq!(
-        store.scan(b"p/24", None, 1).await.unwrap().next,
-        Some(b"q".to_vec())
-    );
+    assert_eq!(store.scan(b"p/24", None, 1).await.unwrap().next, Some(b"q".to_vec()));
 }
 
 async fn range_ends(store: &dyn Store) {
@@ -250,38 +202,16 @@ async fn range_ends(store: &dyn Store) {
     assert_eq!(prefix_end(b"a\xff\xfe"), Some(b"a\xff\xff".to_vec()));
     assert_eq!(prefix_end(b"\xff\xff"), None);
     assert_eq!(prefix_end(b""), None);
-    let keys: [&[u8]; 8] = [
-        b"\0",
-        b"\0\0",
-        b"a",
-        b"a\0",
-        b"a\xff",
-        b"a\xff\xff",
-        b"b",
-        b"\xff\xff",
-    ];
+    let keys: [&[u8]; 8] = [b"\0", b"\0\0", b"a", b"a\0", b"a\xff", b"a\xff\xff", b"b", b"\xff\xff"];
     let mut all = Transaction::new();
     for key in keys {
         all.put(key, key);
     }
     committed(store, all).await;
-    for (prefix, expected) in [
-        (b"a\xff".as_slice(), 2),
-        (b"a", 4),
-        (b"\xff", 1),
-        (b"", 8),
-        (b"\0", 2),
-    ] {
-        let page = store
-            .scan(prefix, prefix_end(prefix).as_deref(), 100)
-            .await
-            .unwrap();
+    for (prefix, expected) in [(b"a\xff".as_slice(), 2), (b"a", 4), (b"\xff", 1), (b"", 8), (b"\0", 2)] {
+        let page = store.scan(prefix, prefix_end(prefix).as_deref(), 100).await.unwrap();
         assert_eq!(page.entries.len(), expected, "{prefix:?}");
-        assert!(
-            page.entries
-                .iter()
-                .all(|(key, value)| key.starts_with(prefix) && *key == value.value)
-        );
+        assert!(page.entries.iter().all(|(key, value)| key.starts_with(prefix) && *key == value.value));
     }
 }
 
@@ -308,10 +238,7 @@ async fn atomic_pages(store: SharedStore) {
     while !writer.is_finished() {
         let page = store.scan(b"page/", Some(b"page0"), 100).await.unwrap();
         let revisions: BTreeSet<Revision> = page.entries.iter().map(|(_, v)| v.revision).collect();
-        assert!(
-            revisions.len() <= 1,
-            "a page of several commits: {revisions:?}"
-        );
+        assert!(revisions.len() <= 1, "a page of several commits: {revisions:?}");
         if let Some((_, v)) = page.entries.first() {
             let n = u32::from_be_bytes(v.value.as_slice().try_into().unwrap());
             assert_eq!(page.entries.len(), if n % 2 == 0 { 61 } else { 60 });
@@ -340,12 +267,8 @@ async fn no_lost_updates(store: SharedStore) {
                             0
                         }
                         Some(read) => {
-                            assert!(
-                                read.revision >= last,
-                                "a read went back behind an own commit"
-                            );
-                            transaction
-                                .compare(Compare::Revision(b"counter".to_vec(), read.revision));
+                            assert!(read.revision >= last, "a read went back behind an own commit");
+                            transaction.compare(Compare::Revision(b"counter".to_vec(), read.revision));
                             u64::from_be_bytes(read.value.as_slice().try_into().unwrap())
                         }
                     };
@@ -367,10 +290,7 @@ async fn no_lost_updates(store: SharedStore) {
         task.await.unwrap();
     }
     let counter = store.get(b"counter").await.unwrap().unwrap();
-    assert_eq!(
-        u64::from_be_bytes(counter.value.as_slice().try_into().unwrap()),
-        8 * EACH
-    );
+    assert_eq!(u64::from_be_bytes(counter.value.as_slice().try_into().unwrap()), 8 * EACH);
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -391,35 +311,19 @@ impl Record for Text {
 }
 
 async fn chunked_records(store: &dyn Store) {
-    let of = |size: usize, c: char| Text {
-        text: String::from(c).repeat(size),
-    };
+    let of = |size: usize, c: char| Text { text: String::from(c).repeat(size) };
     let key = b"r/1";
     let mut create = Transaction::new();
     create.create(key, &of(30_000, 'a')).unwrap();
     committed(store, create.clone()).await;
-    assert_eq!(
-        store.commit(create).await.unwrap(),
-        Outcome::Conflict,
-        "it exists"
-    );
+    assert_eq!(store.commit(create).await.unwrap(), Outcome::Conflict, "it exists");
     let mut neighbour = Transaction::new();
     neighbour.create(b"r/10", &of(10, 'n')).unwrap();
     committed(store, neighbour).await;
 
     // Around the borders of one and two chunks, growing and shrinking; 11 bytes are `{"text":""}`, 5 the header.
     let border = MAX_VALUE_BYTES - 16;
-    for size in [
-        200_000,
-        5,
-        border,
-        border + 1,
-        2 * border,
-        90_000,
-        border - 1,
-        40_000,
-        0,
-    ] {
+    for size in [200_000, 5, border, border + 1, 2 * border, 90_000, border - 1, 40_000, 0] {
         let stored = get_record::<Text>(store, key).await.unwrap().unwrap();
         let stale = stored.clone();
         let mut stored = stored;
@@ -433,17 +337,8 @@ async fn chunked_records(store: &dyn Store) {
         let mut late = Transaction::new();
         late.replace(key, &stale).unwrap();
         assert_eq!(store.commit(late).await.unwrap(), Outcome::Conflict);
-        let rows = store
-            .scan(key, Some(b"r/1\x01"), 1000)
-            .await
-            .unwrap()
-            .entries
-            .len();
-        assert_eq!(
-            rows,
-            (size + 11).max(1).div_ceil(MAX_VALUE_BYTES - 5),
-            "no chunk is left over at {size}"
-        );
+        let rows = store.scan(key, Some(b"r/1\x01"), 1000).await.unwrap().entries.len();
+        assert_eq!(rows, (size + 11).max(1).div_ceil(MAX_VALUE_BYTES - 5), "no chunk is left over at {size}");
     }
     let mut large = get_record::<Text>(store, key).await.unwrap().unwrap();
     *large = of(100_000, 'c');
@@ -451,87 +346,33 @@ async fn chunked_records(store: &dyn Store) {
     replace.replace(key, &large).unwrap();
     committed(store, replace).await;
     let listed = scan_records::<Text>(store, b"r/", None, 10).await.unwrap();
-    let lengths: Vec<_> = listed
-        .iter()
-        .map(|(key, text)| (key.as_slice(), text.text.len()))
-        .collect();
-    assert_eq!(
-        lengths,
-        [(b"r/1".as_slice(), 100_000), (b"r/10".as_slice(), 10)]
-    );
-    assert_eq!(
-        scan_records::<Text>(store, b"r/", None, 1)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
-    assert_eq!(
-        scan_records::<Text>(store, b"r/", Some(b"r/1\0"), 9)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    let lengths: Vec<_> = listed.iter().map(|(key, text)| (key.as_slice(), text.text.len())).collect();
+    assert_eq!(lengths, [(b"r/1".as_slice(), 100_000), (b"r/10".as_slice(), 10)]);
+    assert_eq!(scan_records::<Text>(store, b"r/", None, 1).await.unwrap().len(), 1);
+    assert_eq!(scan_records::<Text>(store, b"r/", Some(b"r/1\0"), 9).await.unwrap().len(), 1);
 
     let stored = get_record::<Text>(store, key).await.unwrap().unwrap();
     let mut remove = Transaction::new();
     remove.remove(key, &stored);
     committed(store, remove).await;
     assert!(get_record::<Text>(store, key).await.unwrap().is_none());
-    assert_eq!(
-        store
-            .scan(b"r/", Some(b"r0"), 1000)
-            .await
-            .unwrap()
-            .entries
-            .len(),
-        1,
-        "only the neighbour is left"
-    );
+    assert_eq!(store.scan(b"r/", Some(b"r0"), 1000).await.unwrap().entries.len(), 1, "only the neighbour is left");
 }
 
 async fn newer_schema(store: &dyn Store) {
     let record = |schema: u16, json: &str| {
-        [
-            b"K".as_slice(),
-            &schema.to_be_bytes(),
-            &0_u16.to_be_bytes(),
-            json.as_bytes(),
-        ]
-        .concat()
+        [b"K".as_slice(), &schema.to_be_bytes(), &0_u16.to_be_bytes(), json.as_bytes()].concat()
     };
     let mut all = Transaction::new();
-    all.put("new", record(3, "{}"))
-        .put("old", record(1, "\"hello\""))
-        .put("junk", "junk")
-        .put("half", record(2, "{"));
+    all.put("new", record(3, "{}")).put("old", record(1, "\"hello\"")).put("junk", "junk").put("half", record(2, "{"));
     committed(store, all).await;
-    assert_eq!(
-        get_record::<Text>(store, b"old")
-            .await
-            .unwrap()
-            .unwrap()
-            .text,
-        "hello"
-    );
+    assert_eq!(get_record::<Text>(store, b"old").await.unwrap().unwrap().text, "hello");
     match get_record::<Text>(store, b"new").await {
-        Err(StoreError::Newer {
-            key,
-            kind: "text",
-            found: 3,
-            known: 2,
-        }) => assert_eq!(key, "new"),
+        Err(StoreError::Newer { key, kind: "text", found: 3, known: 2 }) => assert_eq!(key, "new"),
         other => unreachable!("{other:?}"),
     }
-    assert!(matches!(
-        get_record::<Text>(store, b"junk").await,
-        Err(StoreError::Malformed { kind: "text", .. })
-    ));
-    assert!(matches!(
-        get_record::<Text>(store, b"half").await,
-        Err(StoreError::Malformed { kind: "text", .. })
-    ));
+    assert!(matches!(get_record::<Text>(store, b"junk").await, Err(StoreError::Malformed { kind: "text", .. })));
+    assert!(matches!(get_record::<Text>(store, b"half").await, Err(StoreError::Malformed { kind: "text", .. })));
 }
 
 async fn changes(store: SharedStore) {
@@ -542,30 +383,20 @@ async fn changes(store: SharedStore) {
     };
     committed(&*store, put("elsewhere", "1")).await;
     committed(&*store, put("watched/a", "1")).await;
-    tokio::time::timeout(Duration::from_secs(10), waiting)
-        .await
-        .expect("a write wakes the watcher")
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("a write wakes the watcher").unwrap();
     // It happened before the call.
     let late = store.changed(b"watched/", start);
-    tokio::time::timeout(Duration::from_secs(10), late)
-        .await
-        .expect("an earlier change is reported at once");
+    tokio::time::timeout(Duration::from_secs(10), late).await.expect("an earlier change is reported at once");
     let mut delete = Transaction::new();
     delete.delete("watched/a");
     let before = store.revision();
     committed(&*store, delete).await;
     let deleted = store.changed(b"watched/", before);
-    tokio::time::timeout(Duration::from_secs(10), deleted)
-        .await
-        .expect("a delete is a change");
+    tokio::time::timeout(Duration::from_secs(10), deleted).await.expect("a delete is a change");
     // Two watchers, one write.
     let before = store.revision();
     let pair = async { tokio::join!(store.changed(b"", before), store.changed(b"w", before)) };
-    let (_, outcome) = tokio::join!(
-        tokio::time::timeout(Duration::from_secs(10), pair),
-        store.commit(put("w", "2"))
-    );
+    let (_, outcome) = tokio::join!(tokio::time::timeout(Duration::from_secs(10), pair), store.commit(put("w", "2")));
     assert!(matches!(outcome.unwrap(), Outcome::Committed(_)));
 }
 

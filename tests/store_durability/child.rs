@@ -20,9 +20,7 @@ async fn child() {
         return;
     };
     let directory = std::env::var(DIRECTORY).unwrap();
-    let store = SledStore::open(directory, &Options::default())
-        .unwrap()
-        .store;
+    let store = SledStore::open(directory, &Options::default()).unwrap().store;
     say("READY");
     match work.as_str() {
         "serial" => write_serially(&store).await,
@@ -48,9 +46,7 @@ impl Record for Version {
 }
 
 pub(crate) fn version(n: usize) -> Version {
-    Version {
-        value: format!("{n:02}").repeat(15_000),
-    }
+    Version { value: format!("{n:02}").repeat(15_000) }
 }
 
 pub(crate) fn version_key(n: usize) -> Vec<u8> {
@@ -77,10 +73,7 @@ async fn write_blobs(store: &SledStore) {
     for n in 0..BLOB_COMMITS {
         let mut transaction = Transaction::new();
         for part in 0..15_u8 {
-            transaction.put(
-                format!("b{part:02}"),
-                vec![part ^ u8::try_from(n).unwrap(); 16 * 1024],
-            );
+            transaction.put(format!("b{part:02}"), vec![part ^ u8::try_from(n).unwrap(); 16 * 1024]);
         }
         acknowledge(store, transaction, &n.to_string()).await;
     }
@@ -103,14 +96,9 @@ async fn write_for_ever(store: Arc<SledStore>) {
                 for n in 0_u64.. {
                     let id = format!("{round}-{task}-{n}");
                     let mut transaction = Transaction::new();
-                    transaction
-                        .put(format!("a/{id}"), id.as_bytes())
-                        .put(format!("b/{id}"), id.as_bytes());
+                    transaction.put(format!("a/{id}"), id.as_bytes()).put(format!("b/{id}"), id.as_bytes());
                     let filler = if n % 16 == 0 { 16 * 1024 } else { 200 };
-                    transaction.put(
-                        format!("filler/{task}/{}", n % 50),
-                        vec![u8::try_from(n % 251).unwrap(); filler],
-                    );
+                    transaction.put(format!("filler/{task}/{}", n % 50), vec![u8::try_from(n % 251).unwrap(); filler]);
                     acknowledge(&store, transaction, &id).await;
                 }
             })
@@ -123,10 +111,7 @@ async fn write_for_ever(store: Arc<SledStore>) {
 
 fn say(line: &str) {
     // One write a line, and a newline before it: the test harness may have begun a line of its own.
-    std::io::stdout()
-        .lock()
-        .write_all(format!("\n{line}\n").as_bytes())
-        .unwrap();
+    std::io::stdout().lock().write_all(format!("\n{line}\n").as_bytes()).unwrap();
     std::io::stdout().lock().flush().unwrap();
 }
 
@@ -143,10 +128,5 @@ pub(crate) fn told(mut command: Command, work: &str, directory: &Path, round: u6
 }
 
 pub(crate) fn spawn(work: &str, directory: &Path, round: u64) -> Child {
-    told(
-        Command::new(std::env::current_exe().unwrap()),
-        work,
-        directory,
-        round,
-    )
+    told(Command::new(std::env::current_exe().unwrap()), work, directory, round)
 }

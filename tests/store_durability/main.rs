@@ -1,11 +1,5 @@
 //! What an acknowledged commit is worth: the order of system calls, `kill -9`, damaged snapshots.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod child;
 mod trace;
@@ -35,16 +29,8 @@ fn the_sync_comes_before_the_acknowledgement() {
             dirty = false;
             synced_since_acknowledgement = true;
         } else if call.says("ACK") {
-            assert!(
-                synced_since_acknowledgement,
-                "acknowledged without a sync: {}",
-                call.line
-            );
-            assert!(
-                !dirty,
-                "acknowledged while the log was not synced: {}",
-                call.line
-            );
+            assert!(synced_since_acknowledgement, "acknowledged without a sync: {}", call.line);
+            assert!(!dirty, "acknowledged while the log was not synced: {}", call.line);
             synced_since_acknowledgement = false;
             acknowledged += 1;
         }
@@ -56,20 +42,12 @@ fn the_sync_comes_before_the_acknowledgement() {
 fn versions_in_chunks_leave_no_blob_unsynced() {
     let directory = tempfile::tempdir().unwrap();
     let trace = traced("versions", directory.path());
-    assert_eq!(
-        acknowledgements_over_synced_blobs(&trace, directory.path()).1,
-        VERSIONS
-    );
+    assert_eq!(acknowledgements_over_synced_blobs(&trace, directory.path()).1, VERSIONS);
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let store = SledStore::open(directory.path(), &Options::default())
-        .unwrap()
-        .store;
+    let store = SledStore::open(directory.path(), &Options::default()).unwrap().store;
     for n in 0..VERSIONS {
-        let stored = runtime
-            .block_on(get_record::<Version>(&store, &version_key(n)))
-            .unwrap()
-            .unwrap();
+        let stored = runtime.block_on(get_record::<Version>(&store, &version_key(n))).unwrap().unwrap();
         assert_eq!(*stored, version(n));
     }
 }
@@ -80,27 +58,14 @@ fn blobs_are_synced_before_the_acknowledgement() {
     let trace = traced("blobs", directory.path());
     let (blobs, acknowledged) = acknowledgements_over_synced_blobs(&trace, directory.path());
     assert_eq!(acknowledged, BLOB_COMMITS);
-    assert!(
-        blobs > 0,
-        "values of the largest size side by side make sled write blobs; else this proves nothing"
-    );
+    assert!(blobs > 0, "values of the largest size side by side make sled write blobs; else this proves nothing");
 }
 
 #[test]
 fn killed_200_times_and_nothing_acknowledged_is_lost() {
-    let seed = std::env::var("KEYFERRY_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| {
-            u64::try_from(
-                std::time::SystemTime::UNIX_EPOCH
-                    .elapsed()
-                    .unwrap()
-                    .as_nanos()
-                    & 0xffff_ffff_ffff,
-            )
-            .unwrap()
-        });
+    let seed = std::env::var("KEYFERRY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
+        u64::try_from(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() & 0xffff_ffff_ffff).unwrap()
+    });
     println!("KEYFERRY_SEED={seed}");
     let mut random = Random(seed | 1);
     let directory = tempfile::tempdir().unwrap();
@@ -141,11 +106,7 @@ fn killed_200_times_and_nothing_acknowledged_is_lost() {
             check(directory.path(), &acknowledged, round);
         }
     }
-    assert!(
-        under_load > 100 && acknowledged.len() > 2000,
-        "{} commits under load",
-        acknowledged.len()
-    );
+    assert!(under_load > 100 && acknowledged.len() > 2000, "{} commits under load", acknowledged.len());
 }
 
 #[test]
@@ -166,10 +127,7 @@ fn a_damaged_snapshot_is_set_aside_and_the_log_is_read() {
                     expected.insert(key.clone(), value.clone());
                     transaction.put(key, value);
                 }
-                assert!(matches!(
-                    store.commit(transaction).await.unwrap(),
-                    Outcome::Committed(_)
-                ));
+                assert!(matches!(store.commit(transaction).await.unwrap(), Outcome::Committed(_)));
             }
         });
     }
@@ -179,9 +137,7 @@ fn a_damaged_snapshot_is_set_aside_and_the_log_is_read() {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 0x10;
         }),
-        ("a flipped byte in the checksum", |bytes| {
-            *bytes.last_mut().unwrap() ^= 1
-        }),
+        ("a flipped byte in the checksum", |bytes| *bytes.last_mut().unwrap() ^= 1),
         ("cut in half", |bytes| bytes.truncate(bytes.len() / 2)),
         ("cut to 12 bytes", |bytes| bytes.truncate(12)),
         ("empty", Vec::clear),
@@ -198,24 +154,13 @@ fn a_damaged_snapshot_is_set_aside_and_the_log_is_read() {
 
         let opened = SledStore::open(path, &Options::default()).unwrap();
         assert_eq!(opened.warnings.len(), 1, "{damage}: {:?}", opened.warnings);
-        assert!(
-            opened.warnings[0].contains(&snapshots[0]),
-            "{:?}",
-            opened.warnings
-        );
+        assert!(opened.warnings[0].contains(&snapshots[0]), "{:?}", opened.warnings);
         assert_eq!(names(path, "damaged-").len(), n + 1, "{damage}");
-        let page = runtime
-            .block_on(opened.store.scan(b"k/", None, 2000))
-            .unwrap();
+        let page = runtime.block_on(opened.store.scan(b"k/", None, 2000)).unwrap();
         let found: BTreeMap<String, String> = page
             .entries
             .into_iter()
-            .map(|(key, v)| {
-                (
-                    String::from_utf8(key).unwrap(),
-                    String::from_utf8(v.value).unwrap(),
-                )
-            })
+            .map(|(key, v)| (String::from_utf8(key).unwrap(), String::from_utf8(v.value).unwrap()))
             .collect();
         assert_eq!(found.len(), expected.len(), "{damage}");
         assert!(found == expected, "{damage}: other values than before");
@@ -223,46 +168,26 @@ fn a_damaged_snapshot_is_set_aside_and_the_log_is_read() {
         let mut transaction = Transaction::new();
         transaction.put("k/new", damage);
         expected.insert("k/new".to_owned(), damage.to_owned());
-        assert!(matches!(
-            runtime.block_on(opened.store.commit(transaction)).unwrap(),
-            Outcome::Committed(_)
-        ));
+        assert!(matches!(runtime.block_on(opened.store.commit(transaction)).unwrap(), Outcome::Committed(_)));
     }
-    assert!(
-        SledStore::open(path, &Options::default())
-            .unwrap()
-            .warnings
-            .is_empty()
-    );
+    assert!(SledStore::open(path, &Options::default()).unwrap().warnings.is_empty());
 }
 
 /// Notes an acknowledgement; false for any other line.
 fn note(line: &str, acknowledged: &mut BTreeMap<String, u64>) -> bool {
-    let Some(rest) = line
-        .strip_prefix("ACK ")
-        .and_then(|rest| rest.strip_suffix('\n'))
-    else {
+    let Some(rest) = line.strip_prefix("ACK ").and_then(|rest| rest.strip_suffix('\n')) else {
         return false;
     };
     let (id, revision) = rest.split_once(' ').unwrap();
-    assert_eq!(
-        acknowledged.insert(id.to_owned(), revision.parse().unwrap()),
-        None
-    );
+    assert_eq!(acknowledged.insert(id.to_owned(), revision.parse().unwrap()), None);
     true
 }
 
 fn check(directory: &Path, acknowledged: &BTreeMap<String, u64>, round: u64) {
-    let store = SledStore::open(directory, &Options::default())
-        .unwrap()
-        .store;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let store = SledStore::open(directory, &Options::default()).unwrap().store;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let read = |prefix: &[u8], end: &[u8]| -> BTreeMap<String, u64> {
-        let page = runtime
-            .block_on(store.scan(prefix, Some(end), usize::MAX))
-            .unwrap();
+        let page = runtime.block_on(store.scan(prefix, Some(end), usize::MAX)).unwrap();
         page.entries
             .into_iter()
             .map(|(key, v)| {
@@ -275,23 +200,11 @@ fn check(directory: &Path, acknowledged: &BTreeMap<String, u64>, round: u64) {
     let (a, b) = (read(b"a/", b"a0"), read(b"b/", b"b0"));
     assert!(a == b, "round {round}: half a transaction is there");
     for (id, revision) in acknowledged {
-        assert_eq!(
-            a.get(id),
-            Some(revision),
-            "round {round}: {id} was acknowledged"
-        );
+        assert_eq!(a.get(id), Some(revision), "round {round}: {id} was acknowledged");
     }
     let revisions: BTreeSet<u64> = a.values().copied().collect();
-    assert_eq!(
-        revisions.len(),
-        a.len(),
-        "round {round}: a revision was used twice"
-    );
-    assert!(
-        revisions
-            .last()
-            .is_none_or(|newest| *newest <= store.revision().0)
-    );
+    assert_eq!(revisions.len(), a.len(), "round {round}: a revision was used twice");
+    assert!(revisions.last().is_none_or(|newest| *newest <= store.revision().0));
 }
 
 fn names(directory: &Path, prefix: &str) -> Vec<String> {

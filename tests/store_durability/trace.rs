@@ -26,24 +26,12 @@ pub(crate) fn traced(work: &str, directory: &Path) -> Vec<Call> {
     let output = tempfile::NamedTempFile::new().unwrap();
     let mut strace = Command::new("strace");
     strace
-        .args([
-            "-f",
-            "-y",
-            "-s",
-            "64",
-            "-e",
-            "trace=openat,pwrite64,write,fsync,fdatasync",
-            "-o",
-        ])
+        .args(["-f", "-y", "-s", "64", "-e", "trace=openat,pwrite64,write,fsync,fdatasync", "-o"])
         .arg(output.path())
         .arg(std::env::current_exe().unwrap());
     let child = told(strace, work, directory, 0);
     let ended = child.wait_with_output().unwrap();
-    assert!(
-        ended.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ended.stdout)
-    );
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
 
     let mut calls = Vec::new();
     let mut begun: BTreeMap<String, String> = BTreeMap::new();
@@ -72,30 +60,16 @@ fn call(line: &str) -> Option<Call> {
     let path = if name == "openat" {
         arguments.split('"').nth(1)?
     } else {
-        arguments
-            .split_once('<')
-            .and_then(|(_, rest)| rest.split_once('>'))
-            .map_or("", |(path, _)| path)
+        arguments.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or("", |(path, _)| path)
     };
-    Some(Call {
-        name: name.to_owned(),
-        path: path.to_owned(),
-        line: line.to_owned(),
-    })
+    Some(Call { name: name.to_owned(), path: path.to_owned(), line: line.to_owned() })
 }
 
 /// Checks that at each acknowledgement every blob made so far was synced after its last write, and the directory after
 /// its making. Returns how many blobs were made, and how many acknowledgements there were.
-pub(crate) fn acknowledgements_over_synced_blobs(
-    trace: &[Call],
-    directory: &Path,
-) -> (usize, usize) {
+pub(crate) fn acknowledgements_over_synced_blobs(trace: &[Call], directory: &Path) -> (usize, usize) {
     let folder = directory.join("blobs").display().to_string();
-    let is_blob = |call: &Call| {
-        call.path
-            .strip_prefix(&folder)
-            .is_some_and(|rest| rest.len() > 1)
-    };
+    let is_blob = |call: &Call| call.path.strip_prefix(&folder).is_some_and(|rest| rest.len() > 1);
     let (mut made, mut acknowledged) = (0, 0);
     let mut unsynced: BTreeSet<String> = BTreeSet::new();
     for call in trace {
@@ -112,11 +86,7 @@ pub(crate) fn acknowledgements_over_synced_blobs(
                 unsynced.remove(&call.path);
             }
             _ if call.says("ACK") => {
-                assert!(
-                    unsynced.is_empty(),
-                    "{} while not synced: {unsynced:?}",
-                    call.line.trim()
-                );
+                assert!(unsynced.is_empty(), "{} while not synced: {unsynced:?}", call.line.trim());
                 acknowledged += 1;
             }
             _ => {}

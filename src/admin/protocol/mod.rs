@@ -5,17 +5,10 @@ mod jobs;
 mod schedules;
 mod scopes;
 
-pub use inventory::{
-    InstanceShape, InstancesShape, KeyShape, ResourceListShape, SecretShape, ShareRequest,
-};
-pub use jobs::{
-    GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape,
-};
+pub use inventory::{InstanceShape, InstancesShape, KeyShape, ResourceListShape, SecretShape, ShareRequest};
+pub use jobs::{GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape};
 pub use schedules::{EntryShape, RunShape, RunsShape, ScheduleShape, SchedulesShape};
-pub use scopes::{
-    CheckShape, HoldRequest, HoldShape, HoldsShape, NextShape, ReleaseRequest, ScopeShape,
-    StatusShape,
-};
+pub use scopes::{CheckShape, HoldRequest, HoldShape, HoldsShape, NextShape, ReleaseRequest, ScopeShape, StatusShape};
 
 use serde::{Deserialize, Serialize};
 

@@ -16,46 +16,24 @@ rows! {
     "ListAliasesByKeyId" => list_aliases_by_key_id,
 }
 
-pub(super) async fn create_alias(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn create_alias(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let id = naming::key_id(caller, p)?;
-    service
-        .create_alias(caller, p.required("AliasName")?, &id)
-        .await?;
+    service.create_alias(caller, p.required("AliasName")?, &id).await?;
     Ok(json!({}))
 }
 
-pub(super) async fn update_alias(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn update_alias(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let id = naming::key_id(caller, p)?;
-    service
-        .update_alias(caller, p.required("AliasName")?, &id)
-        .await?;
+    service.update_alias(caller, p.required("AliasName")?, &id).await?;
     Ok(json!({}))
 }
 
-pub(super) async fn delete_alias(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
-    service
-        .delete_alias(caller, p.required("AliasName")?)
-        .await?;
+pub(super) async fn delete_alias(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
+    service.delete_alias(caller, p.required("AliasName")?).await?;
     Ok(json!({}))
 }
 
-pub(super) async fn list_aliases(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn list_aliases(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let paging = p.paging(10, 0..=101)?;
     Ok(page_of(caller, paging, service.list_aliases(caller).await?))
 }
@@ -67,11 +45,7 @@ pub(super) async fn list_aliases_by_key_id(
 ) -> Result<Value, ApiError> {
     let paging = p.paging(10, 0..=101)?;
     let name = KeyOrAlias::Id(naming::key_id(caller, p)?);
-    Ok(page_of(
-        caller,
-        paging,
-        service.list_aliases_of(caller, &name).await?,
-    ))
+    Ok(page_of(caller, paging, service.list_aliases_of(caller, &name).await?))
 }
 
 fn page_of(caller: &Caller, paging: Paging, aliases: Vec<(String, KeyId)>) -> Value {

@@ -25,33 +25,18 @@ const MAX_PLAINTEXT: usize = 6144;
 /// Bytes of a ciphertext or signature, with room for every header.
 const MAX_CIPHERTEXT: usize = 8192;
 
-pub(super) async fn encrypt(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn encrypt(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let name = naming::key(caller, p)?;
     let plaintext = p.required_base64("Plaintext", MAX_PLAINTEXT)?;
     let context = p.context("EncryptionContext")?;
     let sealed = service.encrypt(caller, &name, &plaintext, &context).await;
-    answer(
-        p,
-        sealed
-            .map(|sealed| sealed_json(&sealed))
-            .map_err(ApiError::from),
-    )
+    answer(p, sealed.map(|sealed| sealed_json(&sealed)).map_err(ApiError::from))
 }
 
-pub(super) async fn decrypt(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn decrypt(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     no_recipient(p)?;
     let blob = p.required_base64("CiphertextBlob", MAX_CIPHERTEXT)?;
-    let opened = service
-        .decrypt(caller, &blob, &p.context("EncryptionContext")?)
-        .await;
+    let opened = service.decrypt(caller, &blob, &p.context("EncryptionContext")?).await;
     let opened = opened.map(|opened| {
         json!({
             "KeyId": opened.key, "KeyVersionId": opened.version, "Plaintext": STANDARD.encode(opened.plaintext.as_slice()),
@@ -60,11 +45,7 @@ pub(super) async fn decrypt(
     answer(p, opened.map_err(ApiError::from))
 }
 
-pub(super) async fn generate_data_key(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn generate_data_key(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     no_recipient(p)?;
     data_key(service, caller, p, true).await
 }
@@ -77,115 +58,74 @@ pub(super) async fn generate_data_key_without_plaintext(
     data_key(service, caller, p, false).await
 }
 
-pub(super) async fn asymmetric_encrypt(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn asymmetric_encrypt(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let name = naming::key(caller, p)?;
     let (version, algorithm) = (p.required("KeyVersionId")?, p.required_parsed("Algorithm")?);
     let plaintext = p.required_base64("Plaintext", MAX_PLAINTEXT)?;
-    let made = service
-        .asymmetric_encrypt(caller, &name, version, algorithm, &plaintext)
-        .await;
-    let made = made.map(|made| {
-        json!({"KeyId": made.key, "KeyVersionId": made.version, "CiphertextBlob": STANDARD.encode(&made.value)})
-    });
+    let made = service.asymmetric_encrypt(caller, &name, version, algorithm, &plaintext).await;
+    let made = made.map(
+        |made| json!({"KeyId": made.key, "KeyVersionId": made.version, "CiphertextBlob": STANDARD.encode(&made.value)}),
+    );
     answer(p, made.map_err(ApiError::from))
 }
 
-pub(super) async fn asymmetric_decrypt(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn asymmetric_decrypt(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     no_recipient(p)?;
     let name = naming::key(caller, p)?;
     let (version, algorithm) = (p.required("KeyVersionId")?, p.required_parsed("Algorithm")?);
     let ciphertext = p.required_base64("CiphertextBlob", MAX_CIPHERTEXT)?;
-    let opened = service
-        .asymmetric_decrypt(caller, &name, version, algorithm, &ciphertext)
-        .await;
+    let opened = service.asymmetric_decrypt(caller, &name, version, algorithm, &ciphertext).await;
     let opened = opened.map(|opened| {
         json!({"KeyId": opened.key, "KeyVersionId": opened.version, "Plaintext": STANDARD.encode(opened.value.as_slice())})
     });
     answer(p, opened.map_err(ApiError::from))
 }
 
-pub(super) async fn asymmetric_sign(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn asymmetric_sign(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let name = naming::key(caller, p)?;
     let (version, algorithm) = (p.required("KeyVersionId")?, p.required_parsed("Algorithm")?);
     let digest = p.required_base64("Digest", MAX_PLAINTEXT)?;
-    let signed = service
-        .asymmetric_sign(caller, &name, version, algorithm, &digest)
-        .await;
-    let signed = signed.map(|signed| {
-        json!({"KeyId": signed.key, "KeyVersionId": signed.version, "Value": STANDARD.encode(&signed.value)})
-    });
+    let signed = service.asymmetric_sign(caller, &name, version, algorithm, &digest).await;
+    let signed = signed.map(
+        |signed| json!({"KeyId": signed.key, "KeyVersionId": signed.version, "Value": STANDARD.encode(&signed.value)}),
+    );
     answer(p, signed.map_err(ApiError::from))
 }
 
-pub(super) async fn asymmetric_verify(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn asymmetric_verify(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let name = naming::key(caller, p)?;
     let (version, algorithm) = (p.required("KeyVersionId")?, p.required_parsed("Algorithm")?);
     let digest = p.required_base64("Digest", MAX_PLAINTEXT)?;
     let signature = p.required_base64("Value", MAX_CIPHERTEXT)?;
-    let verdict = service
-        .asymmetric_verify(caller, &name, version, algorithm, &digest, &signature)
-        .await;
-    let verdict = verdict
-        .map(|verdict| json!({"KeyId": verdict.key, "KeyVersionId": verdict.version, "Value": verdict.value}));
+    let verdict = service.asymmetric_verify(caller, &name, version, algorithm, &digest, &signature).await;
+    let verdict =
+        verdict.map(|verdict| json!({"KeyId": verdict.key, "KeyVersionId": verdict.version, "Value": verdict.value}));
     answer(p, verdict.map_err(ApiError::from))
 }
 
-pub(super) async fn get_public_key(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn get_public_key(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let name = naming::key(caller, p)?;
-    let public = service
-        .get_public_key(caller, &name, p.required("KeyVersionId")?)
-        .await;
-    let public = public
-        .map(|public| json!({"KeyId": public.key, "KeyVersionId": public.version, "PublicKey": public.value}));
+    let public = service.get_public_key(caller, &name, p.required("KeyVersionId")?).await;
+    let public =
+        public.map(|public| json!({"KeyId": public.key, "KeyVersionId": public.version, "PublicKey": public.value}));
     answer(p, public.map_err(ApiError::from))
 }
 
-async fn data_key(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-    with_plaintext: bool,
-) -> Result<Value, ApiError> {
+async fn data_key(service: &Service, caller: &Caller, p: &Parameters, with_plaintext: bool) -> Result<Value, ApiError> {
     let name = naming::key(caller, p)?;
     let length = match (p.integer("NumberOfBytes", 1..=1024)?, p.optional("KeySpec")) {
         (Some(bytes), _) => bytes,
         (None, None | Some("AES_256")) => 32,
         (None, Some("AES_128")) => 16,
         (None, Some(_)) => {
-            return Err(ApiError::invalid_parameter("KeySpec")
-                .with_remedy("Allowed are AES_256 and AES_128."));
+            return Err(ApiError::invalid_parameter("KeySpec").with_remedy("Allowed are AES_256 and AES_128."));
         }
     };
-    let made = service
-        .generate_data_key(caller, &name, length, &p.context("EncryptionContext")?)
-        .await;
+    let made = service.generate_data_key(caller, &name, length, &p.context("EncryptionContext")?).await;
     let made = made.map(|(plaintext, sealed)| {
         let mut value = sealed_json(&sealed);
         if with_plaintext && let Some(members) = value.as_object_mut() {
-            members.insert(
-                "Plaintext".to_owned(),
-                Value::String(STANDARD.encode(plaintext.as_slice())),
-            );
+            members.insert("Plaintext".to_owned(), Value::String(STANDARD.encode(plaintext.as_slice())));
         }
         value
     });

@@ -26,14 +26,10 @@ pub(super) async fn get_parameters_for_import(
 ) -> Result<Value, ApiError> {
     let id = naming::key_id(caller, p)?;
     if p.required("WrappingKeySpec")? != "RSA_2048" {
-        return Err(
-            ApiError::invalid_parameter("WrappingKeySpec").with_remedy("Allowed is RSA_2048.")
-        );
+        return Err(ApiError::invalid_parameter("WrappingKeySpec").with_remedy("Allowed is RSA_2048."));
     }
     let algorithm = p.required_parsed("WrappingAlgorithm")?;
-    let answer = service
-        .get_parameters_for_import(caller, &id, algorithm)
-        .await?;
+    let answer = service.get_parameters_for_import(caller, &id, algorithm).await?;
     Ok(json!({
         "KeyId": answer.key,
         "ImportToken": STANDARD.encode(&answer.token),
@@ -42,39 +38,22 @@ pub(super) async fn get_parameters_for_import(
     }))
 }
 
-pub(super) async fn import_key_material(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn import_key_material(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let id = naming::key_id(caller, p)?;
     let wrapped = p.required_base64("EncryptedKeyMaterial", MAX_BYTES)?;
-    let token = STANDARD
-        .decode(p.required("ImportToken")?)
-        .map_err(|_| ApiError::invalid_import_token())?;
+    let token = STANDARD.decode(p.required("ImportToken")?).map_err(|_| ApiError::invalid_import_token())?;
     let seconds: i64 = p
         .integer("KeyMaterialExpireUnix", 0..=Timestamp::MAX.as_second())?
         .ok_or_else(|| ApiError::missing_parameter("KeyMaterialExpireUnix"))?;
     let expires_at = match seconds {
         0 => None,
-        _ => Some(
-            Timestamp::from_second(seconds)
-                .map_err(|_| ApiError::invalid_parameter("KeyMaterialExpireUnix"))?,
-        ),
+        _ => Some(Timestamp::from_second(seconds).map_err(|_| ApiError::invalid_parameter("KeyMaterialExpireUnix"))?),
     };
-    service
-        .import_key_material(caller, &id, &token, &wrapped, expires_at)
-        .await?;
+    service.import_key_material(caller, &id, &token, &wrapped, expires_at).await?;
     Ok(json!({}))
 }
 
-pub(super) async fn delete_key_material(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
-    service
-        .delete_key_material(caller, &naming::key_id(caller, p)?)
-        .await?;
+pub(super) async fn delete_key_material(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
+    service.delete_key_material(caller, &naming::key_id(caller, p)?).await?;
     Ok(json!({}))
 }

@@ -29,15 +29,7 @@ pub(super) fn key_metadata(view: &KeyView, with_protection: bool) -> Value {
         _ => None,
     };
     set("DeleteDate", json!(date(delete_at)));
-    set(
-        "MaterialExpireTime",
-        json!(date(
-            key.imported
-                .as_ref()
-                .filter(|m| m.present)
-                .and_then(|m| m.expires_at)
-        )),
-    );
+    set("MaterialExpireTime", json!(date(key.imported.as_ref().filter(|m| m.present).and_then(|m| m.expires_at))));
     if let Some(instance) = key.keystore.instance() {
         set("DKMSInstanceId", json!(instance));
     }
@@ -58,19 +50,9 @@ pub(super) fn key_metadata(view: &KeyView, with_protection: bool) -> Value {
         }
     }
     if with_protection {
-        set(
-            "DeletionProtection",
-            json!(if key.deletion_protection {
-                "Enabled"
-            } else {
-                "Disabled"
-            }),
-        );
+        set("DeletionProtection", json!(if key.deletion_protection { "Enabled" } else { "Disabled" }));
         if key.deletion_protection {
-            set(
-                "DeletionProtectionDescription",
-                json!(key.deletion_protection_description),
-            );
+            set("DeletionProtectionDescription", json!(key.deletion_protection_description));
         }
     }
     Value::Object(members)

@@ -37,19 +37,13 @@ impl Operations {
 #[async_trait]
 impl Dispatcher for Operations {
     async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
-        let row = table()
-            .find(|row| row.name == call.action.name)
-            .ok_or_else(ApiError::unsupported_operation)?;
+        let row = table().find(|row| row.name == call.action.name).ok_or_else(ApiError::unsupported_operation)?;
         let answer = (row.run)(&self.service, &call.caller, &call.parameters).await;
         if let Err(error) = &answer
             && error.code == "Rejected.Migrating"
         {
             let fields = Fields::new().scope(&call.caller.scope()).code(error.code);
-            emit(
-                Event::OperationRefused,
-                &fields,
-                &format!("{} is refused while a migration runs", row.name),
-            );
+            emit(Event::OperationRefused, &fields, &format!("{} is refused while a migration runs", row.name));
         }
         answer
     }
@@ -60,11 +54,7 @@ pub(super) struct Row {
     /// Its name in the API.
     pub(super) name: &'static str,
     /// Runs it; answers its response object without `RequestId`.
-    pub(super) run: for<'a> fn(
-        &'a Service,
-        &'a Caller,
-        &'a Parameters,
-    ) -> BoxFuture<'a, Result<Value, ApiError>>,
+    pub(super) run: for<'a> fn(&'a Service, &'a Caller, &'a Parameters) -> BoxFuture<'a, Result<Value, ApiError>>,
 }
 
 /// A table row for each function: the operation's name and its function.

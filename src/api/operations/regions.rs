@@ -10,16 +10,7 @@ rows! {
     "DescribeRegions" => describe_regions,
 }
 
-pub(super) async fn describe_regions(
-    service: &Service,
-    _caller: &Caller,
-    _p: &Parameters,
-) -> Result<Value, ApiError> {
-    let regions: Vec<Value> = service
-        .keystores
-        .regions()
-        .keys()
-        .map(|id| json!({"RegionId": id}))
-        .collect();
+pub(super) async fn describe_regions(service: &Service, _caller: &Caller, _p: &Parameters) -> Result<Value, ApiError> {
+    let regions: Vec<Value> = service.keystores.regions().keys().map(|id| json!({"RegionId": id})).collect();
     Ok(json!({"Regions": {"Region": regions}}))
 }

@@ -16,40 +16,23 @@ rows! {
     "UpdateSecretVersionStage" => update_secret_version_stage,
 }
 
-pub(super) async fn get_secret_value(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn get_secret_value(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     if p.optional("Recipient").is_some() {
-        return Err(ApiError::unsupported_operation()
-            .with_remedy("Values are not encrypted for a Recipient here."));
+        return Err(ApiError::unsupported_operation().with_remedy("Values are not encrypted for a Recipient here."));
     }
     let fetch_config = p.boolean("FetchExtendedConfig")?.unwrap_or(false);
     let dry_run = p.boolean("DryRun")?.unwrap_or(false);
-    let which = WhichVersion {
-        id: p.parsed("VersionId")?,
-        stage: p.optional("VersionStage").map(str::to_owned),
-    };
-    let found = service
-        .get_secret_value(caller, &name(caller, p)?, &which)
-        .await
-        .map_err(ApiError::from);
+    let which = WhichVersion { id: p.parsed("VersionId")?, stage: p.optional("VersionStage").map(str::to_owned) };
+    let found = service.get_secret_value(caller, &name(caller, p)?, &which).await.map_err(ApiError::from);
     match found {
         Ok(_) if dry_run => Err(ApiError::dry_run_success()),
-        Err(error) if dry_run && error.http < 500 => {
-            Err(ApiError::dry_run_invalid().with_remedy(error.message))
-        }
+        Err(error) if dry_run && error.http < 500 => Err(ApiError::dry_run_invalid().with_remedy(error.message)),
         Ok(value) => answer(&value, fetch_config),
         Err(error) => Err(error),
     }
 }
 
-pub(super) async fn put_secret_value(
-    service: &Service,
-    caller: &Caller,
-    p: &Parameters,
-) -> Result<Value, ApiError> {
+pub(super) async fn put_secret_value(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let order = NewValue {
         name: name(caller, p)?,
         version: p.required_parsed("VersionId")?,
@@ -73,9 +56,7 @@ pub(super) async fn list_secret_version_ids(
     let name = name(caller, p)?;
     let paging = p.paging(20, 1..=100)?;
     let deprecated = p.boolean("IncludeDeprecated")?.unwrap_or(false);
-    let versions = service
-        .list_secret_versions(caller, &name, deprecated)
-        .await?;
+    let versions = service.list_secret_versions(caller, &name, deprecated).await?;
     let (page, total) = paging.cut(versions);
     let rows: Vec<Value> = page
         .iter()
@@ -107,38 +88,21 @@ pub(super) async fn update_secret_version_stage(
         to: p.parsed::<SecretVersionId>("MoveToVersion")?,
         from: p.parsed::<SecretVersionId>("RemoveFromVersion")?,
     };
-    service
-        .update_secret_version_stage(caller, &name, &order)
-        .await?;
+    service.update_secret_version_stage(caller, &name, &order).await?;
     Ok(json!({"SecretName": name.as_str()}))
 }
 
 fn answer(found: &SecretValue, fetch_config: bool) -> Result<Value, ApiError> {
     let secret = &found.secret;
-    let text = std::str::from_utf8(&found.value)
-        .map_err(|_| ApiError::internal("a stored value is not a text"))?;
+    let text = std::str::from_utf8(&found.value).map_err(|_| ApiError::internal("a stored value is not a text"))?;
     let mut answer = Map::new();
     answer.insert("SecretName".to_owned(), secret.name.as_str().into());
     answer.insert("SecretType".to_owned(), secret.secret_type.as_str().into());
     answer.insert("SecretData".to_owned(), text.into());
-    answer.insert(
-        "SecretDataType".to_owned(),
-        if found.version.binary {
-            "binary"
-        } else {
-            "text"
-        }
-        .into(),
-    );
+    answer.insert("SecretDataType".to_owned(), if found.version.binary { "binary" } else { "text" }.into());
     answer.insert("VersionId".to_owned(), found.version.id.as_str().into());
-    answer.insert(
-        "VersionStages".to_owned(),
-        json!({"VersionStage": found.version.stages}),
-    );
-    answer.insert(
-        "CreateTime".to_owned(),
-        format_utc(found.version.created_at).into(),
-    );
+    answer.insert("VersionStages".to_owned(), json!({"VersionStage": found.version.stages}));
+    answer.insert("CreateTime".to_owned(), format_utc(found.version.created_at).into());
     insert_rotation(&mut answer, &secret.rotation, secret.secret_type, true);
     if fetch_config && secret.secret_type != SecretType::Generic {
         insert_config(&mut answer, secret);

@@ -40,15 +40,10 @@ impl Parameters {
     /// `InvalidParameter` naming a parameter that comes twice.
     pub fn new(query: Vec<Pair>, body: Vec<Pair>) -> Result<Self, ApiError> {
         let mut values = BTreeMap::new();
-        let pairs = query
-            .into_iter()
-            .map(|pair| (pair, false))
-            .chain(body.into_iter().map(|pair| (pair, true)));
+        let pairs = query.into_iter().map(|pair| (pair, false)).chain(body.into_iter().map(|pair| (pair, true)));
         for ((name, value), in_body) in pairs {
             if values.contains_key(&name) {
-                return Err(
-                    ApiError::invalid_parameter(&name).with_remedy("Send each parameter once.")
-                );
+                return Err(ApiError::invalid_parameter(&name).with_remedy("Send each parameter once."));
             }
             values.insert(name, Parameter { value, in_body });
         }
@@ -57,9 +52,7 @@ impl Parameters {
 
     /// All of them, in byte order of their names.
     pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.values
-            .iter()
-            .map(|(name, parameter)| (name.as_str(), parameter.value.as_str()))
+        self.values.iter().map(|(name, parameter)| (name.as_str(), parameter.value.as_str()))
     }
 
     /// Those that came in the query.
@@ -73,9 +66,7 @@ impl Parameters {
     /// A text as sent, also an empty one.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.values
-            .get(name)
-            .map(|parameter| parameter.value.as_str())
+        self.values.get(name).map(|parameter| parameter.value.as_str())
     }
 
     /// A text as sent, also an empty one, which must be there.
@@ -83,8 +74,7 @@ impl Parameters {
     /// # Errors
     /// `MissingParameter`.
     pub fn required_text(&self, name: &str) -> Result<&str, ApiError> {
-        self.text(name)
-            .ok_or_else(|| ApiError::missing_parameter(name))
+        self.text(name).ok_or_else(|| ApiError::missing_parameter(name))
     }
 
     /// A text; an empty one counts as absent.
@@ -98,8 +88,7 @@ impl Parameters {
     /// # Errors
     /// `MissingParameter`.
     pub fn required(&self, name: &str) -> Result<&str, ApiError> {
-        self.optional(name)
-            .ok_or_else(|| ApiError::missing_parameter(name))
+        self.optional(name).ok_or_else(|| ApiError::missing_parameter(name))
     }
 
     /// A text of one of the types that check themselves, such as an identifier or an enumeration.
@@ -107,9 +96,7 @@ impl Parameters {
     /// # Errors
     /// `InvalidParameter`.
     pub fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
-        self.optional(name)
-            .map(|text| text.parse().map_err(|_| ApiError::invalid_parameter(name)))
-            .transpose()
+        self.optional(name).map(|text| text.parse().map_err(|_| ApiError::invalid_parameter(name))).transpose()
     }
 
     /// As [`Parameters::parsed`], and must be there.
@@ -117,8 +104,7 @@ impl Parameters {
     /// # Errors
     /// `MissingParameter`, `InvalidParameter`.
     pub fn required_parsed<T: FromStr>(&self, name: &str) -> Result<T, ApiError> {
-        self.parsed(name)?
-            .ok_or_else(|| ApiError::missing_parameter(name))
+        self.parsed(name)?.ok_or_else(|| ApiError::missing_parameter(name))
     }
 
     /// `true`, `false`, `True` or `False`.
@@ -130,9 +116,7 @@ impl Parameters {
             None => Ok(None),
             Some("true" | "True") => Ok(Some(true)),
             Some("false" | "False") => Ok(Some(false)),
-            Some(_) => {
-                Err(ApiError::invalid_parameter(name).with_remedy("Allowed are true and false."))
-            }
+            Some(_) => Err(ApiError::invalid_parameter(name).with_remedy("Allowed are true and false.")),
         }
     }
 
@@ -147,10 +131,7 @@ impl Parameters {
         let Some(text) = self.optional(name) else {
             return Ok(None);
         };
-        let number = text
-            .parse()
-            .ok()
-            .filter(|number| range.contains(number) && !text.starts_with('+'));
+        let number = text.parse().ok().filter(|number| range.contains(number) && !text.starts_with('+'));
         number.map(Some).ok_or_else(|| {
             ApiError::invalid_parameter(name).with_remedy(format!(
                 "Allowed is a number from {} to {}.",
@@ -169,12 +150,10 @@ impl Parameters {
             return Ok(None);
         };
         let bytes = STANDARD.decode(text).map(Zeroizing::new).map_err(|_| {
-            ApiError::invalid_parameter(name)
-                .with_remedy("Encode the value with the standard Base64 alphabet, padded.")
+            ApiError::invalid_parameter(name).with_remedy("Encode the value with the standard Base64 alphabet, padded.")
         })?;
         if bytes.len() > max {
-            return Err(ApiError::invalid_parameter(name)
-                .with_remedy(format!("At most {max} bytes are allowed.")));
+            return Err(ApiError::invalid_parameter(name).with_remedy(format!("At most {max} bytes are allowed.")));
         }
         Ok(Some(bytes))
     }
@@ -184,33 +163,25 @@ impl Parameters {
     /// # Errors
     /// `MissingParameter`, `InvalidParameter`.
     pub fn required_base64(&self, name: &str, max: usize) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-        self.base64(name, max)?
-            .ok_or_else(|| ApiError::missing_parameter(name))
+        self.base64(name, max)?.ok_or_else(|| ApiError::missing_parameter(name))
     }
 
     /// A span such as `7d`, `168h`, `10080m` or `604800s`, within `range`.
     ///
     /// # Errors
     /// `InvalidParameter`.
-    pub fn interval(
-        &self,
-        name: &str,
-        range: RangeInclusive<Duration>,
-    ) -> Result<Option<Duration>, ApiError> {
+    pub fn interval(&self, name: &str, range: RangeInclusive<Duration>) -> Result<Option<Duration>, ApiError> {
         let Some(text) = self.optional(name) else {
             return Ok(None);
         };
-        span(text)
-            .filter(|span| range.contains(span))
-            .map(Some)
-            .ok_or_else(|| {
-                let seconds = |bound: &Duration| bound.as_secs();
-                ApiError::invalid_parameter(name).with_remedy(format!(
-                    "Send a whole number with the unit d, h, m or s, from {}s to {}s.",
-                    seconds(range.start()),
-                    seconds(range.end())
-                ))
-            })
+        span(text).filter(|span| range.contains(span)).map(Some).ok_or_else(|| {
+            let seconds = |bound: &Duration| bound.as_secs();
+            ApiError::invalid_parameter(name).with_remedy(format!(
+                "Send a whole number with the unit d, h, m or s, from {}s to {}s.",
+                seconds(range.start()),
+                seconds(range.end())
+            ))
+        })
     }
 
     /// `PageNumber` from 1 (default 1) and `PageSize` within `sizes`.
@@ -232,9 +203,7 @@ impl Paging {
         let all: Vec<T> = all.into_iter().collect();
         let total = all.len();
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
-        let before = usize::try_from(self.number.saturating_sub(1))
-            .unwrap_or(usize::MAX)
-            .saturating_mul(size);
+        let before = usize::try_from(self.number.saturating_sub(1)).unwrap_or(usize::MAX).saturating_mul(size);
         (all.into_iter().skip(before).take(size).collect(), total)
     }
 }
@@ -257,11 +226,7 @@ fn span(text: &str) -> Option<Duration> {
         'd' => 86_400,
         _ => return None,
     };
-    number
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(seconds)
-        .map(Duration::from_secs)
+    number.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
 }
 
 #[cfg(test)]

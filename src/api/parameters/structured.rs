@@ -18,8 +18,7 @@ impl Parameters {
             return Ok(None);
         };
         strings(text).map(Some).ok_or_else(|| {
-            ApiError::invalid_parameter(name)
-                .with_remedy("Send a JSON list of texts, such as [\"a\",\"b\"].")
+            ApiError::invalid_parameter(name).with_remedy("Send a JSON list of texts, such as [\"a\",\"b\"].")
         })
     }
 
@@ -29,9 +28,9 @@ impl Parameters {
     /// `InvalidParameter`.
     pub fn json_or_comma_list(&self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
         match self.optional(name) {
-            Some(text) if !text.trim_start().starts_with(['[', '{']) => Ok(Some(
-                text.split(',').map(|part| part.trim().to_owned()).collect(),
-            )),
+            Some(text) if !text.trim_start().starts_with(['[', '{']) => {
+                Ok(Some(text.split(',').map(|part| part.trim().to_owned()).collect()))
+            }
             _ => self.json_list(name),
         }
     }
@@ -43,12 +42,9 @@ impl Parameters {
     pub fn list(&self, name: &str, max: usize) -> Result<Vec<String>, ApiError> {
         let mut found = BTreeMap::new();
         for (suffix, value) in self.under(name) {
-            let index: u32 = suffix
-                .parse()
-                .map_err(|_| ApiError::invalid_parameter(name))?;
+            let index: u32 = suffix.parse().map_err(|_| ApiError::invalid_parameter(name))?;
             if found.insert(index, value.to_owned()).is_some() || found.len() > max {
-                return Err(ApiError::invalid_parameter(name)
-                    .with_remedy(format!("At most {max} entries, each once.")));
+                return Err(ApiError::invalid_parameter(name).with_remedy(format!("At most {max} entries, each once.")));
             }
         }
         Ok(found.into_values().collect())
@@ -59,14 +55,9 @@ impl Parameters {
     /// # Errors
     /// `InvalidParameter`, also when both forms are there.
     pub fn context(&self, name: &str) -> Result<BTreeMap<String, String>, ApiError> {
-        let invalid = || {
-            ApiError::invalid_parameter(name)
-                .with_remedy("Send a JSON object whose values are texts.")
-        };
-        let flat: BTreeMap<String, String> = self
-            .under(name)
-            .map(|(suffix, value)| (suffix.to_owned(), value.to_owned()))
-            .collect();
+        let invalid = || ApiError::invalid_parameter(name).with_remedy("Send a JSON object whose values are texts.");
+        let flat: BTreeMap<String, String> =
+            self.under(name).map(|(suffix, value)| (suffix.to_owned(), value.to_owned())).collect();
         match self.optional(name) {
             None => Ok(flat),
             Some(text) if flat.is_empty() => serde_json::from_str(text).map_err(|_| invalid()),
@@ -87,8 +78,7 @@ impl Parameters {
             ApiError::invalid_parameter(name)
                 .with_remedy("Send a JSON list such as [{\"TagKey\":\"k\",\"TagValue\":\"v\"}].")
         };
-        let entries: Vec<BTreeMap<String, String>> =
-            serde_json::from_str(text).map_err(|_| invalid())?;
+        let entries: Vec<BTreeMap<String, String>> = serde_json::from_str(text).map_err(|_| invalid())?;
         let mut pairs = Vec::new();
         for mut entry in entries {
             let key = entry.remove("TagKey").ok_or_else(invalid)?;
@@ -121,16 +111,9 @@ impl Parameters {
                 return Err(invalid());
             }
         }
-        let pairs = keys
-            .into_iter()
-            .map(|(index, key)| (key, values.remove(&index).unwrap_or_default()))
-            .collect();
+        let pairs = keys.into_iter().map(|(index, key)| (key, values.remove(&index).unwrap_or_default())).collect();
         let tags = tag_map(name, pairs)?;
-        if values.is_empty() {
-            Ok(tags)
-        } else {
-            Err(ApiError::invalid_parameter(name))
-        }
+        if values.is_empty() { Ok(tags) } else { Err(ApiError::invalid_parameter(name)) }
     }
 
     /// `Filters`: `[{"Key":"KeyState","Values":["Enabled"]}]`, up to 10 entries of up to 10 values. Entries with the same
@@ -143,13 +126,10 @@ impl Parameters {
             return Ok(Filters::new());
         };
         let invalid = |why: &str| ApiError::invalid_parameter("Filters").with_remedy(why);
-        let entries: Vec<FilterEntry> = serde_json::from_str(text).map_err(|_| {
-            invalid("Send a JSON list such as [{\"Key\":\"KeyState\",\"Values\":[\"Enabled\"]}].")
-        })?;
+        let entries: Vec<FilterEntry> = serde_json::from_str(text)
+            .map_err(|_| invalid("Send a JSON list such as [{\"Key\":\"KeyState\",\"Values\":[\"Enabled\"]}]."))?;
         if entries.len() > 10 || entries.iter().any(|entry| entry.values.len() > 10) {
-            return Err(invalid(
-                "At most 10 entries of at most 10 values are allowed.",
-            ));
+            return Err(invalid("At most 10 entries of at most 10 values are allowed."));
         }
         let mut filters = Filters::new();
         for entry in entries {
@@ -165,8 +145,7 @@ impl Parameters {
     fn under(&self, name: &str) -> impl Iterator<Item = (&str, &str)> {
         let prefix = format!("{name}.");
         self.values.iter().filter_map(move |(full, parameter)| {
-            full.strip_prefix(&prefix)
-                .map(|suffix| (suffix, parameter.value.as_str()))
+            full.strip_prefix(&prefix).map(|suffix| (suffix, parameter.value.as_str()))
         })
     }
 }
@@ -185,28 +164,17 @@ fn tag_map(name: &str, pairs: Vec<(String, String)>) -> Result<TagMap, ApiError>
     let invalid = |why: &str| ApiError::invalid_parameter(name).with_remedy(why);
     let mut tags = TagMap::new();
     for (key, value) in pairs {
-        if key.is_empty()
-            || key.chars().count() > MAX_TAG_CHARACTERS
-            || value.chars().count() > MAX_TAG_CHARACTERS
-        {
-            return Err(invalid(
-                "Tag keys have 1 to 128 characters, tag values at most 128.",
-            ));
+        if key.is_empty() || key.chars().count() > MAX_TAG_CHARACTERS || value.chars().count() > MAX_TAG_CHARACTERS {
+            return Err(invalid("Tag keys have 1 to 128 characters, tag values at most 128."));
         }
         if key.starts_with("aliyun") || key.starts_with("acs:") {
-            return Err(invalid(
-                "Tag keys that begin with aliyun or acs: are reserved.",
-            ));
+            return Err(invalid("Tag keys that begin with aliyun or acs: are reserved."));
         }
         if tags.insert(key, value).is_some() {
             return Err(invalid("Name each tag key once."));
         }
     }
-    if tags.len() > MAX_TAGS {
-        Err(invalid("At most 20 tags are allowed."))
-    } else {
-        Ok(tags)
-    }
+    if tags.len() > MAX_TAGS { Err(invalid("At most 20 tags are allowed.")) } else { Ok(tags) }
 }
 
 fn strings(text: &str) -> Option<Vec<String>> {
@@ -218,13 +186,5 @@ fn strings(text: &str) -> Option<Vec<String>> {
         },
         _ => return None,
     };
-    list.into_iter()
-        .map(|value| {
-            if let Value::String(text) = value {
-                Some(text)
-            } else {
-                None
-            }
-        })
-        .collect()
+    list.into_iter().map(|value| if let Value::String(text) = value { Some(text) } else { None }).collect()
 }

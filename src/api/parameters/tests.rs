@@ -3,10 +3,7 @@
 use super::*;
 
 fn given(pairs: &[(&str, &str)]) -> Parameters {
-    let pairs = pairs
-        .iter()
-        .map(|(n, v)| ((*n).to_owned(), Zeroizing::new((*v).to_owned())))
-        .collect();
+    let pairs = pairs.iter().map(|(n, v)| ((*n).to_owned(), Zeroizing::new((*v).to_owned()))).collect();
     Parameters::new(pairs, Vec::new()).unwrap()
 }
 
@@ -20,10 +17,7 @@ fn missing_and_empty_are_told_apart_only_where_asked() {
     assert_eq!(p.required("KeyId").unwrap(), "k");
     assert_eq!(p.optional("Description"), None);
     assert_eq!(p.required_text("Description").unwrap(), "");
-    let expected = (
-        "MissingParameter",
-        "The parameter \"Description\" is needed but not provided.".to_owned(),
-    );
+    let expected = ("MissingParameter", "The parameter \"Description\" is needed but not provided.".to_owned());
     assert_eq!(refused(p.required("Description")), expected);
     assert_eq!(refused(p.required_text("X")).0, "MissingParameter");
 }
@@ -31,34 +25,20 @@ fn missing_and_empty_are_told_apart_only_where_asked() {
 #[test]
 fn a_name_in_query_and_body_is_refused_by_name() {
     let pair = || vec![("A".to_owned(), Zeroizing::new("1".to_owned()))];
-    let expected = (
-        "InvalidParameter",
-        "The specified parameter \"A\" is not valid.".to_owned(),
-    );
+    let expected = ("InvalidParameter", "The specified parameter \"A\" is not valid.".to_owned());
     assert_eq!(refused(Parameters::new(pair(), pair())), expected);
 }
 
 #[test]
 fn booleans_and_integers() {
-    let p = given(&[
-        ("a", "True"),
-        ("b", "false"),
-        ("c", "yes"),
-        ("d", "7"),
-        ("e", "+7"),
-        ("f", "367"),
-        ("g", "-1"),
-    ]);
+    let p = given(&[("a", "True"), ("b", "false"), ("c", "yes"), ("d", "7"), ("e", "+7"), ("f", "367"), ("g", "-1")]);
     assert_eq!(p.boolean("a").unwrap(), Some(true));
     assert_eq!(p.boolean("b").unwrap(), Some(false));
     assert_eq!(p.boolean("z").unwrap(), None);
     assert_eq!(refused(p.boolean("c")).0, "InvalidParameter");
     assert_eq!(p.integer::<u32>("d", 7..=366).unwrap(), Some(7));
     for name in ["e", "f", "g"] {
-        assert_eq!(
-            refused(p.integer::<u32>(name, 7..=366)).0,
-            "InvalidParameter"
-        );
+        assert_eq!(refused(p.integer::<u32>(name, 7..=366)).0, "InvalidParameter");
     }
     assert_eq!(p.integer::<i64>("g", -5..=0).unwrap(), Some(-1));
 }
@@ -102,32 +82,15 @@ fn lists_in_all_their_forms() {
 #[test]
 fn the_context_is_the_same_in_either_form() {
     let json = given(&[("EncryptionContext", r#"{"b": "2", "a":"1 *~"}"#)]);
-    let flat = given(&[
-        ("EncryptionContext.a", "1 *~"),
-        ("EncryptionContext.b", "2"),
-    ]);
-    assert_eq!(
-        json.context("EncryptionContext").unwrap(),
-        flat.context("EncryptionContext").unwrap()
-    );
+    let flat = given(&[("EncryptionContext.a", "1 *~"), ("EncryptionContext.b", "2")]);
+    assert_eq!(json.context("EncryptionContext").unwrap(), flat.context("EncryptionContext").unwrap());
     assert!(given(&[]).context("EncryptionContext").unwrap().is_empty());
-    assert!(
-        given(&[("EncryptionContext", "{}")])
-            .context("EncryptionContext")
-            .unwrap()
-            .is_empty()
-    );
+    assert!(given(&[("EncryptionContext", "{}")]).context("EncryptionContext").unwrap().is_empty());
     for bad in ["[]", "{\"a\":1}", "x"] {
-        assert_eq!(
-            refused(given(&[("EncryptionContext", bad)]).context("EncryptionContext")).0,
-            "InvalidParameter"
-        );
+        assert_eq!(refused(given(&[("EncryptionContext", bad)]).context("EncryptionContext")).0, "InvalidParameter");
     }
     let both = given(&[("EncryptionContext", "{}"), ("EncryptionContext.a", "1")]);
-    assert_eq!(
-        refused(both.context("EncryptionContext")).0,
-        "InvalidParameter"
-    );
+    assert_eq!(refused(both.context("EncryptionContext")).0, "InvalidParameter");
 }
 
 #[test]
@@ -143,61 +106,25 @@ fn tags_in_both_forms() {
     assert_eq!(tags["k"], "v");
     assert_eq!(p.flattened_tags("Tag").unwrap(), tags);
     let long = format!(r#"[{{"TagKey":"{}"}}]"#, "k".repeat(129));
-    let many = format!(
-        "[{}]",
-        (0..21)
-            .map(|n| format!(r#"{{"TagKey":"k{n}"}}"#))
-            .collect::<Vec<_>>()
-            .join(",")
-    );
-    for bad in [
-        r#"[{"TagValue":"v"}]"#,
-        r#"[{"TagKey":"acs:x"}]"#,
-        r#"[{"TagKey":"a"},{"TagKey":"a"}]"#,
-        "{}",
-        &long,
-        &many,
-    ] {
-        assert_eq!(
-            refused(given(&[("Tags", bad)]).tags("Tags")).0,
-            "InvalidParameter",
-            "{bad}"
-        );
+    let many = format!("[{}]", (0..21).map(|n| format!(r#"{{"TagKey":"k{n}"}}"#)).collect::<Vec<_>>().join(","));
+    for bad in
+        [r#"[{"TagValue":"v"}]"#, r#"[{"TagKey":"acs:x"}]"#, r#"[{"TagKey":"a"},{"TagKey":"a"}]"#, "{}", &long, &many]
+    {
+        assert_eq!(refused(given(&[("Tags", bad)]).tags("Tags")).0, "InvalidParameter", "{bad}");
     }
-    assert_eq!(
-        refused(given(&[("Tag.1.Value", "v")]).flattened_tags("Tag")).0,
-        "InvalidParameter"
-    );
+    assert_eq!(refused(given(&[("Tag.1.Value", "v")]).flattened_tags("Tag")).0, "InvalidParameter");
 }
 
 #[test]
 fn intervals_in_all_units() {
     let week = Duration::from_secs(604_800);
     for text in ["7d", "168h", "10080m", "604800s"] {
-        assert_eq!(
-            given(&[("i", text)]).interval("i", week..=week).unwrap(),
-            Some(week),
-            "{text}"
-        );
+        assert_eq!(given(&[("i", text)]).interval("i", week..=week).unwrap(), Some(week), "{text}");
     }
-    for bad in [
-        "6d",
-        "8d",
-        "604800",
-        "d",
-        "-7d",
-        "+7d",
-        "7w",
-        "7 d",
-        "99999999999999999999d",
-        "18446744073709551615d",
-        "7日",
-    ] {
-        assert_eq!(
-            refused(given(&[("i", bad)]).interval("i", week..=week)).0,
-            "InvalidParameter",
-            "{bad}"
-        );
+    for bad in
+        ["6d", "8d", "604800", "d", "-7d", "+7d", "7w", "7 d", "99999999999999999999d", "18446744073709551615d", "7日"]
+    {
+        assert_eq!(refused(given(&[("i", bad)]).interval("i", week..=week)).0, "InvalidParameter", "{bad}");
     }
 }
 
@@ -207,18 +134,9 @@ fn pages() {
     let paging = p.paging(10, 1..=100).unwrap();
     assert_eq!(paging.cut(1..=5), (vec![4, 5], 5));
     assert_eq!(Paging { number: 9, size: 3 }.cut(1..=5), (vec![], 5));
-    assert_eq!(
-        given(&[]).paging(10, 1..=100).unwrap(),
-        Paging {
-            number: 1,
-            size: 10
-        }
-    );
+    assert_eq!(given(&[]).paging(10, 1..=100).unwrap(), Paging { number: 1, size: 10 });
     for bad in [("PageNumber", "0"), ("PageSize", "101"), ("PageSize", "0")] {
-        assert_eq!(
-            refused(given(&[bad]).paging(10, 1..=100)).0,
-            "InvalidParameter"
-        );
+        assert_eq!(refused(given(&[bad]).paging(10, 1..=100)).0, "InvalidParameter");
     }
 }
 
@@ -229,14 +147,8 @@ fn filters_join_entries_of_one_key() {
     let filters = read(r#"[{"Key":"KeyState","Values":["Enabled"]},{"Key":"keyId","Values":["a"]},{"Key":"KeyState","Values":["Disabled"]}]"#).unwrap();
     assert_eq!(filters["KeyState"].len(), 2);
     assert_eq!(filters["KeyId"].len(), 1);
-    assert_eq!(
-        refused(read(r#"[{"Key":"Colour","Values":["red"]}]"#)).0,
-        "InvalidParameter"
-    );
+    assert_eq!(refused(read(r#"[{"Key":"Colour","Values":["red"]}]"#)).0, "InvalidParameter");
     assert_eq!(refused(read("{}")).0, "InvalidParameter");
-    let eleven = format!(
-        "[{}]",
-        [r#"{"Key":"KeyState","Values":["a"]}"#; 11].join(",")
-    );
+    let eleven = format!("[{}]", [r#"{"Key":"KeyState","Values":["a"]}"#; 11].join(","));
     assert_eq!(refused(read(&eleven)).0, "InvalidParameter");
 }

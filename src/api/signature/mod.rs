@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::ApiError;
 use super::request::{AuthForm, RawRequest, Request};
 use crate::access::AccessKeys;
-use crate::model::NonceClaim;
 use crate::model::AccountId;
+use crate::model::NonceClaim;
 
 /// What an `Authorization` header of signature V3 begins with.
 pub const V3_SCHEME: &str = "ACS3-HMAC-SHA256 ";
@@ -41,16 +41,8 @@ impl Authenticated {
     /// window from `now`, so that a clock set back a little does not open it again.
     #[must_use]
     pub fn claim(&self, now: Timestamp) -> NonceClaim {
-        let expires_at = self
-            .timestamp
-            .max(now)
-            .checked_add(CLOCK_WINDOW)
-            .unwrap_or(Timestamp::MAX);
-        NonceClaim {
-            access_key_id: self.access_key_id.clone(),
-            nonce: self.nonce.clone(),
-            expires_at,
-        }
+        let expires_at = self.timestamp.max(now).checked_add(CLOCK_WINDOW).unwrap_or(Timestamp::MAX);
+        NonceClaim { access_key_id: self.access_key_id.clone(), nonce: self.nonce.clone(), expires_at }
     }
 }
 
@@ -71,13 +63,13 @@ pub fn authenticate(
         AuthForm::V3 => v3::read(raw, request)?,
     };
     if proof.nonce.len() > MAX_NONCE_BYTES {
-        return Err(ApiError::invalid_parameter("SignatureNonce")
-            .with_remedy("At most 256 bytes are allowed."));
+        return Err(ApiError::invalid_parameter("SignatureNonce").with_remedy("At most 256 bytes are allowed."));
     }
     let timestamp = parse_timestamp(&proof.timestamp)?;
     if now.duration_since(timestamp).abs() > CLOCK_WINDOW {
-        return Err(ApiError::timestamp_expired()
-            .with_remedy("Set the client's clock; 15 minutes of difference are allowed."));
+        return Err(
+            ApiError::timestamp_expired().with_remedy("Set the client's clock; 15 minutes of difference are allowed.")
+        );
     }
     let Some(key) = keys.find(&proof.access_key_id) else {
         // As much work as for a known key, so that time does not tell which keys exist.
@@ -91,15 +83,11 @@ pub fn authenticate(
         return Err(ApiError::access_key_disabled());
     }
     if proof.has_security_token {
-        return Err(ApiError::security_token_malformed()
-            .with_remedy("Use an access key; sessions are not issued here."));
+        return Err(
+            ApiError::security_token_malformed().with_remedy("Use an access key; sessions are not issued here.")
+        );
     }
-    Ok(Authenticated {
-        access_key_id: proof.access_key_id,
-        account: key.account,
-        nonce: proof.nonce,
-        timestamp,
-    })
+    Ok(Authenticated { access_key_id: proof.access_key_id, account: key.account, nonce: proof.nonce, timestamp })
 }
 
 /// What a request offers as proof of who signed it.
@@ -127,13 +115,11 @@ impl Proof {
 fn parse_timestamp(text: &str) -> Result<Timestamp, ApiError> {
     // jiff reads more forms than clients may send.
     let shaped = text.len() == 20
-        && text.bytes().zip(b"0000-00-00T00:00:00Z").all(|(b, shape)| {
-            if *shape == b'0' {
-                b.is_ascii_digit()
-            } else {
-                b == *shape
-            }
-        });
+        && text.bytes().zip(b"0000-00-00T00:00:00Z").all(
+            |(b, shape)| {
+                if *shape == b'0' { b.is_ascii_digit() } else { b == *shape }
+            },
+        );
     if !shaped {
         return Err(ApiError::timestamp_malformed());
     }

@@ -12,25 +12,15 @@ use crate::api::{ApiError, encoding};
 /// Reads what a V1 request offers as proof.
 pub(super) fn read(raw: &RawRequest, request: &Request) -> Result<Proof, ApiError> {
     let parameters = &request.parameters;
-    for (name, expected) in [
-        ("SignatureMethod", "HMAC-SHA1"),
-        ("SignatureVersion", "1.0"),
-    ] {
+    for (name, expected) in [("SignatureMethod", "HMAC-SHA1"), ("SignatureVersion", "1.0")] {
         if parameters.required(name)? != expected {
-            return Err(
-                ApiError::invalid_parameter(name).with_remedy(format!("Allowed is {expected}."))
-            );
+            return Err(ApiError::invalid_parameter(name).with_remedy(format!("Allowed is {expected}.")));
         }
     }
     let access_key_id = parameters.required("AccessKeyId")?.to_owned();
     let nonce = parameters.required("SignatureNonce")?.to_owned();
-    let timestamp = parameters
-        .optional("Timestamp")
-        .ok_or_else(ApiError::timestamp_missing)?
-        .to_owned();
-    let signature = STANDARD
-        .decode(parameters.required("Signature")?)
-        .map_err(|_| ApiError::signature_mismatch())?;
+    let timestamp = parameters.optional("Timestamp").ok_or_else(ApiError::timestamp_missing)?.to_owned();
+    let signature = STANDARD.decode(parameters.required("Signature")?).map_err(|_| ApiError::signature_mismatch())?;
     Ok(Proof {
         access_key_id,
         nonce,
@@ -46,12 +36,7 @@ pub(super) fn read(raw: &RawRequest, request: &Request) -> Result<Proof, ApiErro
 /// `METHOD&%2F&` and the canonical parameters, encoded once more. Always from what was decoded, never from the wire:
 /// clients differ in what they leave bare.
 pub(super) fn to_sign(method: &str, request: &Request) -> Zeroizing<String> {
-    let canonical = encoding::canonical(
-        request
-            .parameters
-            .all()
-            .filter(|(name, _)| *name != "Signature"),
-    );
+    let canonical = encoding::canonical(request.parameters.all().filter(|(name, _)| *name != "Signature"));
     let room = canonical.len().saturating_mul(3).saturating_add(16);
     let mut text = Zeroizing::new(String::with_capacity(room));
     text.push_str(method);

@@ -13,12 +13,9 @@ use crate::api::{ApiError, encoding};
 pub(super) fn read(raw: &RawRequest, request: &Request) -> Result<Proof, ApiError> {
     let authorization = Authorization::read(raw).ok_or_else(ApiError::incomplete_signature)?;
     authorization.check_coverage(raw)?;
-    let body_hash = raw
-        .header("x-acs-content-sha256")
-        .ok_or_else(ApiError::incomplete_signature)?;
+    let body_hash = raw.header("x-acs-content-sha256").ok_or_else(ApiError::incomplete_signature)?;
     if body_hash != sha256(&raw.body) {
-        return Err(ApiError::signature_mismatch()
-            .with_remedy("x-acs-content-sha256 is not the SHA-256 of the body."));
+        return Err(ApiError::signature_mismatch().with_remedy("x-acs-content-sha256 is not the SHA-256 of the body."));
     }
     let canonical = canonical_request(raw, request, &authorization, body_hash)?;
     Ok(Proof {
@@ -33,10 +30,7 @@ pub(super) fn read(raw: &RawRequest, request: &Request) -> Result<Proof, ApiErro
             .filter(|d| !d.is_empty())
             .map(str::to_owned)
             .ok_or_else(ApiError::timestamp_missing)?,
-        has_security_token: raw
-            .headers
-            .get("x-acs-security-token")
-            .is_some_and(|token| !token.is_empty()),
+        has_security_token: raw.headers.get("x-acs-security-token").is_some_and(|token| !token.is_empty()),
         algorithm: HMAC_SHA256,
         key_suffix: "",
         to_sign: Zeroizing::new(format!("ACS3-HMAC-SHA256\n{}", sha256(&canonical))),
@@ -53,9 +47,7 @@ struct Authorization<'a> {
 
 impl<'a> Authorization<'a> {
     fn read(raw: &'a RawRequest) -> Option<Self> {
-        let text = raw
-            .header(AUTHORIZATION.as_str())?
-            .strip_prefix(V3_SCHEME)?;
+        let text = raw.header(AUTHORIZATION.as_str())?.strip_prefix(V3_SCHEME)?;
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
         for part in text.split(',') {
             let (name, value) = part.trim().split_once('=')?;
@@ -96,9 +88,7 @@ impl<'a> Authorization<'a> {
             return incomplete("The request has no Host, or more than one.".to_owned());
         }
         match self.names().find(|name| !raw.headers.contains_key(*name)) {
-            Some(_) => {
-                incomplete("A header named in SignedHeaders is not in the request.".to_owned())
-            }
+            Some(_) => incomplete("A header named in SignedHeaders is not in the request.".to_owned()),
             None => Ok(()),
         }
     }
@@ -163,8 +153,7 @@ mod tests {
         ];
         let raw = raw("POST", "KeyId=alias%2Fx", &headers, "");
         let proof = read(&raw, &decode(&raw).unwrap()).unwrap();
-        let expected =
-            "ACS3-HMAC-SHA256\n9a51a6095dce23ab29fd93dab398fcb182557a589f499e72196174c33b8e2a20";
+        let expected = "ACS3-HMAC-SHA256\n9a51a6095dce23ab29fd93dab398fcb182557a589f499e72196174c33b8e2a20";
         assert_eq!(proof.to_sign.as_str(), expected);
         assert!(proof.signed_by("SECRET"));
         assert!(!proof.signed_by("SECRET&"));

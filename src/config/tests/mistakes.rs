@@ -9,77 +9,36 @@ fn mistakes_one_by_one() {
     let at = "at = 2026-12-01T02:00:00Z";
     let picked = |n: usize| {
         let names: Vec<_> = (0..n).map(|n| format!("\"s{n}\"")).collect();
-        schedule(at).replace(
-            "resources = \"all\"",
-            &format!("resources = {{ secrets = [{}] }}", names.join(",")),
-        )
+        schedule(at).replace("resources = \"all\"", &format!("resources = {{ secrets = [{}] }}", names.join(",")))
     };
     let cases = [
         (base("a = = 1"), "mistake in the TOML"),
         (base("[api]\nlisten = \"0.0.0.0:8780\""), "without tls"),
-        (
-            base("[api]\nlisten = \"localhost\""),
-            "IP address and a port",
-        ),
-        (
-            base("[api]\ntls = { certificate = \"/nonexistent\", private_key = \"/nonexistent\" }"),
-            "cannot be read",
-        ),
-        (
-            base("[store]\nengine = \"etcd\""),
-            "etcd comes in a later release",
-        ),
+        (base("[api]\nlisten = \"localhost\""), "IP address and a port"),
+        (base("[api]\ntls = { certificate = \"/nonexistent\", private_key = \"/nonexistent\" }"), "cannot be read"),
+        (base("[store]\nengine = \"etcd\""), "etcd comes in a later release"),
         (base("[store]\nengine = \"sledd\""), "did you mean \"sled\""),
-        (
-            base("[seal]\nroot_key = { credential = \"a\", file = \"b\" }"),
-            "both credential and file",
-        ),
+        (base("[seal]\nroot_key = { credential = \"a\", file = \"b\" }"), "both credential and file"),
         (base("[seal]\nroot_key = {}"), "neither credential nor file"),
-        (
-            base("[seal]\nroot_key = { credential = \"../a\" }"),
-            "without a slash",
-        ),
+        (base("[seal]\nroot_key = { credential = \"../a\" }"), "without a slash"),
         (base("[migration]\nworkers = 0"), "from 1 to 64"),
         (base("[migration]\nworkers = -1"), "from 1 to 64"),
-        (
-            base("[migration]\nallowed_hours = [\"22:00-06:00\"]"),
-            "HH:MM-HH:MM",
-        ),
-        (
-            base("[migration]\nallowed_hours = [\"22:00-06:00 Asia/Shangai\"]"),
-            "time zone",
-        ),
+        (base("[migration]\nallowed_hours = [\"22:00-06:00\"]"), "HH:MM-HH:MM"),
+        (base("[migration]\nallowed_hours = [\"22:00-06:00 Asia/Shangai\"]"), "time zone"),
         (base("[migration]\nallowed_hours = []"), "leave the key out"),
         (base("[[notify]]\nx = 1"), "reserved"),
         (more("[[region]]\nid = \"cn-hangzhou\""), "first in line 3"),
         (more("[[region]]\nid = \"CN\""), "lower-case"),
-        (
-            more("[[region]]\nid = \"cn-a\"\nlisten = \"127.0.0.1:8780\""),
-            "a second time",
-        ),
-        (
-            more("[[region]]\nid = \"cn-a\"\nlisten = \"10.0.0.1:8781\""),
-            "without tls",
-        ),
-        (
-            "[[account]]\nid = \"1000000000000001\"\n".to_owned(),
-            "without [[region]]",
-        ),
-        (
-            more("[[account]]\nid = \"1000000000000001\""),
-            "account 1000000000000001 a second time",
-        ),
+        (more("[[region]]\nid = \"cn-a\"\nlisten = \"127.0.0.1:8780\""), "a second time"),
+        (more("[[region]]\nid = \"cn-a\"\nlisten = \"10.0.0.1:8781\""), "without tls"),
+        ("[[account]]\nid = \"1000000000000001\"\n".to_owned(), "without [[region]]"),
+        (more("[[account]]\nid = \"1000000000000001\""), "account 1000000000000001 a second time"),
         (more("[[account]]\nid = \"1\""), "16 decimal digits"),
         (
-            more(
-                "[[account]]\nid = \"1000000000000003\"\n[[account.access_key]]\nid = \"LTAIretail\"\nsecret = \"x\"",
-            ),
+            more("[[account]]\nid = \"1000000000000003\"\n[[account.access_key]]\nid = \"LTAIretail\"\nsecret = \"x\""),
             "access key LTAIretail a second time",
         ),
-        (
-            more("[[account]]\nid = \"1000000000000003\"\n[[account.access_key]]\nid = \"b\""),
-            "without its secret",
-        ),
+        (more("[[account]]\nid = \"1000000000000003\"\n[[account.access_key]]\nid = \"b\""), "without its secret"),
         (
             more(
                 "[[account]]\nid = \"1000000000000003\"\n[[account.access_key]]\nid = \"b\"\nsecret = \"x\"\nsecret_file = \"/y\"",
@@ -138,51 +97,21 @@ fn mistakes_one_by_one() {
         (schedule(""), "neither at nor cron"),
         (schedule("at = 2026-12-01T02:00:00"), "offset"),
         (schedule("at = \"2026-12-01 02:00\""), "offset"),
-        (
-            schedule("at = 2026-12-01T02:00:00Z\ncron = \"0 2 * * *\"\ntime_zone = \"UTC\""),
-            "both at and cron",
-        ),
-        (
-            schedule("at = 2026-12-01T02:00:00Z\ntime_zone = \"UTC\""),
-            "time_zone beside at",
-        ),
+        (schedule("at = 2026-12-01T02:00:00Z\ncron = \"0 2 * * *\"\ntime_zone = \"UTC\""), "both at and cron"),
+        (schedule("at = 2026-12-01T02:00:00Z\ntime_zone = \"UTC\""), "time_zone beside at"),
         (schedule("cron = \"0 2 * * *\""), "without time_zone"),
-        (
-            schedule("cron = \"0 2 * * Sunn\"\ntime_zone = \"UTC\""),
-            "day of week",
-        ),
-        (
-            schedule("cron = \"0 2 * * *\"\ntime_zone = \"Asia/Shangai\""),
-            "Asia/Shangai",
-        ),
-        (
-            schedule(&format!("{at}\nwindow = \"30m\"\nsoak = \"30m\"")),
-            "less than the window",
-        ),
-        (
-            schedule(&format!("{at}\nsoak = \"2h\"")),
-            "less than the window, which is 2h",
-        ),
+        (schedule("cron = \"0 2 * * Sunn\"\ntime_zone = \"UTC\""), "day of week"),
+        (schedule("cron = \"0 2 * * *\"\ntime_zone = \"Asia/Shangai\""), "Asia/Shangai"),
+        (schedule(&format!("{at}\nwindow = \"30m\"\nsoak = \"30m\"")), "less than the window"),
+        (schedule(&format!("{at}\nsoak = \"2h\"")), "less than the window, which is 2h"),
         (schedule(&format!("{at}\nwindow = \"2 hours\"")), "duration"),
         (schedule(&format!("{at}\nwindow = 7200")), "duration"),
         (schedule(&format!("{at}\nwindow = \"0s\"")), "window of 0s"),
+        (schedule(&format!("{at}\nif_missed = \"ran\"")), "did you mean \"run\""),
+        (schedule(&format!("{at}\nrehearse = \"yes\"")), "true or false"),
+        (schedule(&format!("{at}\naccounts = [\"1000000000000002\"]")), "both account and accounts"),
         (
-            schedule(&format!("{at}\nif_missed = \"ran\"")),
-            "did you mean \"run\"",
-        ),
-        (
-            schedule(&format!("{at}\nrehearse = \"yes\"")),
-            "true or false",
-        ),
-        (
-            schedule(&format!("{at}\naccounts = [\"1000000000000002\"]")),
-            "both account and accounts",
-        ),
-        (
-            schedule(at).replace(
-                "account = \"1000000000000001\"\ninstance",
-                "accounts = []\ninstance",
-            ),
+            schedule(at).replace("account = \"1000000000000001\"\ninstance", "accounts = []\ninstance"),
             "empty list of accounts",
         ),
         (
@@ -192,57 +121,23 @@ fn mistakes_one_by_one() {
             ),
             "twice in accounts",
         ),
-        (
-            schedule(at).replace("account = \"1000000000000001\"\ninstance", "instance"),
-            "without an account",
-        ),
-        (
-            schedule(at).replace("instance = \"kst-hz1\"", "instance = \"kst-hz2\""),
-            "did you mean \"kst-hz1\"",
-        ),
-        (
-            schedule(at).replace("instance = \"kst-hz1\"", "instance = \"kst-bj1\""),
-            "RegionMismatch",
-        ),
-        (
-            schedule(at).replace("resources = \"all\"", "resources = \"al\""),
-            "did you mean \"all\"",
-        ),
-        (
-            schedule(at).replace("resources = \"all\"", ""),
-            "without resources",
-        ),
-        (
-            schedule(at).replace("resources = \"all\"", "resources = { keys = [] }"),
-            "name nothing",
-        ),
-        (
-            schedule(at).replace("resources = \"all\"", "resources = { key = [\"x\"] }"),
-            "did you mean \"keys\"",
-        ),
-        (
-            schedule(at).replace("name = \"s\"", "name = \"a b\""),
-            "letters, digits",
-        ),
+        (schedule(at).replace("account = \"1000000000000001\"\ninstance", "instance"), "without an account"),
+        (schedule(at).replace("instance = \"kst-hz1\"", "instance = \"kst-hz2\""), "did you mean \"kst-hz1\""),
+        (schedule(at).replace("instance = \"kst-hz1\"", "instance = \"kst-bj1\""), "RegionMismatch"),
+        (schedule(at).replace("resources = \"all\"", "resources = \"al\""), "did you mean \"all\""),
+        (schedule(at).replace("resources = \"all\"", ""), "without resources"),
+        (schedule(at).replace("resources = \"all\"", "resources = { keys = [] }"), "name nothing"),
+        (schedule(at).replace("resources = \"all\"", "resources = { key = [\"x\"] }"), "did you mean \"keys\""),
+        (schedule(at).replace("name = \"s\"", "name = \"a b\""), "letters, digits"),
         (picked(51), "TooManySelected"),
-        (
-            format!("{}{}", schedule(at), schedule(at).replace(BASE, "")),
-            "schedule s a second time",
-        ),
+        (format!("{}{}", schedule(at), schedule(at).replace(BASE, "")), "schedule s a second time"),
     ];
     for (text, words) in cases {
         let problems = bad(&text);
         let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert!(
-            shown.iter().any(|line| line.contains(words)),
-            "{words}: {shown:#?}"
-        );
+        assert!(shown.iter().any(|line| line.contains(words)), "{words}: {shown:#?}");
         assert!(problems.iter().all(|problem| problem.position.is_some()));
-        assert_eq!(
-            shown.len(),
-            1 + usize::from(words == "cannot be read" && text.contains("tls")),
-            "{shown:#?}"
-        );
+        assert_eq!(shown.len(), 1 + usize::from(words == "cannot be read" && text.contains("tls")), "{shown:#?}");
     }
     assert_eq!(good(&picked(50)).config.schedules.len(), 1);
 }

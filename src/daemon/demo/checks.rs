@@ -33,24 +33,15 @@ impl Checks {
 
     /// Checks keys: what was made with them, where they are, and every field of theirs.
     pub(super) async fn keys(&mut self, client: &Client, keys: &[Key]) -> Result<(), CallError> {
-        let (mut bad, mut misplaced, mut changed, mut tried) =
-            (Vec::new(), Vec::new(), Vec::new(), 0_usize);
+        let (mut bad, mut misplaced, mut changed, mut tried) = (Vec::new(), Vec::new(), Vec::new(), 0_usize);
         for key in keys {
             let state = text_at(&key.before, &["KeyMetadata", "KeyState"]);
             let after = client.call("DescribeKey", &[("KeyId", &key.id)]).await?;
-            changed.extend(differences(
-                &key.id,
-                key.before.get("KeyMetadata"),
-                after.get("KeyMetadata"),
-            ));
+            changed.extend(differences(&key.id, key.before.get("KeyMetadata"), after.get("KeyMetadata")));
             // Management works again: what is not usable is made so for the proof, and put back.
             match state.as_str() {
                 "Disabled" => drop(client.call("EnableKey", &[("KeyId", &key.id)]).await?),
-                "PendingDeletion" => drop(
-                    client
-                        .call("CancelKeyDeletion", &[("KeyId", &key.id)])
-                        .await?,
-                ),
+                "PendingDeletion" => drop(client.call("CancelKeyDeletion", &[("KeyId", &key.id)]).await?),
                 _ => {}
             }
             for made in &key.made {
@@ -67,41 +58,22 @@ impl Checks {
                 misplaced.push(key.id.clone());
             }
         }
-        self.tell(
-            &format!("{tried} old ciphertexts open and old signatures verify"),
-            bad.is_empty(),
-            &bad.join(", "),
-        );
+        self.tell(&format!("{tried} old ciphertexts open and old signatures verify"), bad.is_empty(), &bad.join(", "));
         self.tell(
             "every key that can move shows the instance, the others do not",
             misplaced.is_empty(),
             &misplaced.join(", "),
         );
-        self.tell(
-            "no other field of any key has changed",
-            changed.is_empty(),
-            &changed.join(", "),
-        );
+        self.tell("no other field of any key has changed", changed.is_empty(), &changed.join(", "));
         Ok(())
     }
 
     /// Checks secrets: every version, its stages, and every field.
-    pub(super) async fn secrets(
-        &mut self,
-        client: &Client,
-        before: &[Secret],
-    ) -> Result<(), CallError> {
-        let (mut unequal, mut misplaced, mut changed, mut versions) =
-            (Vec::new(), Vec::new(), Vec::new(), 0_usize);
+    pub(super) async fn secrets(&mut self, client: &Client, before: &[Secret]) -> Result<(), CallError> {
+        let (mut unequal, mut misplaced, mut changed, mut versions) = (Vec::new(), Vec::new(), Vec::new(), 0_usize);
         for secret in before {
-            let after = client
-                .call(
-                    "DescribeSecret",
-                    &[("SecretName", &secret.name), ("FetchTags", "true")],
-                )
-                .await?;
-            let values =
-                secrets::read(client, &secret.name, &text_at(&after, &["SecretType"])).await?;
+            let after = client.call("DescribeSecret", &[("SecretName", &secret.name), ("FetchTags", "true")]).await?;
+            let values = secrets::read(client, &secret.name, &text_at(&after, &["SecretType"])).await?;
             versions = versions.saturating_add(values.len());
             if values != secret.values {
                 unequal.push(secret.name.clone());
@@ -109,27 +81,15 @@ impl Checks {
             if text_at(&after, &["DKMSInstanceId"]) != INSTANCE {
                 misplaced.push(secret.name.clone());
             }
-            changed.extend(differences(
-                &secret.name,
-                Some(&secret.before),
-                Some(&after),
-            ));
+            changed.extend(differences(&secret.name, Some(&secret.before), Some(&after)));
         }
         self.tell(
             &format!("{versions} secret versions have their values and stages"),
             unequal.is_empty(),
             &unequal.join(", "),
         );
-        self.tell(
-            "every secret shows the instance",
-            misplaced.is_empty(),
-            &misplaced.join(", "),
-        );
-        self.tell(
-            "no other field of any secret has changed",
-            changed.is_empty(),
-            &changed.join(", "),
-        );
+        self.tell("every secret shows the instance", misplaced.is_empty(), &misplaced.join(", "));
+        self.tell("no other field of any secret has changed", changed.is_empty(), &changed.join(", "));
         Ok(())
     }
 
@@ -141,48 +101,20 @@ impl Checks {
             return Ok(());
         };
         let (mut asked, mut left) = (0_usize, Vec::new());
-        for key in service
-            .catalogue
-            .keys(&scope)
-            .await?
-            .iter()
-            .filter(|key| key.keystore.instance().is_some())
-        {
+        for key in service.catalogue.keys(&scope).await?.iter().filter(|key| key.keystore.instance().is_some()) {
             for version in service.catalogue.key_versions(&key.incarnation).await? {
-                let place = Place {
-                    incarnation: key.incarnation.clone(),
-                    version: version.id.clone(),
-                };
+                let place = Place { incarnation: key.incarnation.clone(), version: version.id.clone() };
                 asked = asked.saturating_add(1);
-                if !matches!(
-                    source.public_key(&place).await,
-                    Err(KeystoreError::Moved(_))
-                ) {
+                if !matches!(source.public_key(&place).await, Err(KeystoreError::Moved(_))) {
                     left.push(key.id.to_string());
                 }
             }
         }
-        for secret in service
-            .catalogue
-            .secrets(&scope)
-            .await?
-            .iter()
-            .filter(|s| s.keystore.instance().is_some())
-        {
-            for version in service
-                .catalogue
-                .secret_versions(&secret.incarnation)
-                .await?
-            {
-                let place = Place {
-                    incarnation: secret.incarnation.clone(),
-                    version: version.material.clone(),
-                };
+        for secret in service.catalogue.secrets(&scope).await?.iter().filter(|s| s.keystore.instance().is_some()) {
+            for version in service.catalogue.secret_versions(&secret.incarnation).await? {
+                let place = Place { incarnation: secret.incarnation.clone(), version: version.material.clone() };
                 asked = asked.saturating_add(1);
-                if !matches!(
-                    source.read_value(&place).await,
-                    Err(KeystoreError::Moved(_))
-                ) {
+                if !matches!(source.read_value(&place).await, Err(KeystoreError::Moved(_))) {
                     left.push(secret.name.to_string());
                 }
             }
@@ -193,47 +125,21 @@ impl Checks {
     }
 
     /// Checks that the scope is as open as before.
-    pub(super) async fn open_again(
-        &mut self,
-        story: &Story,
-        client: &Client,
-        keys: &[Key],
-    ) -> Result<(), CallError> {
+    pub(super) async fn open_again(&mut self, story: &Story, client: &Client, keys: &[Key]) -> Result<(), CallError> {
         let scope = story.scope();
         let catalogue = &story.service().catalogue;
-        let gone = matches!(
-            (
-                catalogue.gate(&scope).await,
-                catalogue.lock_of(&scope).await
-            ),
-            (Ok(None), Ok(None))
-        );
+        let gone = matches!((catalogue.gate(&scope).await, catalogue.lock_of(&scope).await), (Ok(None), Ok(None)));
         self.tell("the lock is gone", gone, "it is still there");
         let marks = catalogue.all_marks().await.map(|marks| marks.len());
-        self.tell(
-            "no rotation is held back",
-            matches!(marks, Ok(0)),
-            "marks are left",
-        );
-        let rotating = keys
-            .iter()
-            .find(|key| text_at(&key.before, &["KeyMetadata", "AutomaticRotation"]) == "Enabled");
+        self.tell("no rotation is held back", matches!(marks, Ok(0)), "marks are left");
+        let rotating = keys.iter().find(|key| text_at(&key.before, &["KeyMetadata", "AutomaticRotation"]) == "Enabled");
         if let Some(key) = rotating {
             let after = client.call("DescribeKey", &[("KeyId", &key.id)]).await?;
             let rotation = text_at(&after, &["KeyMetadata", "AutomaticRotation"]);
-            self.tell(
-                "rotation is on again where it was on",
-                rotation == "Enabled",
-                &rotation,
-            );
+            self.tell("rotation is on again where it was on", rotation == "Enabled", &rotation);
         }
         if let Some(key) = keys.first() {
-            let done = client
-                .call(
-                    "UpdateKeyDescription",
-                    &[("KeyId", &key.id), ("Description", key.what)],
-                )
-                .await;
+            let done = client.call("UpdateKeyDescription", &[("KeyId", &key.id), ("Description", key.what)]).await;
             self.tell(
                 "management operations work again",
                 done.is_ok(),
@@ -248,19 +154,10 @@ impl Checks {
 pub(super) async fn still_good(client: &Client, id: &str, made: &Made) -> Result<bool, CallError> {
     match made {
         Made::Sealed { blob, plaintext } => {
-            let answer = client
-                .call(
-                    "Decrypt",
-                    &[("CiphertextBlob", blob), ("EncryptionContext", CONTEXT)],
-                )
-                .await?;
+            let answer = client.call("Decrypt", &[("CiphertextBlob", blob), ("EncryptionContext", CONTEXT)]).await?;
             Ok(text_at(&answer, &["Plaintext"]) == *plaintext)
         }
-        Made::Wrapped {
-            version,
-            blob,
-            plaintext,
-        } => {
+        Made::Wrapped { version, blob, plaintext } => {
             let parameters = [
                 ("KeyId", id),
                 ("KeyVersionId", version),
@@ -270,12 +167,7 @@ pub(super) async fn still_good(client: &Client, id: &str, made: &Made) -> Result
             let answer = client.call("AsymmetricDecrypt", &parameters).await?;
             Ok(text_at(&answer, &["Plaintext"]) == *plaintext)
         }
-        Made::Signature {
-            version,
-            algorithm,
-            digest,
-            value,
-        } => {
+        Made::Signature { version, algorithm, digest, value } => {
             let parameters = [
                 ("KeyId", id),
                 ("KeyVersionId", version),
@@ -295,10 +187,7 @@ fn differences(name: &str, before: Option<&Value>, after: Option<&Value>) -> Vec
     let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after) else {
         return vec![format!("{name} cannot be compared")];
     };
-    let fields = before
-        .keys()
-        .chain(after.keys().filter(|field| !before.contains_key(*field)));
-    let changed = fields
-        .filter(|field| !MAY.contains(&field.as_str()) && before.get(*field) != after.get(*field));
+    let fields = before.keys().chain(after.keys().filter(|field| !before.contains_key(*field)));
+    let changed = fields.filter(|field| !MAY.contains(&field.as_str()) && before.get(*field) != after.get(*field));
     changed.map(|field| format!("{name} {field}")).collect()
 }

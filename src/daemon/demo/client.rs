@@ -36,33 +36,15 @@ pub(super) struct CallError {
 
 impl Client {
     /// A client of the KMS at `host`.
-    pub(super) fn new(
-        host: String,
-        id: String,
-        secret: Zeroizing<String>,
-    ) -> Result<Self, CallError> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(20))
-            .build();
+    pub(super) fn new(host: String, id: String, secret: Zeroizing<String>) -> Result<Self, CallError> {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build();
         let http = http.map_err(|error| transport("connect", &error))?;
-        Ok(Self {
-            http,
-            host,
-            id,
-            secret: Arc::new(secret),
-        })
+        Ok(Self { http, host, id, secret: Arc::new(secret) })
     }
 
     /// Calls an operation; answers its response object.
-    pub(super) async fn call(
-        &self,
-        action: &'static str,
-        parameters: &[(&str, &str)],
-    ) -> Result<Value, CallError> {
-        let pairs = parameters
-            .iter()
-            .map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+    pub(super) async fn call(&self, action: &'static str, parameters: &[(&str, &str)]) -> Result<Value, CallError> {
+        let pairs = parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
         let body = Zeroizing::new(pairs.collect::<Vec<_>>().join("&"));
         let headers = [
             ("host", self.host.clone()),
@@ -84,44 +66,19 @@ impl Client {
             .await
             .map_err(|error| transport(action, &error))?;
         let good = answer.status().is_success();
-        let text = Zeroizing::new(
-            answer
-                .bytes()
-                .await
-                .map_err(|error| transport(action, &error))?
-                .to_vec(),
-        );
+        let text = Zeroizing::new(answer.bytes().await.map_err(|error| transport(action, &error))?.to_vec());
         let value: Value = serde_json::from_slice(&text).unwrap_or_default();
         if good {
             return Ok(value);
         }
-        let field = |name: &str| {
-            value
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        Err(CallError {
-            action,
-            code: field("Code"),
-            message: field("Message"),
-        })
+        let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Err(CallError { action, code: field("Code"), message: field("Message") })
     }
 
     fn authorization(&self, headers: &[(&str, String)]) -> String {
-        let lines: String = headers
-            .iter()
-            .map(|(name, value)| format!("{name}:{value}\n"))
-            .collect();
-        let names = headers
-            .iter()
-            .map(|(name, _)| *name)
-            .collect::<Vec<_>>()
-            .join(";");
-        let hash = headers
-            .iter()
-            .find(|(name, _)| *name == "x-acs-content-sha256");
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+        let hash = headers.iter().find(|(name, _)| *name == "x-acs-content-sha256");
         let hash = hash.map_or("", |(_, value)| value.as_str());
         let canonical = format!("POST\n/\n\n{lines}\n{names}\n{hash}");
         let to_sign = format!("ACS3-HMAC-SHA256\n{}", sha256(canonical.as_bytes()));
@@ -131,10 +88,7 @@ impl Client {
             hex::encode(mac.finalize().into_bytes())
         });
         let signature = signature.unwrap_or_default();
-        format!(
-            "ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}",
-            self.id
-        )
+        format!("ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}", self.id)
     }
 }
 
@@ -151,11 +105,7 @@ pub(super) fn list_at(value: &Value, path: &[&str]) -> Vec<Value> {
 }
 
 /// RFC 3986: everything but letters, digits and `-_.~`.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 fn encode(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
@@ -166,9 +116,5 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 fn transport(action: &'static str, error: &reqwest::Error) -> CallError {
-    CallError {
-        action,
-        code: "Transport".to_owned(),
-        message: error.to_string(),
-    }
+    CallError { action, code: "Transport".to_owned(), message: error.to_string() }
 }

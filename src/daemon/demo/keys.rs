@@ -65,83 +65,44 @@ pub(super) async fn fill(client: &Client, total: usize) -> Result<Vec<Key>, Call
     let mut keys = Vec::new();
     let aes = &[("KeySpec", "Aliyun_AES_256")][..];
     let mut orders = create(client, "AES, one version, alias and tags", aes).await?;
-    client
-        .call(
-            "CreateAlias",
-            &[("KeyId", &orders.id), ("AliasName", "alias/orders")],
-        )
-        .await?;
+    client.call("CreateAlias", &[("KeyId", &orders.id), ("AliasName", "alias/orders")]).await?;
     let tags = r#"[{"TagKey":"team","TagValue":"orders"},{"TagKey":"stage","TagValue":"demo"}]"#;
-    client
-        .call("TagResource", &[("KeyId", &orders.id), ("Tags", tags)])
-        .await?;
+    client.call("TagResource", &[("KeyId", &orders.id), ("Tags", tags)]).await?;
     orders.seal(client, 4).await?;
     keys.push(orders);
 
     let mut rotating = create(client, "AES, three versions, rotating", aes).await?;
     for _ in 0..2 {
         rotating.seal(client, 2).await?;
-        client
-            .call("CreateKeyVersion", &[("KeyId", &rotating.id)])
-            .await?;
+        client.call("CreateKeyVersion", &[("KeyId", &rotating.id)]).await?;
     }
     rotating.seal(client, 2).await?;
-    let policy = [
-        ("KeyId", rotating.id.as_str()),
-        ("EnableAutomaticRotation", "true"),
-        ("RotationInterval", "30d"),
-    ];
+    let policy = [("KeyId", rotating.id.as_str()), ("EnableAutomaticRotation", "true"), ("RotationInterval", "30d")];
     client.call("UpdateRotationPolicy", &policy).await?;
     keys.push(rotating);
 
     keys.push(imported(client).await?);
     for (what, spec, usage, algorithm) in [
-        (
-            "RSA 2048, signing",
-            "RSA_2048",
-            "SIGN/VERIFY",
-            "RSA_PSS_SHA_256",
-        ),
-        (
-            "EC P-256, signing",
-            "EC_P256",
-            "SIGN/VERIFY",
-            "ECDSA_SHA_256",
-        ),
-        (
-            "EC secp256k1, signing",
-            "EC_P256K",
-            "SIGN/VERIFY",
-            "ECDSA_SHA_256",
-        ),
+        ("RSA 2048, signing", "RSA_2048", "SIGN/VERIFY", "RSA_PSS_SHA_256"),
+        ("EC P-256, signing", "EC_P256", "SIGN/VERIFY", "ECDSA_SHA_256"),
+        ("EC secp256k1, signing", "EC_P256K", "SIGN/VERIFY", "ECDSA_SHA_256"),
     ] {
         let mut key = create(client, what, &[("KeySpec", spec), ("KeyUsage", usage)]).await?;
         key.sign(client, algorithm).await?;
         keys.push(key);
     }
-    let mut rsa = create(
-        client,
-        "RSA 2048, encrypting",
-        &[("KeySpec", "RSA_2048"), ("KeyUsage", "ENCRYPT/DECRYPT")],
-    )
-    .await?;
+    let mut rsa =
+        create(client, "RSA 2048, encrypting", &[("KeySpec", "RSA_2048"), ("KeyUsage", "ENCRYPT/DECRYPT")]).await?;
     rsa.wrap(client).await?;
     keys.push(rsa);
 
     let mut disabled = create(client, "AES, disabled", aes).await?;
     disabled.seal(client, 1).await?;
-    client
-        .call("DisableKey", &[("KeyId", &disabled.id)])
-        .await?;
+    client.call("DisableKey", &[("KeyId", &disabled.id)]).await?;
     keys.push(disabled);
     let mut going = create(client, "AES, pending deletion", aes).await?;
     going.seal(client, 1).await?;
-    client
-        .call(
-            "ScheduleKeyDeletion",
-            &[("KeyId", &going.id), ("PendingWindowInDays", "7")],
-        )
-        .await?;
+    client.call("ScheduleKeyDeletion", &[("KeyId", &going.id), ("PendingWindowInDays", "7")]).await?;
     keys.push(going);
 
     let usage = [("KeySpec", "RSA_3072"), ("KeyUsage", "SIGN/VERIFY")];
@@ -166,16 +127,10 @@ impl Key {
     async fn seal(&mut self, client: &Client, count: usize) -> Result<(), CallError> {
         for _ in 0..count {
             let plaintext = random_base64(48);
-            let parameters = [
-                ("KeyId", self.id.as_str()),
-                ("Plaintext", &plaintext),
-                ("EncryptionContext", CONTEXT),
-            ];
+            let parameters = [("KeyId", self.id.as_str()), ("Plaintext", &plaintext), ("EncryptionContext", CONTEXT)];
             let answer = client.call("Encrypt", &parameters).await?;
-            self.made.push(Made::Sealed {
-                blob: text_at(&answer, &["CiphertextBlob"]),
-                plaintext: plaintext.to_string(),
-            });
+            self.made
+                .push(Made::Sealed { blob: text_at(&answer, &["CiphertextBlob"]), plaintext: plaintext.to_string() });
         }
         Ok(())
     }
@@ -186,20 +141,10 @@ impl Key {
         let answer = client
             .call(
                 "AsymmetricSign",
-                &[
-                    ("KeyId", &self.id),
-                    ("KeyVersionId", &version),
-                    ("Algorithm", algorithm),
-                    ("Digest", &digest),
-                ],
+                &[("KeyId", &self.id), ("KeyVersionId", &version), ("Algorithm", algorithm), ("Digest", &digest)],
             )
             .await?;
-        self.made.push(Made::Signature {
-            version,
-            algorithm,
-            digest,
-            value: text_at(&answer, &["Value"]),
-        });
+        self.made.push(Made::Signature { version, algorithm, digest, value: text_at(&answer, &["Value"]) });
         Ok(())
     }
 
@@ -212,53 +157,32 @@ impl Key {
             ("Algorithm", "RSAES_OAEP_SHA_256"),
             ("Plaintext", &plaintext),
         ];
-        let blob = text_at(
-            &client.call("AsymmetricEncrypt", &parameters).await?,
-            &["CiphertextBlob"],
-        );
-        self.made.push(Made::Wrapped {
-            version,
-            blob,
-            plaintext,
-        });
+        let blob = text_at(&client.call("AsymmetricEncrypt", &parameters).await?, &["CiphertextBlob"]);
+        self.made.push(Made::Wrapped { version, blob, plaintext });
         Ok(())
     }
 }
 
-async fn create(
-    client: &Client,
-    what: &'static str,
-    parameters: &[(&str, &str)],
-) -> Result<Key, CallError> {
+async fn create(client: &Client, what: &'static str, parameters: &[(&str, &str)]) -> Result<Key, CallError> {
     let parameters = [parameters, &[("Description", what)]].concat();
     let answer = client.call("CreateKey", &parameters).await?;
     let id = text_at(&answer, &["KeyMetadata", "KeyId"]);
-    Ok(Key {
-        id,
-        what,
-        moves: true,
-        made: Vec::new(),
-        before: Value::Null,
-    })
+    Ok(Key { id, what, moves: true, made: Vec::new(), before: Value::Null })
 }
 
 /// Bring your own key: material made here, wrapped for the KMS.
 async fn imported(client: &Client) -> Result<Key, CallError> {
     let mut key = create(client, "AES, imported (BYOK)", &[("Origin", "EXTERNAL")]).await?;
-    let parameters = [
-        ("KeyId", key.id.as_str()),
-        ("WrappingAlgorithm", "RSAES_OAEP_SHA_256"),
-        ("WrappingKeySpec", "RSA_2048"),
-    ];
+    let parameters =
+        [("KeyId", key.id.as_str()), ("WrappingAlgorithm", "RSAES_OAEP_SHA_256"), ("WrappingKeySpec", "RSA_2048")];
     let offer = client.call("GetParametersForImport", &parameters).await?;
     let mut material = Zeroizing::new([0_u8; 32]);
     SystemRandom.fill(material.as_mut_slice());
-    let wrapped =
-        wrap(&text_at(&offer, &["PublicKey"]), material.as_slice()).ok_or_else(|| CallError {
-            action: "GetParametersForImport",
-            code: "Unusable".to_owned(),
-            message: "its public key does not wrap the material".to_owned(),
-        })?;
+    let wrapped = wrap(&text_at(&offer, &["PublicKey"]), material.as_slice()).ok_or_else(|| CallError {
+        action: "GetParametersForImport",
+        code: "Unusable".to_owned(),
+        message: "its public key does not wrap the material".to_owned(),
+    })?;
     let parameters = [
         ("KeyId", key.id.as_str()),
         ("ImportToken", &text_at(&offer, &["ImportToken"])),
@@ -274,19 +198,14 @@ fn wrap(public_key: &str, material: &[u8]) -> Option<String> {
     let public_key = PublicEncryptingKey::from_der(&BASE64.decode(public_key).ok()?).ok()?;
     let public_key = OaepPublicEncryptingKey::new(public_key).ok()?;
     let mut room = vec![0; public_key.ciphertext_size()];
-    let wrapped = public_key
-        .encrypt(&OAEP_SHA256_MGF1SHA256, material, &mut room, None)
-        .ok()?;
+    let wrapped = public_key.encrypt(&OAEP_SHA256_MGF1SHA256, material, &mut room, None).ok()?;
     Some(BASE64.encode(wrapped))
 }
 
 async fn first_version(client: &Client, id: &str) -> Result<String, CallError> {
     let answer = client.call("ListKeyVersions", &[("KeyId", id)]).await?;
     let versions = list_at(&answer, &["KeyVersions", "KeyVersion"]);
-    Ok(versions
-        .first()
-        .map(|version| text_at(version, &["KeyVersionId"]))
-        .unwrap_or_default())
+    Ok(versions.first().map(|version| text_at(version, &["KeyVersionId"])).unwrap_or_default())
 }
 
 /// Random bytes in Base64.

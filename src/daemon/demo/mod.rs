@@ -36,11 +36,7 @@ pub struct DemoOptions {
 
 impl Default for DemoOptions {
     fn default() -> Self {
-        Self {
-            keys: 24,
-            secrets: 24,
-            dir: None,
-        }
+        Self { keys: 24, secrets: 24, dir: None }
     }
 }
 
@@ -52,10 +48,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), DaemonError> {
     let begun = Instant::now();
     let dir = Scratch::new("demo", options.dir.as_deref())?;
     log_into(&dir)?;
-    println!(
-        "A KMS with one region, one account and one dedicated instance, in {}",
-        dir.path().display()
-    );
+    println!("A KMS with one region, one account and one dedicated instance, in {}", dir.path().display());
     let mut story = Story::begin(&dir, options.keys, options.secrets).await?;
     let outcome = tell(&mut story, begun).await;
     story.end().await;
@@ -74,24 +67,14 @@ async fn tell(story: &mut Story, begun: Instant) -> Result<usize, DaemonError> {
     println!("\nFilling the region through the API");
     let keys = keys::fill(&client, keys).await.map_err(fault)?;
     let first = keys.first().map(|key| key.id.clone()).unwrap_or_default();
-    let secrets = secrets::fill(&client, &first, secrets)
-        .await
-        .map_err(fault)?;
+    let secrets = secrets::fill(&client, &first, secrets).await.map_err(fault)?;
     let made: usize = keys.iter().map(|key| key.made.len()).sum();
-    println!(
-        "  {} keys, {} secrets; {made} ciphertexts and signatures made with them",
-        keys.len(),
-        secrets.len()
-    );
+    println!("  {} keys, {} secrets; {made} ciphertexts and signatures made with them", keys.len(), secrets.len());
     story.table().await?;
 
-    println!(
-        "Applications start: they encrypt, decrypt, sign, verify and read secrets all the time"
-    );
+    println!("Applications start: they encrypt, decrypt, sign, verify and read secrets all the time");
     let traffic = Traffic::start(&client, &keys, &secrets);
-    println!(
-        "\nAn automated migration is added to the configuration file, which is read again (SIGHUP):\n"
-    );
+    println!("\nAn automated migration is added to the configuration file, which is read again (SIGHUP):\n");
     let due = story.schedule(AHEAD).await?;
     println!("\nIt is due at {due}");
     let what = keys.first().map(|key| key.what).unwrap_or_default();
@@ -104,51 +87,18 @@ async fn tell(story: &mut Story, begun: Instant) -> Result<usize, DaemonError> {
 
     println!("Checking everything that must hold");
     let mut checks = Checks::default();
-    let reason = job
-        .failure
-        .as_ref()
-        .map(|f| format!("{}: {}", f.code, f.message))
-        .unwrap_or_default();
-    checks.tell(
-        "the job has completed",
-        job.state == JobState::Complete,
-        &reason,
-    );
-    checks.tell(
-        "a management operation was refused meanwhile",
-        refused,
-        "it was never refused",
-    );
-    let left: Vec<&str> = job
-        .left_behind
-        .iter()
-        .map(|left| left.resource.name())
-        .collect();
-    let stay: Vec<&str> = keys
-        .iter()
-        .filter(|key| !key.moves)
-        .map(|key| key.id.as_str())
-        .collect();
-    let only = stay.iter().all(|id| left.contains(id))
-        && keys
-            .iter()
-            .all(|k| !k.moves || !left.contains(&k.id.as_str()));
-    checks.tell(
-        "what cannot migrate was left behind, nothing else",
-        only,
-        &left.join(", "),
-    );
+    let reason = job.failure.as_ref().map(|f| format!("{}: {}", f.code, f.message)).unwrap_or_default();
+    checks.tell("the job has completed", job.state == JobState::Complete, &reason);
+    checks.tell("a management operation was refused meanwhile", refused, "it was never refused");
+    let left: Vec<&str> = job.left_behind.iter().map(|left| left.resource.name()).collect();
+    let stay: Vec<&str> = keys.iter().filter(|key| !key.moves).map(|key| key.id.as_str()).collect();
+    let only =
+        stay.iter().all(|id| left.contains(id)) && keys.iter().all(|k| !k.moves || !left.contains(&k.id.as_str()));
+    checks.tell("what cannot migrate was left behind, nothing else", only, &left.join(", "));
     let (calls, failures, first_failure) = traffic.stop().await;
     let text = format!("applications made {calls} calls, {failures} of them failed");
-    checks.tell(
-        &text,
-        failures == 0 && calls > 0,
-        &first_failure.unwrap_or_default(),
-    );
-    checks
-        .open_again(story, &client, &keys)
-        .await
-        .map_err(fault)?;
+    checks.tell(&text, failures == 0 && calls > 0, &first_failure.unwrap_or_default());
+    checks.open_again(story, &client, &keys).await.map_err(fault)?;
     checks.source_is_empty(story).await?;
     checks.secrets(&client, &secrets).await.map_err(fault)?;
     checks.keys(&client, &keys).await.map_err(fault)?;
@@ -174,9 +124,7 @@ async fn refusal(client: Client, key: String, description: &'static str) -> bool
             }
         }
     };
-    tokio::time::timeout(PATIENCE, trying)
-        .await
-        .unwrap_or(false)
+    tokio::time::timeout(PATIENCE, trying).await.unwrap_or(false)
 }
 
 /// The daemon's log goes where it does not disturb the story.

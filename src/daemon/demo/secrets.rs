@@ -22,63 +22,27 @@ pub(super) struct Secret {
 pub(super) type Reading = (String, Vec<String>);
 
 /// Makes secrets of each type, and plain ones up to `total`; some under `key`, the others under the system's.
-pub(super) async fn fill(
-    client: &Client,
-    key: &str,
-    total: usize,
-) -> Result<Vec<Secret>, CallError> {
+pub(super) async fn fill(client: &Client, key: &str, total: usize) -> Result<Vec<Secret>, CallError> {
     let mut names = Vec::new();
     let under = [("EncryptionKeyId", key)];
-    names.push(
-        create(
-            client,
-            "orders/database",
-            "Generic",
-            &random_base64(40),
-            &under,
-        )
-        .await?,
-    );
+    names.push(create(client, "orders/database", "Generic", &random_base64(40), &under).await?);
     for version in ["v2", "v3"] {
         let value = random_base64(40);
-        let parameters = [
-            ("SecretName", "orders/database"),
-            ("VersionId", version),
-            ("SecretData", value.as_str()),
-        ];
+        let parameters = [("SecretName", "orders/database"), ("VersionId", version), ("SecretData", value.as_str())];
         client.call("PutSecretValue", &parameters).await?;
     }
     let binary = [("SecretDataType", "binary")];
-    names.push(
-        create(
-            client,
-            "orders/seal",
-            "Generic",
-            &random_base64(1024),
-            &binary,
-        )
-        .await?,
-    );
+    names.push(create(client, "orders/seal", "Generic", &random_base64(1024), &binary).await?);
 
     let rds = r#"{"Accounts":[{"AccountName":"app","AccountPassword":"Db-password-1"}]}"#;
     let config = r#"{"SecretSubType":"SingleUser","DBInstanceId":"rm-demo"}"#;
-    let rotating = [
-        ("ExtendedConfig", config),
-        ("EnableAutomaticRotation", "true"),
-        ("RotationInterval", "168h"),
-    ];
+    let rotating = [("ExtendedConfig", config), ("EnableAutomaticRotation", "true"), ("RotationInterval", "168h")];
     names.push(create(client, "demo-rds", "Rds", rds, &rotating).await?);
     let ram = r#"{"AccessKeys":[{"AccessKeyId":"LTAIdemo","AccessKeySecret":"demo"}]}"#;
-    let config = [(
-        "ExtendedConfig",
-        r#"{"SecretSubType":"RamUserAccessKey","UserName":"demo"}"#,
-    )];
+    let config = [("ExtendedConfig", r#"{"SecretSubType":"RamUserAccessKey","UserName":"demo"}"#)];
     names.push(create(client, "$Auto", "RAMCredentials", ram, &config).await?);
     let ecs = r#"{"UserName":"root","Password":"Ecs-password-1"}"#;
-    let config = [(
-        "ExtendedConfig",
-        r#"{"SecretSubType":"Password","RegionId":"cn-hangzhou","InstanceId":"i-demo"}"#,
-    )];
+    let config = [("ExtendedConfig", r#"{"SecretSubType":"Password","RegionId":"cn-hangzhou","InstanceId":"i-demo"}"#)];
     names.push(create(client, "acs/ecs/demo", "ECS", ecs, &config).await?);
 
     while names.len() < total {
@@ -87,34 +51,17 @@ pub(super) async fn fill(
     }
     let mut secrets = Vec::new();
     for name in names {
-        let before = client
-            .call(
-                "DescribeSecret",
-                &[("SecretName", &name), ("FetchTags", "true")],
-            )
-            .await?;
+        let before = client.call("DescribeSecret", &[("SecretName", &name), ("FetchTags", "true")]).await?;
         let values = read(client, &name, &text_at(&before, &["SecretType"])).await?;
-        secrets.push(Secret {
-            name,
-            before,
-            values,
-        });
+        secrets.push(Secret { name, before, values });
     }
     Ok(secrets)
 }
 
 /// Every version of a secret that can be read.
-pub(super) async fn read(
-    client: &Client,
-    name: &str,
-    kind: &str,
-) -> Result<BTreeMap<String, Reading>, CallError> {
+pub(super) async fn read(client: &Client, name: &str, kind: &str) -> Result<BTreeMap<String, Reading>, CallError> {
     let mut found = BTreeMap::new();
-    let parameters = [
-        ("SecretName", name),
-        ("IncludeDeprecated", "true"),
-        ("PageSize", "100"),
-    ];
+    let parameters = [("SecretName", name), ("IncludeDeprecated", "true"), ("PageSize", "100")];
     let versions = client.call("ListSecretVersionIds", &parameters).await?;
     for version in list_at(&versions, &["VersionIds", "VersionId"]) {
         let id = text_at(&version, &["VersionId"]);
@@ -126,11 +73,7 @@ pub(super) async fn read(
         };
         let answer = client.call("GetSecretValue", &by).await?;
         let stages = list_at(&answer, &["VersionStages", "VersionStage"]);
-        let mut stages: Vec<String> = stages
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect();
+        let mut stages: Vec<String> = stages.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         stages.sort();
         found.insert(id, (text_at(&answer, &["SecretData"]), stages));
     }
@@ -144,14 +87,7 @@ async fn create(
     data: &str,
     more: &[(&str, &str)],
 ) -> Result<String, CallError> {
-    let first = [
-        ("SecretName", name),
-        ("SecretType", kind),
-        ("VersionId", "v1"),
-        ("SecretData", data),
-    ];
-    let answer = client
-        .call("CreateSecret", &[&first, more].concat())
-        .await?;
+    let first = [("SecretName", name), ("SecretType", kind), ("VersionId", "v1"), ("SecretData", data)];
+    let answer = client.call("CreateSecret", &[&first, more].concat()).await?;
     Ok(text_at(&answer, &["SecretName"]))
 }

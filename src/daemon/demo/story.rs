@@ -33,63 +33,32 @@ pub(super) struct Story {
 impl Story {
     /// Writes the configuration and starts the daemon on it.
     pub(super) async fn begin(dir: &Scratch, keys: u32, secrets: u32) -> Result<Self, DaemonError> {
-        let scope = Scope {
-            region: REGION.parse().map_err(fault)?,
-            account: ACCOUNT.parse().map_err(fault)?,
-        };
+        let scope = Scope { region: REGION.parse().map_err(fault)?, account: ACCOUNT.parse().map_err(fault)? };
         let secret = random_hex(15);
-        let text = Zeroizing::new(configuration(
-            &dir.path().join("state").display().to_string(),
-            &secret,
-            keys,
-            secrets,
-        ));
+        let text =
+            Zeroizing::new(configuration(&dir.path().join("state").display().to_string(), &secret, keys, secrets));
         let config = dir.path().join("keyferry.toml");
         write_private(&config, &text)?;
         let daemon = Daemon::start(config.clone(), load(&config)?).await?;
-        Ok(Self {
-            daemon,
-            config,
-            text,
-            scope,
-            secret,
-            keys,
-            secrets,
-        })
+        Ok(Self { daemon, config, text, scope, secret, keys, secrets })
     }
 
     /// A client of its API.
     pub(super) fn client(&self) -> Result<Client, DaemonError> {
-        let address = self
-            .daemon
-            .address()
-            .ok_or_else(|| DaemonError::Demo("no listener".to_owned()))?;
-        Client::new(
-            address.to_string(),
-            ACCESS_KEY.to_owned(),
-            self.secret.clone(),
-        )
-        .map_err(fault)
+        let address = self.daemon.address().ok_or_else(|| DaemonError::Demo("no listener".to_owned()))?;
+        Client::new(address.to_string(), ACCESS_KEY.to_owned(), self.secret.clone()).map_err(fault)
     }
 
     /// Adds the automated migration to the configuration, due in a few seconds, and has it read again.
-    pub(super) async fn schedule(
-        &mut self,
-        ahead: Duration,
-    ) -> Result<jiff::Timestamp, DaemonError> {
-        let due = jiff::Timestamp::now()
-            .saturating_add(ahead)
-            .map_err(fault)?;
+    pub(super) async fn schedule(&mut self, ahead: Duration) -> Result<jiff::Timestamp, DaemonError> {
+        let due = jiff::Timestamp::now().saturating_add(ahead).map_err(fault)?;
         let due = due.round(jiff::Unit::Second).map_err(fault)?;
         let entry = format!(
             "\n[[schedule]]\nname = \"{SCHEDULE}\"\nregion = \"{REGION}\"\naccount = \"{ACCOUNT}\"\n\
              instance = \"{INSTANCE}\"\nat = {due}\nresources = \"all\"\nwindow = \"10m\"\nsoak = \"1s\"\nacknowledge = true\n"
         );
         println!("{}", entry.trim());
-        write_private(
-            &self.config,
-            &Zeroizing::new(format!("{}{entry}", self.text.as_str())),
-        )?;
+        write_private(&self.config, &Zeroizing::new(format!("{}{entry}", self.text.as_str())))?;
         self.daemon.reload(None).await;
         Ok(due)
     }
@@ -101,10 +70,7 @@ impl Story {
         let ended = async {
             loop {
                 let jobs = self.service().catalogue.jobs().await?;
-                if let Some(job) = jobs
-                    .into_iter()
-                    .find(|job| job.schedule.as_deref() == Some(SCHEDULE))
-                {
+                if let Some(job) = jobs.into_iter().find(|job| job.schedule.as_deref() == Some(SCHEDULE)) {
                     if shown != Some(job.state) {
                         println!("  {}", progress(&job));
                         shown = Some(job.state);
@@ -120,10 +86,7 @@ impl Story {
         };
         match tokio::time::timeout(patience, ended).await {
             Ok(ended) => ended,
-            Err(_) => Err(DaemonError::Demo(format!(
-                "the migration did not end within {} s",
-                patience.as_secs()
-            ))),
+            Err(_) => Err(DaemonError::Demo(format!("the migration did not end within {} s", patience.as_secs()))),
         }
     }
 
@@ -138,10 +101,7 @@ impl Story {
             None => "Not Started",
         };
         println!("\n  Migration Information of account {ACCOUNT}");
-        println!(
-            "  {:<12} {:>17} {:>9} {:>17} {:>9}",
-            "", "Keys", "", "Secrets", ""
-        );
+        println!("  {:<12} {:>17} {:>9} {:>17} {:>9}", "", "Keys", "", "Secrets", "");
         println!(
             "  {:<12} {:>17} {:>9} {:>17} {:>9}  Task status",
             "Region", "not migrated", "migrated", "not migrated", "migrated"

@@ -29,17 +29,10 @@ struct Counts {
 impl Traffic {
     /// Starts applications that encrypt and decrypt, sign and verify, and read secrets.
     pub(super) fn start(client: &Client, keys: &[Key], secrets: &[Secret]) -> Self {
-        let traffic = Self {
-            counts: Arc::default(),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
+        let traffic = Self { counts: Arc::default(), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         let usable: Vec<Key> = keys.iter().filter(|key| is_enabled(key)).cloned().collect();
-        let sealing: Vec<Key> = usable
-            .iter()
-            .filter(|k| matches!(k.made.first(), Some(Made::Sealed { .. })))
-            .cloned()
-            .collect();
+        let sealing: Vec<Key> =
+            usable.iter().filter(|k| matches!(k.made.first(), Some(Made::Sealed { .. }))).cloned().collect();
         for lane in 0..LANES {
             let (api, keys) = (client.clone(), sealing.clone());
             traffic.spawn(lane, keys.len(), move |turn| {
@@ -70,17 +63,8 @@ impl Traffic {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        let first = self
-            .counts
-            .first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        (
-            self.calls(),
-            self.counts.failures.load(Ordering::Relaxed),
-            first,
-        )
+        let first = self.counts.first.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (self.calls(), self.counts.failures.load(Ordering::Relaxed), first)
     }
 
     fn spawn<F, Fut>(&self, lane: usize, over: usize, work: F)
@@ -99,11 +83,7 @@ impl Traffic {
                     Err(text) => {
                         counts.calls.fetch_add(1, Ordering::Relaxed);
                         counts.failures.fetch_add(1, Ordering::Relaxed);
-                        counts
-                            .first
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .get_or_insert(text);
+                        counts.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
                     }
                 }
                 turn = turn.wrapping_add(1);
@@ -124,28 +104,11 @@ fn is_enabled(key: &Key) -> bool {
 async fn round_trip(client: &Client, key: Option<&Key>) -> Result<u64, String> {
     let Some(key) = key else { return Ok(0) };
     let plaintext = random_base64(64);
-    let sealed = [
-        ("KeyId", key.id.as_str()),
-        ("Plaintext", plaintext.as_str()),
-        ("EncryptionContext", CONTEXT),
-    ];
-    let blob = text_at(
-        &client.call("Encrypt", &sealed).await.map_err(words)?,
-        &["CiphertextBlob"],
-    );
-    let opened = [
-        ("CiphertextBlob", blob.as_str()),
-        ("EncryptionContext", CONTEXT),
-    ];
-    let opened = text_at(
-        &client.call("Decrypt", &opened).await.map_err(words)?,
-        &["Plaintext"],
-    );
-    if opened == *plaintext {
-        Ok(2)
-    } else {
-        Err(format!("{}: Decrypt gave another plaintext", key.id))
-    }
+    let sealed = [("KeyId", key.id.as_str()), ("Plaintext", plaintext.as_str()), ("EncryptionContext", CONTEXT)];
+    let blob = text_at(&client.call("Encrypt", &sealed).await.map_err(words)?, &["CiphertextBlob"]);
+    let opened = [("CiphertextBlob", blob.as_str()), ("EncryptionContext", CONTEXT)];
+    let opened = text_at(&client.call("Decrypt", &opened).await.map_err(words)?, &["Plaintext"]);
+    if opened == *plaintext { Ok(2) } else { Err(format!("{}: Decrypt gave another plaintext", key.id)) }
 }
 
 async fn old_things(client: &Client, key: Option<&Key>) -> Result<u64, String> {
@@ -160,14 +123,8 @@ async fn old_things(client: &Client, key: Option<&Key>) -> Result<u64, String> {
 
 async fn current_value(client: &Client, secret: Option<&Secret>) -> Result<u64, String> {
     let Some(secret) = secret else { return Ok(0) };
-    let answer = client
-        .call("GetSecretValue", &[("SecretName", &secret.name)])
-        .await
-        .map_err(words)?;
-    let expected = secret
-        .values
-        .get(&text_at(&answer, &["VersionId"]))
-        .map(|(value, _)| value.clone());
+    let answer = client.call("GetSecretValue", &[("SecretName", &secret.name)]).await.map_err(words)?;
+    let expected = secret.values.get(&text_at(&answer, &["VersionId"])).map(|(value, _)| value.clone());
     if expected.is_some_and(|expected| expected == text_at(&answer, &["SecretData"])) {
         Ok(1)
     } else {

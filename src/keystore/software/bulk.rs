@@ -11,19 +11,9 @@ pub(super) type Entries = Vec<(Vec<u8>, Versioned)>;
 
 impl SoftwareKeystore {
     /// Commits transactions, several at a time. False if any of them conflicted or is unknown.
-    pub(super) async fn commit_all(
-        &self,
-        transactions: Vec<Transaction>,
-    ) -> Result<bool, KeystoreError> {
-        let outcomes = in_order(
-            transactions
-                .into_iter()
-                .map(|transaction| self.commit(transaction)),
-        )
-        .await?;
-        Ok(outcomes
-            .into_iter()
-            .all(|outcome| matches!(outcome, Outcome::Committed(_))))
+    pub(super) async fn commit_all(&self, transactions: Vec<Transaction>) -> Result<bool, KeystoreError> {
+        let outcomes = in_order(transactions.into_iter().map(|transaction| self.commit(transaction))).await?;
+        Ok(outcomes.into_iter().all(|outcome| matches!(outcome, Outcome::Committed(_))))
     }
 
     /// All entries under a prefix.
@@ -32,11 +22,7 @@ impl SoftwareKeystore {
         let mut start = prefix.to_vec();
         let mut entries = Vec::new();
         loop {
-            let page = self
-                .store
-                .scan(&start, end.as_deref(), PAGE)
-                .await
-                .map_err(|e| self.store_error(e))?;
+            let page = self.store.scan(&start, end.as_deref(), PAGE).await.map_err(|e| self.store_error(e))?;
             entries.extend(page.entries);
             match page.next {
                 Some(next) => start = next,

@@ -24,12 +24,7 @@ pub(super) struct Generation(u64);
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     pub(super) fn new() -> Self {
-        Self {
-            inner: Mutex::new(Inner {
-                generation: 0,
-                entries: HashMap::new(),
-            }),
-        }
+        Self { inner: Mutex::new(Inner { generation: 0, entries: HashMap::new() }) }
     }
 
     pub(super) fn get(&self, key: &K, now: Duration) -> Option<V> {

@@ -21,63 +21,34 @@ impl Keystore for SoftwareKeystore {
     }
 
     async fn generate(&self, label: &Label, place: &Place) -> Result<(), KeystoreError> {
-        let spec = label
-            .spec
-            .ok_or(KeystoreError::Unsuitable("it is a secret"))?;
+        let spec = label.spec.ok_or(KeystoreError::Unsuitable("it is a secret"))?;
         let random = Arc::clone(&self.random);
         let material = if spec.is_symmetric() {
             KeyMaterial::generate(spec, random.as_ref())
         } else {
-            self.off_thread(move || KeyMaterial::generate(spec, random.as_ref()))
-                .await?
+            self.off_thread(move || KeyMaterial::generate(spec, random.as_ref())).await?
         };
         let material = material.map_err(|e| self.use_error(e))?;
-        self.add(label, place, |head| {
-            self.seal_material(head, &place.version, &material)
-        })
-        .await
+        self.add(label, place, |head| self.seal_material(head, &place.version, &material)).await
     }
 
-    async fn import(
-        &self,
-        label: &Label,
-        place: &Place,
-        material: KeyMaterial,
-    ) -> Result<(), KeystoreError> {
+    async fn import(&self, label: &Label, place: &Place, material: KeyMaterial) -> Result<(), KeystoreError> {
         if label.spec != Some(material.spec()) {
             return Err(KeystoreError::Unsuitable("the material is of another spec"));
         }
-        self.add(label, place, |head| {
-            self.seal_material(head, &place.version, &material)
-        })
-        .await
+        self.add(label, place, |head| self.seal_material(head, &place.version, &material)).await
     }
 
-    async fn put_value(
-        &self,
-        label: &Label,
-        place: &Place,
-        envelope: &SecretEnvelope,
-    ) -> Result<(), KeystoreError> {
+    async fn put_value(&self, label: &Label, place: &Place, envelope: &SecretEnvelope) -> Result<(), KeystoreError> {
         if label.spec.is_some() {
             return Err(KeystoreError::Unsuitable("it is a key"));
         }
-        self.add(label, place, |head| {
-            self.seal_envelope(head, &place.version, envelope)
-        })
-        .await
+        self.add(label, place, |head| self.seal_envelope(head, &place.version, envelope)).await
     }
 
-    async fn seal(
-        &self,
-        place: &Place,
-        aad: &[u8],
-        plaintext: &[u8],
-    ) -> Result<Answer<Vec<u8>>, KeystoreError> {
+    async fn seal(&self, place: &Place, aad: &[u8], plaintext: &[u8]) -> Result<Answer<Vec<u8>>, KeystoreError> {
         let (material, provisional) = self.material(place).await?;
-        let value = material
-            .seal(self.random.as_ref(), aad, plaintext)
-            .map_err(|e| self.use_error(e))?;
+        let value = material.seal(self.random.as_ref(), aad, plaintext).map_err(|e| self.use_error(e))?;
         Ok(Answer { value, provisional })
     }
 
@@ -100,9 +71,7 @@ impl Keystore for SoftwareKeystore {
     ) -> Result<Answer<Vec<u8>>, KeystoreError> {
         let (material, provisional) = self.material(place).await?;
         let digest = digest.to_vec();
-        let value = self
-            .use_material(material, move |m| m.sign(algorithm, &digest))
-            .await?;
+        let value = self.use_material(material, move |m| m.sign(algorithm, &digest)).await?;
         Ok(Answer { value, provisional })
     }
 
@@ -114,9 +83,7 @@ impl Keystore for SoftwareKeystore {
     ) -> Result<Answer<Zeroizing<Vec<u8>>>, KeystoreError> {
         let (material, provisional) = self.material(place).await?;
         let ciphertext = ciphertext.to_vec();
-        let value = self
-            .use_material(material, move |m| m.decrypt(algorithm, &ciphertext))
-            .await?;
+        let value = self.use_material(material, move |m| m.decrypt(algorithm, &ciphertext)).await?;
         Ok(Answer { value, provisional })
     }
 
@@ -128,19 +95,12 @@ impl Keystore for SoftwareKeystore {
 
     async fn read_value(&self, place: &Place) -> Result<Answer<SecretEnvelope>, KeystoreError> {
         let (head, provisional) = self.visible_head(&place.incarnation).await?;
-        let sealed = self
-            .read_version(place)
-            .await?
-            .ok_or_else(|| self.moved())?;
+        let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
         let value = self.open_envelope(&head, &place.version, &sealed)?;
         Ok(Answer { value, provisional })
     }
 
-    async fn destroy(
-        &self,
-        incarnation: &Incarnation,
-        versions: Option<&[Place]>,
-    ) -> Result<(), KeystoreError> {
+    async fn destroy(&self, incarnation: &Incarnation, versions: Option<&[Place]>) -> Result<(), KeystoreError> {
         loop {
             let Some(head) = self.read_head(incarnation).await? else {
                 return Ok(());
@@ -167,23 +127,17 @@ impl Keystore for SoftwareKeystore {
         let incarnation = &place.incarnation;
         match self.read_head(incarnation).await? {
             // What a job staged is no orphan of an intent.
-            None
-            | Some(OpenHead {
-                staged_by: Some(_), ..
-            }) => return Ok(()),
+            None | Some(OpenHead { staged_by: Some(_), .. }) => return Ok(()),
             Some(_) => {}
         }
-        self.destroy(incarnation, Some(std::slice::from_ref(place)))
-            .await?;
+        self.destroy(incarnation, Some(std::slice::from_ref(place))).await?;
         loop {
             let entries = self.scan(&layout::resource(incarnation)).await?;
             let [(key, head)] = entries.as_slice() else {
                 return Ok(());
             };
             let mut transaction = Transaction::new();
-            transaction
-                .compare(Compare::Revision(key.clone(), head.revision))
-                .delete(key.clone());
+            transaction.compare(Compare::Revision(key.clone(), head.revision)).delete(key.clone());
             let outcome = self.commit(transaction).await?;
             self.drop_opened(&|other| other == incarnation);
             if matches!(outcome, Outcome::Committed(_)) {
@@ -202,24 +156,14 @@ impl SoftwareKeystore {
         seal: impl Fn(&OpenHead) -> Result<Vec<u8>, KeystoreError>,
     ) -> Result<(), KeystoreError> {
         if label.incarnation != place.incarnation {
-            return Err(KeystoreError::Unsuitable(
-                "the place belongs to another resource",
-            ));
+            return Err(KeystoreError::Unsuitable("the place belongs to another resource"));
         }
         let head_key = layout::head(&place.incarnation);
         // After an outcome that is not known, finding the version there means that it was ours.
         let mut unknown = false;
         loop {
-            if self
-                .get(&layout::version(&place.incarnation, &place.version))
-                .await?
-                .is_some()
-            {
-                return if unknown {
-                    Ok(())
-                } else {
-                    Err(KeystoreError::Exists)
-                };
+            if self.get(&layout::version(&place.incarnation, &place.version)).await?.is_some() {
+                return if unknown { Ok(()) } else { Err(KeystoreError::Exists) };
             }
             let mut transaction = Transaction::new();
             let head = match self.read_head(&place.incarnation).await? {
@@ -228,28 +172,19 @@ impl SoftwareKeystore {
                         return Err(self.moved());
                     }
                     if head.label != *label {
-                        return Err(KeystoreError::Unsuitable(
-                            "the incarnation belongs to another resource",
-                        ));
+                        return Err(KeystoreError::Unsuitable("the incarnation belongs to another resource"));
                     }
                     transaction.compare(Compare::Revision(head_key.clone(), head.revision));
                     head
                 }
                 None => {
                     let (bytes, head) = self.new_head(label, None).await?;
-                    transaction
-                        .compare(Compare::Absent(head_key.clone()))
-                        .put(head_key.clone(), bytes);
+                    transaction.compare(Compare::Absent(head_key.clone())).put(head_key.clone(), bytes);
                     head
                 }
             };
-            transaction.compare(Compare::Absent(layout::version(
-                &place.incarnation,
-                &place.version,
-            )));
-            for (key, value) in
-                records::version_entries(&place.incarnation, &place.version, &seal(&head)?)
-            {
+            transaction.compare(Compare::Absent(layout::version(&place.incarnation, &place.version)));
+            for (key, value) in records::version_entries(&place.incarnation, &place.version, &seal(&head)?) {
                 transaction.put(key, value);
             }
             match self.commit(transaction).await? {
@@ -268,34 +203,21 @@ impl SoftwareKeystore {
         }
         let generation = self.opened.generation();
         let (head, provisional) = self.visible_head(&place.incarnation).await?;
-        let sealed = self
-            .read_version(place)
-            .await?
-            .ok_or_else(|| self.moved())?;
-        let material = self
-            .parse(self.open_material(&head, &place.version, &sealed)?)
-            .await?;
+        let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
+        let material = self.parse(self.open_material(&head, &place.version, &sealed)?).await?;
         let entry = (Arc::clone(&material), head.staged_by.clone());
         self.opened.insert(generation, place.clone(), entry, now);
         Ok((material, provisional))
     }
 
-    async fn visible_head(
-        &self,
-        incarnation: &Incarnation,
-    ) -> Result<(Arc<OpenHead>, bool), KeystoreError> {
+    async fn visible_head(&self, incarnation: &Incarnation) -> Result<(Arc<OpenHead>, bool), KeystoreError> {
         let now = self.clock.monotonic();
         let head = match self.heads.get(incarnation, now) {
             Some(head) => head,
             None => {
                 let generation = self.heads.generation();
-                let head = Arc::new(
-                    self.read_head(incarnation)
-                        .await?
-                        .ok_or_else(|| self.moved())?,
-                );
-                self.heads
-                    .insert(generation, incarnation.clone(), Arc::clone(&head), now);
+                let head = Arc::new(self.read_head(incarnation).await?.ok_or_else(|| self.moved())?);
+                self.heads.insert(generation, incarnation.clone(), Arc::clone(&head), now);
                 head
             }
         };
@@ -303,10 +225,7 @@ impl SoftwareKeystore {
         Ok((head, provisional))
     }
 
-    async fn provisional(
-        &self,
-        staged_by: Option<&crate::model::JobId>,
-    ) -> Result<bool, KeystoreError> {
+    async fn provisional(&self, staged_by: Option<&crate::model::JobId>) -> Result<bool, KeystoreError> {
         match self.sight(staged_by).await? {
             Sight::Hidden => Err(self.moved()),
             Sight::Provisional => Ok(true),
@@ -320,42 +239,25 @@ impl SoftwareKeystore {
         places: &[Place],
     ) -> Result<HashSet<Vec<u8>>, KeystoreError> {
         let mut keys = HashSet::new();
-        for place in places
-            .iter()
-            .filter(|place| place.incarnation == *incarnation)
-        {
-            let entries = self
-                .scan(&layout::version(incarnation, &place.version))
-                .await?;
+        for place in places.iter().filter(|place| place.incarnation == *incarnation) {
+            let entries = self.scan(&layout::version(incarnation, &place.version)).await?;
             keys.extend(entries.into_iter().map(|(key, _)| key));
         }
         Ok(keys)
     }
 
     /// Destroys a whole resource; the head goes last, since everything is guarded by it.
-    async fn destroy_all(
-        &self,
-        head: &OpenHead,
-        condition: &Compare,
-    ) -> Result<bool, KeystoreError> {
+    async fn destroy_all(&self, head: &OpenHead, condition: &Compare) -> Result<bool, KeystoreError> {
         let incarnation = &head.label.incarnation;
         let head_key = layout::head(incarnation);
-        let mut keys: Vec<Vec<u8>> = self
-            .scan(&layout::resource(incarnation))
-            .await?
-            .into_iter()
-            .map(|(k, _)| k)
-            .collect();
+        let mut keys: Vec<Vec<u8>> =
+            self.scan(&layout::resource(incarnation)).await?.into_iter().map(|(k, _)| k).collect();
         keys.retain(|key| *key != head_key);
         if !self.delete_all(keys, condition).await? {
             return Ok(false);
         }
         let mut last = vec![head_key];
-        last.extend(
-            head.staged_by
-                .as_ref()
-                .map(|job| layout::staged_resource(job, incarnation)),
-        );
+        last.extend(head.staged_by.as_ref().map(|job| layout::staged_resource(job, incarnation)));
         self.delete_all(last, condition).await
     }
 }

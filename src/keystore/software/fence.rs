@@ -78,42 +78,21 @@ pub(super) struct Sealed(#[serde(with = "base64_bytes")] pub(super) Vec<u8>);
 
 impl SoftwareKeystore {
     /// Lets a worker in, as target: refuses a lower token than seen, remembers a higher one durably.
-    pub(super) async fn admit(
-        &self,
-        job: &JobId,
-        token: u64,
-    ) -> Result<Stored<Fence>, KeystoreError> {
+    pub(super) async fn admit(&self, job: &JobId, token: u64) -> Result<Stored<Fence>, KeystoreError> {
         let key = layout::fence(job);
         loop {
             let mut transaction = Transaction::new();
-            match get_record::<Fence>(self.store(), &key)
-                .await
-                .map_err(|e| self.store_error(e))?
-            {
+            match get_record::<Fence>(self.store(), &key).await.map_err(|e| self.store_error(e))? {
                 None => {
-                    let fence = Fence {
-                        token,
-                        offered: 0,
-                        state: State::Staging,
-                        manifest: None,
-                        digest_key: None,
-                    };
-                    transaction
-                        .create(&key, &fence)
-                        .map_err(|e| self.store_error(e))?;
+                    let fence = Fence { token, offered: 0, state: State::Staging, manifest: None, digest_key: None };
+                    transaction.create(&key, &fence).map_err(|e| self.store_error(e))?;
                 }
                 Some(fence) if fence.token > token => {
-                    return Err(KeystoreError::Fenced {
-                        job: job.clone(),
-                        token,
-                        seen: fence.token,
-                    });
+                    return Err(KeystoreError::Fenced { job: job.clone(), token, seen: fence.token });
                 }
                 Some(mut fence) if fence.token < token => {
                     fence.token = token;
-                    transaction
-                        .replace(&key, &fence)
-                        .map_err(|e| self.store_error(e))?;
+                    transaction.replace(&key, &fence).map_err(|e| self.store_error(e))?;
                 }
                 Some(fence) => return Ok(fence),
             }
@@ -129,9 +108,7 @@ impl SoftwareKeystore {
         fence: &Stored<Fence>,
     ) -> Result<Option<Revision>, KeystoreError> {
         let mut transaction = Transaction::new();
-        transaction
-            .replace(&layout::fence(job), fence)
-            .map_err(|e| self.store_error(e))?;
+        transaction.replace(&layout::fence(job), fence).map_err(|e| self.store_error(e))?;
         let outcome = self.commit(transaction).await;
         self.job_states.retain(|other, _| other != job);
         match outcome? {
@@ -156,42 +133,25 @@ impl SoftwareKeystore {
 
     /// The fence as stored.
     pub(super) async fn fence(&self, job: &JobId) -> Result<Option<Stored<Fence>>, KeystoreError> {
-        get_record(self.store(), &layout::fence(job))
-            .await
-            .map_err(|e| self.store_error(e))
+        get_record(self.store(), &layout::fence(job)).await.map_err(|e| self.store_error(e))
     }
 
     /// Lets a worker in, as source.
-    pub(super) async fn admit_source(
-        &self,
-        job: &JobId,
-        token: u64,
-    ) -> Result<Stored<SourceSession>, KeystoreError> {
+    pub(super) async fn admit_source(&self, job: &JobId, token: u64) -> Result<Stored<SourceSession>, KeystoreError> {
         let key = layout::session(job);
         loop {
             let mut transaction = Transaction::new();
             match self.source_session(job).await? {
                 None => {
-                    let session = SourceSession {
-                        token,
-                        digest_key: None,
-                    };
-                    transaction
-                        .create(&key, &session)
-                        .map_err(|e| self.store_error(e))?;
+                    let session = SourceSession { token, digest_key: None };
+                    transaction.create(&key, &session).map_err(|e| self.store_error(e))?;
                 }
                 Some(session) if session.token > token => {
-                    return Err(KeystoreError::Fenced {
-                        job: job.clone(),
-                        token,
-                        seen: session.token,
-                    });
+                    return Err(KeystoreError::Fenced { job: job.clone(), token, seen: session.token });
                 }
                 Some(mut session) if session.token < token => {
                     session.token = token;
-                    transaction
-                        .replace(&key, &session)
-                        .map_err(|e| self.store_error(e))?;
+                    transaction.replace(&key, &session).map_err(|e| self.store_error(e))?;
                 }
                 Some(session) => return Ok(session),
             }
@@ -200,13 +160,8 @@ impl SoftwareKeystore {
     }
 
     /// The source's session as stored.
-    pub(super) async fn source_session(
-        &self,
-        job: &JobId,
-    ) -> Result<Option<Stored<SourceSession>>, KeystoreError> {
-        get_record(self.store(), &layout::session(job))
-            .await
-            .map_err(|e| self.store_error(e))
+    pub(super) async fn source_session(&self, job: &JobId) -> Result<Option<Stored<SourceSession>>, KeystoreError> {
+        get_record(self.store(), &layout::session(job)).await.map_err(|e| self.store_error(e))
     }
 
     /// Writes a changed session if nobody else changed it; false: read again.
@@ -216,35 +171,16 @@ impl SoftwareKeystore {
         session: &Stored<SourceSession>,
     ) -> Result<bool, KeystoreError> {
         let mut transaction = Transaction::new();
-        transaction
-            .replace(&layout::session(job), session)
-            .map_err(|e| self.store_error(e))?;
-        Ok(matches!(
-            self.commit(transaction).await?,
-            Outcome::Committed(_)
-        ))
+        transaction.replace(&layout::session(job), session).map_err(|e| self.store_error(e))?;
+        Ok(matches!(self.commit(transaction).await?, Outcome::Committed(_)))
     }
 
-    pub(super) fn seal_digest_key(
-        &self,
-        job: &JobId,
-        key: &DigestKey,
-    ) -> Result<Sealed, KeystoreError> {
-        let sealed = self.root.sealing().seal(
-            self.random.as_ref(),
-            &self.digest_address(job),
-            key.expose(),
-        );
-        sealed
-            .map(Sealed)
-            .map_err(|e| self.stored_error("digest key", e))
+    pub(super) fn seal_digest_key(&self, job: &JobId, key: &DigestKey) -> Result<Sealed, KeystoreError> {
+        let sealed = self.root.sealing().seal(self.random.as_ref(), &self.digest_address(job), key.expose());
+        sealed.map(Sealed).map_err(|e| self.stored_error("digest key", e))
     }
 
-    pub(super) fn open_digest_key(
-        &self,
-        job: &JobId,
-        sealed: &Sealed,
-    ) -> Result<DigestKey, KeystoreError> {
+    pub(super) fn open_digest_key(&self, job: &JobId, sealed: &Sealed) -> Result<DigestKey, KeystoreError> {
         self.root
             .sealing()
             .open(&self.digest_address(job), &sealed.0)
@@ -253,9 +189,6 @@ impl SoftwareKeystore {
     }
 
     fn digest_address<'a>(&'a self, job: &'a JobId) -> Address<'a> {
-        Address {
-            beside: job.as_str().as_bytes(),
-            ..Address::of(&self.id, "digest key")
-        }
+        Address { beside: job.as_str().as_bytes(), ..Address::of(&self.id, "digest key") }
     }
 }

@@ -15,20 +15,13 @@ use crate::store::{Stored, scan_records};
 const BATCH: usize = 256;
 
 impl SoftwareKeystore {
-    pub(super) async fn close_staging(
-        &self,
-        job: &JobId,
-        token: u64,
-    ) -> Result<[u8; 32], KeystoreError> {
+    pub(super) async fn close_staging(&self, job: &JobId, token: u64) -> Result<[u8; 32], KeystoreError> {
         loop {
             let mut fence = self.admit(job, token).await?;
             match fence.state {
                 State::Forgotten => return Err(KeystoreError::Forgotten(job.clone())),
                 State::Closed | State::Activated | State::Settled => {
-                    return fence
-                        .manifest
-                        .map(|m| m.0)
-                        .ok_or_else(|| mismatch(job, "there is no manifest"));
+                    return fence.manifest.map(|m| m.0).ok_or_else(|| mismatch(job, "there is no manifest"));
                 }
                 State::Staging | State::Closing if fence.offered != token => {
                     return Err(KeystoreError::StagingOpen(job.clone()));
@@ -58,19 +51,13 @@ impl SoftwareKeystore {
                     return Err(KeystoreError::StagingOpen(job.clone()));
                 }
                 _ if fence.manifest != Some(Digest(*manifest)) => {
-                    return Err(mismatch(
-                        job,
-                        "the manifest is not the one that staging was closed with",
-                    ));
+                    return Err(mismatch(job, "the manifest is not the one that staging was closed with"));
                 }
                 State::Activated | State::Settled => return Ok(()),
                 State::Closed => {}
             }
             if self.verify_all(job).await? != *manifest {
-                return Err(mismatch(
-                    job,
-                    "records were added or removed since staging was closed",
-                ));
+                return Err(mismatch(job, "records were added or removed since staging was closed"));
             }
             fence.state = State::Activated;
             if self.put_fence(job, &fence).await?.is_some() {
@@ -101,9 +88,7 @@ impl SoftwareKeystore {
             };
         }
         let checks = incarnations.iter().map(|incarnation| async move {
-            let index = self
-                .staged(&layout::staged_resource(job, incarnation))
-                .await?;
+            let index = self.staged(&layout::staged_resource(job, incarnation)).await?;
             let index = index.ok_or_else(|| mismatch(job, "a resource is not among the copies"))?;
             self.verify_one(job, incarnation, &index).await
         });
@@ -156,29 +141,15 @@ impl SoftwareKeystore {
         let indexes = scan_records::<Staged>(self.store(), &prefix, None, usize::MAX).await;
         let indexes = indexes.map_err(|e| self.store_error(e))?;
         let mut hash = Sha256::new();
-        hash.update(
-            Writer::new()
-                .text("keyferry manifest v1")
-                .text(job.as_str())
-                .count(indexes.len())
-                .finish(),
-        );
+        hash.update(Writer::new().text("keyferry manifest v1").text(job.as_str()).count(indexes.len()).finish());
         for some in indexes.chunks(BATCH) {
             let lines = some.iter().map(|(key, index)| async move {
-                let incarnation = layout::last(key)
-                    .ok_or_else(|| mismatch(job, "a staged record has no name"))?;
+                let incarnation = layout::last(key).ok_or_else(|| mismatch(job, "a staged record has no name"))?;
                 self.verify_one(job, &incarnation, index).await?;
                 let stored = index.stored.map(|digest| digest.0).unwrap_or_default();
-                Ok(Writer::new()
-                    .text(incarnation.as_str())
-                    .u64(index.versions.into())
-                    .raw(&stored)
-                    .finish())
+                Ok(Writer::new().text(incarnation.as_str()).u64(index.versions.into()).raw(&stored).finish())
             });
-            in_order(lines)
-                .await?
-                .iter()
-                .for_each(|line| hash.update(line));
+            in_order(lines).await?.iter().for_each(|line| hash.update(line));
         }
         Ok(hash.finalize().into())
     }
@@ -190,31 +161,18 @@ impl SoftwareKeystore {
         index: &Stored<Staged>,
     ) -> Result<(), KeystoreError> {
         let Some(expected) = index.stored else {
-            return Err(mismatch(
-                job,
-                &format!("{incarnation} was staged only in part"),
-            ));
+            return Err(mismatch(job, &format!("{incarnation} was staged only in part")));
         };
         let entries = self.scan(&layout::resource(incarnation)).await?;
-        let found = records::stored_digest(
-            entries
-                .iter()
-                .map(|(key, v)| (key.as_slice(), v.value.as_slice())),
-        );
+        let found = records::stored_digest(entries.iter().map(|(key, v)| (key.as_slice(), v.value.as_slice())));
         if Digest(found) == expected {
             Ok(())
         } else {
-            Err(mismatch(
-                job,
-                &format!("{incarnation} is not as it was staged"),
-            ))
+            Err(mismatch(job, &format!("{incarnation} is not as it was staged")))
         }
     }
 }
 
 fn mismatch(job: &JobId, detail: &str) -> KeystoreError {
-    KeystoreError::Mismatch {
-        job: job.clone(),
-        detail: detail.to_owned(),
-    }
+    KeystoreError::Mismatch { job: job.clone(), detail: detail.to_owned() }
 }

@@ -57,10 +57,5 @@ pub(super) fn session(job: &JobId) -> Vec<u8> {
 
 /// The part of a key behind its last slash, as an identifier.
 pub(super) fn last<T: std::str::FromStr>(key: &[u8]) -> Option<T> {
-    std::str::from_utf8(key)
-        .ok()?
-        .rsplit('/')
-        .next()?
-        .parse()
-        .ok()
+    std::str::from_utf8(key).ok()?.rsplit('/').next()?.parse().ok()
 }

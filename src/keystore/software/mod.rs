@@ -94,9 +94,7 @@ pub enum OpenError {
         found: String,
     },
     /// Its check record, identity or layout is damaged.
-    #[error(
-        "the store of {keystore} is damaged: {detail}; restore it from a backup; nothing has been changed"
-    )]
+    #[error("the store of {keystore} is damaged: {detail}; restore it from a backup; nothing has been changed")]
     Damaged {
         /// Which keystore.
         keystore: KeystoreId,
@@ -136,14 +134,8 @@ impl SoftwareKeystore {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
-        let unusable = |source| OpenError::Store {
-            keystore: id.clone(),
-            source,
-        };
-        let damaged = |detail: &str| OpenError::Damaged {
-            keystore: id.clone(),
-            detail: detail.to_owned(),
-        };
+        let unusable = |source| OpenError::Store { keystore: id.clone(), source };
+        let damaged = |detail: &str| OpenError::Damaged { keystore: id.clone(), detail: detail.to_owned() };
         loop {
             let Some(check) = store.get(layout::CHECK).await.map_err(unusable)? else {
                 if !is_empty(&store).await.map_err(unusable)? {
@@ -163,35 +155,19 @@ impl SoftwareKeystore {
                 _ => return Err(damaged("the check record cannot be read")),
             };
             let Some(root) = root else {
-                return Err(OpenError::MissingRootKey {
-                    keystore: id,
-                    root_key_id: expected,
-                });
+                return Err(OpenError::MissingRootKey { keystore: id, root_key_id: expected });
             };
             if root.id() != expected {
-                return Err(OpenError::WrongRootKey {
-                    keystore: id,
-                    expected,
-                    found: root.id(),
-                });
+                return Err(OpenError::WrongRootKey { keystore: id, expected, found: root.id() });
             }
             if !root.opens_check(&id, record) {
-                return Err(damaged(
-                    "the check record does not open; is it the store of another keystore?",
-                ));
+                return Err(damaged("the check record does not open; is it the store of another keystore?"));
             }
             let stored = store.get(layout::IDENTITY).await.map_err(unusable)?;
             let stored = stored.ok_or_else(|| damaged("the identity is missing"))?;
-            let seed = root
-                .sealing()
-                .open(&Address::of(&id, "identity"), &stored.value);
-            let seed = seed.ok().and_then(|seed| {
-                <[u8; 32]>::try_from(seed.as_slice())
-                    .ok()
-                    .map(Zeroizing::new)
-            });
-            let identity =
-                Identity::from_seed(seed.ok_or_else(|| damaged("the identity does not open"))?)?;
+            let seed = root.sealing().open(&Address::of(&id, "identity"), &stored.value);
+            let seed = seed.ok().and_then(|seed| <[u8; 32]>::try_from(seed.as_slice()).ok().map(Zeroizing::new));
+            let identity = Identity::from_seed(seed.ok_or_else(|| damaged("the identity does not open"))?)?;
             return Ok(Self {
                 id,
                 store,
@@ -239,26 +215,13 @@ impl SoftwareKeystore {
     }
 }
 
-fn set_up(
-    id: &KeystoreId,
-    root: &RootKey,
-    random: &dyn Random,
-) -> Result<Transaction, CryptoError> {
+fn set_up(id: &KeystoreId, root: &RootKey, random: &dyn Random) -> Result<Transaction, CryptoError> {
     let identity = Identity::generate(random)?;
-    let seed = root
-        .sealing()
-        .seal(random, &Address::of(id, "identity"), identity.seed())?;
-    let check = Writer::new()
-        .text(&root.id())
-        .field(&root.check_record(random, id)?)
-        .finish();
+    let seed = root.sealing().seal(random, &Address::of(id, "identity"), identity.seed())?;
+    let check = Writer::new().text(&root.id()).field(&root.check_record(random, id)?).finish();
     let mut transaction = Transaction::new();
-    transaction
-        .compare(Compare::Absent(layout::CHECK.to_vec()))
-        .compare(Compare::Absent(layout::IDENTITY.to_vec()));
-    transaction
-        .put(layout::CHECK, check)
-        .put(layout::IDENTITY, seed);
+    transaction.compare(Compare::Absent(layout::CHECK.to_vec())).compare(Compare::Absent(layout::IDENTITY.to_vec()));
+    transaction.put(layout::CHECK, check).put(layout::IDENTITY, seed);
     Ok(transaction)
 }
 

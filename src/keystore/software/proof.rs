@@ -25,41 +25,28 @@ impl Prover for SoftwareKeystore {
     ) -> Result<Vec<Vec<u8>>, KeystoreError> {
         in_order(challenges.iter().map(|(place, challenge)| async move {
             let material = self.copy(job, place).await?;
-            material
-                .seal(self.random.as_ref(), &challenge_aad(job, place), challenge)
-                .map_err(|e| self.use_error(e))
+            material.seal(self.random.as_ref(), &challenge_aad(job, place), challenge).map_err(|e| self.use_error(e))
         }))
         .await
     }
 
-    async fn open_challenges(
-        &self,
-        job: &JobId,
-        sealed: &[(Place, Vec<u8>)],
-    ) -> Result<Vec<[u8; 32]>, KeystoreError> {
+    async fn open_challenges(&self, job: &JobId, sealed: &[(Place, Vec<u8>)]) -> Result<Vec<[u8; 32]>, KeystoreError> {
         in_order(sealed.iter().map(|(place, sealed)| async move {
             let material = self.copy(job, place).await?;
             material
                 .open(&challenge_aad(job, place), sealed)
-                .and_then(|text| {
-                    <[u8; 32]>::try_from(text.as_slice()).map_err(|_| CryptoError::Rejected)
-                })
+                .and_then(|text| <[u8; 32]>::try_from(text.as_slice()).map_err(|_| CryptoError::Rejected))
                 .map_err(|e| self.use_error(e))
         }))
         .await
     }
 
-    async fn public_keys(
-        &self,
-        job: &JobId,
-        places: &[Place],
-    ) -> Result<Vec<Vec<u8>>, KeystoreError> {
-        in_order(places.iter().map(|place| async move {
-            self.copy(job, place)
-                .await?
-                .public_key_der()
-                .map_err(|e| self.use_error(e))
-        }))
+    async fn public_keys(&self, job: &JobId, places: &[Place]) -> Result<Vec<Vec<u8>>, KeystoreError> {
+        in_order(
+            places.iter().map(|place| async move {
+                self.copy(job, place).await?.public_key_der().map_err(|e| self.use_error(e))
+            }),
+        )
         .await
     }
 
@@ -71,10 +58,7 @@ impl Prover for SoftwareKeystore {
         digest: &[u8],
     ) -> Result<Vec<u8>, KeystoreError> {
         let digest = digest.to_vec();
-        self.use_material(self.copy(job, place).await?, move |m| {
-            m.sign(algorithm, &digest)
-        })
-        .await
+        self.use_material(self.copy(job, place).await?, move |m| m.sign(algorithm, &digest)).await
     }
 
     async fn prove_decrypt(
@@ -85,10 +69,7 @@ impl Prover for SoftwareKeystore {
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
         let ciphertext = ciphertext.to_vec();
-        self.use_material(self.copy(job, place).await?, move |m| {
-            m.decrypt(algorithm, &ciphertext)
-        })
-        .await
+        self.use_material(self.copy(job, place).await?, move |m| m.decrypt(algorithm, &ciphertext)).await
     }
 
     async fn digests(&self, job: &JobId, places: &[Place]) -> Result<Vec<[u8; 32]>, KeystoreError> {
@@ -98,24 +79,15 @@ impl Prover for SoftwareKeystore {
         let key = &self.digest_key(job).await?;
         in_order(places.iter().map(|place| async move {
             let head = self.copy_head(job, &place.incarnation).await?;
-            let sealed = self
-                .read_version(place)
-                .await?
-                .ok_or_else(|| self.moved())?;
+            let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
             Ok(key.envelope(&self.open_envelope(&head, &place.version, &sealed)?))
         }))
         .await
     }
 
-    async fn labels(
-        &self,
-        job: &JobId,
-        incarnations: &[Incarnation],
-    ) -> Result<Vec<Label>, KeystoreError> {
+    async fn labels(&self, job: &JobId, incarnations: &[Incarnation]) -> Result<Vec<Label>, KeystoreError> {
         in_order(
-            incarnations.iter().map(|incarnation| async move {
-                Ok(self.copy_head(job, incarnation).await?.label)
-            }),
+            incarnations.iter().map(|incarnation| async move { Ok(self.copy_head(job, incarnation).await?.label) }),
         )
         .await
     }
@@ -123,19 +95,10 @@ impl Prover for SoftwareKeystore {
 
 impl SoftwareKeystore {
     /// What the job sees: its own copies from the moment they are staged, otherwise what daily use sees.
-    async fn copy_head(
-        &self,
-        job: &JobId,
-        incarnation: &Incarnation,
-    ) -> Result<OpenHead, KeystoreError> {
-        let head = self
-            .read_head(incarnation)
-            .await?
-            .ok_or_else(|| self.moved())?;
+    async fn copy_head(&self, job: &JobId, incarnation: &Incarnation) -> Result<OpenHead, KeystoreError> {
+        let head = self.read_head(incarnation).await?.ok_or_else(|| self.moved())?;
         let sees = if head.staged_by.as_ref() == Some(job) {
-            self.job_state(job)
-                .await?
-                .is_some_and(|state| state != State::Forgotten)
+            self.job_state(job).await?.is_some_and(|state| state != State::Forgotten)
         } else {
             self.sight(head.staged_by.as_ref()).await? != Sight::Hidden
         };
@@ -144,30 +107,18 @@ impl SoftwareKeystore {
 
     async fn copy(&self, job: &JobId, place: &Place) -> Result<Arc<OpenedMaterial>, KeystoreError> {
         let head = self.copy_head(job, &place.incarnation).await?;
-        let sealed = self
-            .read_version(place)
-            .await?
-            .ok_or_else(|| self.moved())?;
-        self.parse(self.open_material(&head, &place.version, &sealed)?)
-            .await
+        let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
+        self.parse(self.open_material(&head, &place.version, &sealed)?).await
     }
 
     /// The digest key of the job's latest transport session.
     async fn digest_key(&self, job: &JobId) -> Result<DigestKey, KeystoreError> {
-        let as_target = self
-            .fence(job)
-            .await?
-            .and_then(|fence| fence.digest_key.clone());
+        let as_target = self.fence(job).await?.and_then(|fence| fence.digest_key.clone());
         let sealed = match as_target {
             Some(sealed) => Some(sealed),
-            None => self
-                .source_session(job)
-                .await?
-                .and_then(|session| session.digest_key.clone()),
+            None => self.source_session(job).await?.and_then(|session| session.digest_key.clone()),
         };
-        let sealed = sealed.ok_or_else(|| {
-            KeystoreError::Refused(format!("{job} has no transport session here"))
-        })?;
+        let sealed = sealed.ok_or_else(|| KeystoreError::Refused(format!("{job} has no transport session here")))?;
         self.open_digest_key(job, &sealed)
     }
 }
@@ -176,8 +127,5 @@ impl SoftwareKeystore {
 fn challenge_aad(job: &JobId, place: &Place) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.text("keyferry challenge v1").text(job.as_str());
-    writer
-        .text(place.incarnation.as_str())
-        .text(place.version.as_str())
-        .finish()
+    writer.text(place.incarnation.as_str()).text(place.version.as_str()).finish()
 }

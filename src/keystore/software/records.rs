@@ -21,10 +21,7 @@ impl Head {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.raw(&clear(&self.scope, self.staged_by.as_ref()));
-        writer
-            .field(&self.wrapped_dek)
-            .field(&self.sealed_label)
-            .finish()
+        writer.field(&self.wrapped_dek).field(&self.sealed_label).finish()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, CryptoError> {
@@ -32,38 +29,25 @@ impl Head {
         if reader.u8()? != FORMAT {
             return Err(CryptoError::Malformed("head of an unknown format"));
         }
-        let scope = Scope {
-            account: reader.text()?,
-            region: reader.text()?,
-        };
+        let scope = Scope { account: reader.text()?, region: reader.text()? };
         let staged_by = match reader.field()? {
             [] => None,
             job => {
-                let job = std::str::from_utf8(job)
-                    .ok()
-                    .and_then(|text| text.parse().ok());
+                let job = std::str::from_utf8(job).ok().and_then(|text| text.parse().ok());
                 Some(job.ok_or(CryptoError::Malformed("head"))?)
             }
         };
         let wrapped_dek = reader.field()?.to_vec();
         let sealed_label = reader.field()?.to_vec();
         reader.end()?;
-        Ok(Self {
-            scope,
-            staged_by,
-            wrapped_dek,
-            sealed_label,
-        })
+        Ok(Self { scope, staged_by, wrapped_dek, sealed_label })
     }
 }
 
 /// The part of a head that is in the clear.
 pub(super) fn clear(scope: &Scope, staged_by: Option<&JobId>) -> Vec<u8> {
     let mut writer = Writer::new();
-    writer
-        .u8(FORMAT)
-        .text(scope.account.as_str())
-        .text(scope.region.as_str());
+    writer.u8(FORMAT).text(scope.account.as_str()).text(scope.region.as_str());
     writer.text(staged_by.map_or("", JobId::as_str)).finish()
 }
 
@@ -77,11 +61,7 @@ pub(super) fn version_entries(
     let (first, rest) = sealed.split_at_checked(FIRST).unwrap_or((sealed, &[]));
     let further: Vec<&[u8]> = rest.chunks(MAX_VALUE_BYTES).collect();
     let mut value = vec![FORMAT];
-    value.extend_from_slice(
-        &u32::try_from(further.len())
-            .unwrap_or(u32::MAX)
-            .to_be_bytes(),
-    );
+    value.extend_from_slice(&u32::try_from(further.len()).unwrap_or(u32::MAX).to_be_bytes());
     value.extend_from_slice(first);
     let mut entries = vec![(layout::version(incarnation, version), value)];
     for (n, part) in (1..).zip(further) {
@@ -94,15 +74,10 @@ pub(super) fn version_entries(
 pub(super) fn split_version(value: &[u8]) -> Result<(usize, &[u8]), CryptoError> {
     let mut reader = Reader::new(value, "version record");
     if reader.u8()? != FORMAT {
-        return Err(CryptoError::Malformed(
-            "version record of an unknown format",
-        ));
+        return Err(CryptoError::Malformed("version record of an unknown format"));
     }
     let further = u32::from_be_bytes(reader.array()?);
-    Ok((
-        usize::try_from(further).map_err(|_| CryptoError::Malformed("version record"))?,
-        reader.rest(),
-    ))
+    Ok((usize::try_from(further).map_err(|_| CryptoError::Malformed("version record"))?, reader.rest()))
 }
 
 /// SHA-256 over stored keys and values in their order: what a staged resource is held to.
@@ -115,9 +90,7 @@ pub(super) fn stored_digest<'a>(entries: impl Iterator<Item = (&'a [u8], &'a [u8
 }
 
 /// The versions among the scanned entries of one resource, put together from their chunks.
-pub(super) fn versions(
-    entries: &[(Vec<u8>, Versioned)],
-) -> Result<Vec<(MaterialId, Vec<u8>)>, CryptoError> {
+pub(super) fn versions(entries: &[(Vec<u8>, Versioned)]) -> Result<Vec<(MaterialId, Vec<u8>)>, CryptoError> {
     let missing = CryptoError::Malformed("version record with missing chunks");
     let mut found = Vec::new();
     let mut entries = entries.iter();

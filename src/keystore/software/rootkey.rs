@@ -46,9 +46,7 @@ pub enum RootKeyError {
         source: std::io::Error,
     },
     /// Others can use the file.
-    #[error(
-        "root key file {path} has mode {mode:04o}; only its owner may use it: chmod 0600 {path}"
-    )]
+    #[error("root key file {path} has mode {mode:04o}; only its owner may use it: chmod 0600 {path}")]
     Open {
         /// The file.
         path: PathBuf,
@@ -83,11 +81,7 @@ pub enum RootKeyError {
 ///
 /// # Errors
 /// Says what is wrong with the file, and what to do.
-pub fn load(
-    source: &RootKeySource,
-    store_is_empty: bool,
-    random: &dyn Random,
-) -> Result<Loaded, RootKeyError> {
+pub fn load(source: &RootKeySource, store_is_empty: bool, random: &dyn Random) -> Result<Loaded, RootKeyError> {
     let (path, guarded) = match source {
         RootKeySource::File(path) | RootKeySource::Generated(path) => (path.clone(), true),
         RootKeySource::Credential(name) => {
@@ -105,52 +99,32 @@ pub fn load(
             }
             let mut bytes = Zeroizing::new([0; 32]);
             random.fill(bytes.as_mut_slice());
-            write(&path, &bytes).map_err(|source| RootKeyError::File {
-                path: path.clone(),
-                source,
-            })?;
-            Ok(Loaded {
-                key: RootKey::new(bytes)?,
-                generated: Some(path),
-            })
+            write(&path, &bytes).map_err(|source| RootKeyError::File { path: path.clone(), source })?;
+            Ok(Loaded { key: RootKey::new(bytes)?, generated: Some(path) })
         }
         Err(error) => Err(error),
-        Ok(bytes) => Ok(Loaded {
-            key: RootKey::new(bytes)?,
-            generated: None,
-        }),
+        Ok(bytes) => Ok(Loaded { key: RootKey::new(bytes)?, generated: None }),
     }
 }
 
 fn read(path: &Path, guarded: bool) -> Result<Zeroizing<[u8; 32]>, RootKeyError> {
-    let failed = |source| RootKeyError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| RootKeyError::File { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     // Asked of the open file, so that it is the one that is read.
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
     if guarded && mode & 0o077 != 0 {
-        return Err(RootKeyError::Open {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(RootKeyError::Open { path: path.to_owned(), mode });
     }
     let mut room = Zeroizing::new([0_u8; 128]);
     let mut length = 0_usize;
     loop {
-        match file
-            .read(room.get_mut(length..).unwrap_or_default())
-            .map_err(failed)?
-        {
+        match file.read(room.get_mut(length..).unwrap_or_default()).map_err(failed)? {
             0 => break,
             more => length = length.saturating_add(more),
         }
     }
     let content = room.get(..length).unwrap_or_default();
-    parse(content).ok_or_else(|| RootKeyError::Content {
-        path: path.to_owned(),
-    })
+    parse(content).ok_or_else(|| RootKeyError::Content { path: path.to_owned() })
 }
 
 fn parse(content: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
@@ -176,11 +150,7 @@ fn write(path: &Path, bytes: &[u8; 32]) -> std::io::Result<()> {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&part)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
     let mut text = Zeroizing::new([0_u8; 65]);
     if let Some((last, digits)) = text.split_last_mut() {
         *last = b'\n';

@@ -41,12 +41,7 @@ impl Source for SoftwareKeystore {
     async fn nonce(&self, job: &JobId) -> Result<[u8; 32], KeystoreError> {
         let mut nonce = [0; 32];
         self.random.fill(&mut nonce);
-        self.sessions
-            .lock()
-            .await
-            .entry(job.clone())
-            .or_default()
-            .nonce = Some(nonce);
+        self.sessions.lock().await.entry(job.clone()).or_default().nonce = Some(nonce);
         Ok(nonce)
     }
 
@@ -83,36 +78,19 @@ impl Source for SoftwareKeystore {
             items: Vec::new(),
             signature: Vec::new(),
         };
-        parcel.items = in_order(
-            resources
-                .iter()
-                .map(|order| self.wrap(&parcel, &session.keys, order)),
-        )
-        .await?;
+        parcel.items = in_order(resources.iter().map(|order| self.wrap(&parcel, &session.keys, order))).await?;
         parcel.sign(&self.identity);
         Ok(parcel)
     }
 
-    async fn purge(
-        &self,
-        job: &JobId,
-        token: u64,
-        incarnations: &[Incarnation],
-    ) -> Result<(), KeystoreError> {
+    async fn purge(&self, job: &JobId, token: u64, incarnations: &[Incarnation]) -> Result<(), KeystoreError> {
         loop {
             let session = self.admit_source(job, token).await?;
             let condition = Compare::Revision(layout::session(job), session.revision());
-            let scans = incarnations
-                .iter()
-                .map(|i| async move { self.scan(&layout::resource(i)).await });
+            let scans = incarnations.iter().map(|i| async move { self.scan(&layout::resource(i)).await });
             let found = in_order(scans).await?;
             // Backwards, so that of a resource cut by the limit the head goes last and a second try finds the rest.
-            let keys: Vec<Vec<u8>> = found
-                .into_iter()
-                .flatten()
-                .map(|(key, _)| key)
-                .rev()
-                .collect();
+            let keys: Vec<Vec<u8>> = found.into_iter().flatten().map(|(key, _)| key).rev().collect();
             let gone = self.delete_all(keys, &condition).await;
             self.drop_opened(&|other| incarnations.contains(other));
             if gone? {
@@ -127,8 +105,7 @@ impl Source for SoftwareKeystore {
             let Some(mut session) = self.source_session(job).await? else {
                 return Ok(());
             };
-            if session.digest_key.take().is_none() || self.put_source_session(job, &session).await?
-            {
+            if session.digest_key.take().is_none() || self.put_source_session(job, &session).await? {
                 return Ok(());
             }
         }
@@ -146,19 +123,15 @@ impl SoftwareKeystore {
         if let Some(open) = session.open.as_ref().filter(|open| open.offer == digest) {
             return Ok(open.clone());
         }
-        if !session
-            .nonce
-            .is_some_and(|nonce| bool::from(nonce.ct_eq(&offer.offer.nonce)))
-        {
+        if !session.nonce.is_some_and(|nonce| bool::from(nonce.ct_eq(&offer.offer.nonce))) {
             return Err(KeystoreError::Refused(
                 "the offer does not carry the latest nonce, or was replaced".to_owned(),
             ));
         }
         let keys = TransportKeys::generate(self.random.as_ref());
-        let (wrapped_kek, wrapped_value_key) =
-            keys.wrap_for(&offer.offer.public_key).map_err(|_| {
-                KeystoreError::Refused("the offered public key cannot be used".to_owned())
-            })?;
+        let (wrapped_kek, wrapped_value_key) = keys
+            .wrap_for(&offer.offer.public_key)
+            .map_err(|_| KeystoreError::Refused("the offered public key cannot be used".to_owned()))?;
         let digest_key = keys.digest_key(job).map_err(|e| self.use_error(e))?;
         loop {
             let mut stored = self.admit_source(job, offer.offer.token).await?;
@@ -167,23 +140,13 @@ impl SoftwareKeystore {
                 break;
             }
         }
-        let open = OpenSession {
-            offer: digest,
-            keys: Arc::new(keys),
-            wrapped_kek,
-            wrapped_value_key,
-        };
+        let open = OpenSession { offer: digest, keys: Arc::new(keys), wrapped_kek, wrapped_value_key };
         session.nonce = None;
         session.open = Some(open.clone());
         Ok(open)
     }
 
-    async fn wrap(
-        &self,
-        parcel: &Parcel,
-        keys: &TransportKeys,
-        order: &WrapOrder,
-    ) -> Result<Item, KeystoreError> {
+    async fn wrap(&self, parcel: &Parcel, keys: &TransportKeys, order: &WrapOrder) -> Result<Item, KeystoreError> {
         let label = &order.label;
         let entries = self.scan(&layout::resource(&label.incarnation)).await?;
         let Some((_, stored)) = entries.iter().find(|(key, _)| key.ends_with(b"/head")) else {
@@ -196,10 +159,7 @@ impl SoftwareKeystore {
         if head.label != *label {
             return Err(KeystoreError::Damaged {
                 keystore: self.id.clone(),
-                detail: format!(
-                    "the label of {} does not say what the catalogue says",
-                    label.resource
-                ),
+                detail: format!("the label of {} does not say what the catalogue says", label.resource),
             });
         }
         let mut item = Item {
@@ -213,25 +173,16 @@ impl SoftwareKeystore {
         for place in &order.places {
             let (_, sealed) = stored
                 .iter()
-                .find(|(version, _)| {
-                    place.incarnation == label.incarnation && *version == place.version
-                })
+                .find(|(version, _)| place.incarnation == label.incarnation && *version == place.version)
                 .ok_or_else(|| self.moved())?;
             let ciphertext = if label.spec.is_some() {
                 keys.wrap_material(&self.open_material(&head, &place.version, sealed)?)
             } else {
                 let envelope = self.open_envelope(&head, &place.version, sealed)?;
-                keys.seal_envelope(
-                    self.random.as_ref(),
-                    &value_aad(parcel, &item, &place.version),
-                    &envelope,
-                )
+                keys.seal_envelope(self.random.as_ref(), &value_aad(parcel, &item, &place.version), &envelope)
             };
             let ciphertext = ciphertext.map_err(|e| self.use_error(e))?;
-            item.versions.push(ItemVersion {
-                version: place.version.clone(),
-                ciphertext,
-            });
+            item.versions.push(ItemVersion { version: place.version.clone(), ciphertext });
         }
         Ok(item)
     }

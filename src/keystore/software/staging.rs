@@ -34,12 +34,7 @@ pub(super) struct OfferSession {
 
 impl OfferSession {
     pub(super) fn new(token: u64, key: Arc<OfferKey>) -> Self {
-        Self {
-            token,
-            key,
-            offers: HashMap::new(),
-            keys: None,
-        }
+        Self { token, key, offers: HashMap::new(), keys: None }
     }
 }
 
@@ -65,21 +60,13 @@ const SMALL_BYTES: usize = 300 * 1024;
 const WIPED_AT_ONCE: usize = 256;
 
 impl SoftwareKeystore {
-    pub(super) async fn stage_parcel(
-        &self,
-        parcel: &Parcel,
-        source: &PublicIdentity,
-    ) -> Result<(), KeystoreError> {
+    pub(super) async fn stage_parcel(&self, parcel: &Parcel, source: &PublicIdentity) -> Result<(), KeystoreError> {
         let job = &parcel.job;
         if parcel.verify(source).is_err() {
-            return Err(KeystoreError::Refused(
-                "the parcel is not signed by the source".to_owned(),
-            ));
+            return Err(KeystoreError::Refused("the parcel is not signed by the source".to_owned()));
         }
         if parcel.target != self.id || parcel.source == self.id {
-            return Err(KeystoreError::Refused(
-                "the parcel is for another keystore".to_owned(),
-            ));
+            return Err(KeystoreError::Refused("the parcel is for another keystore".to_owned()));
         }
         self.staging_fence(parcel).await?;
         let keys = self.transport_keys(parcel).await?;
@@ -96,29 +83,20 @@ impl SoftwareKeystore {
 
     /// The record of a staged resource.
     pub(super) async fn staged(&self, key: &[u8]) -> Result<Option<Stored<Staged>>, KeystoreError> {
-        get_record(self.store(), key)
-            .await
-            .map_err(|e| self.store_error(e))
+        get_record(self.store(), key).await.map_err(|e| self.store_error(e))
     }
 
     /// Deletes everything the job staged, while its fence stays at this revision. False: it did not, or the outcome is
     /// not known.
     pub(super) async fn wipe(&self, job: &JobId, fence: Revision) -> Result<bool, KeystoreError> {
         let condition = Compare::Revision(layout::fence(job), fence);
-        let indexes: Vec<Vec<u8>> = self
-            .scan(&layout::staged(job))
-            .await?
-            .into_iter()
-            .map(|(key, _)| key)
-            .collect();
+        let indexes: Vec<Vec<u8>> = self.scan(&layout::staged(job)).await?.into_iter().map(|(key, _)| key).collect();
         let mut all = true;
         for some in indexes.chunks(WIPED_AT_ONCE) {
             all = all && self.wipe_some(job, some, &condition).await?;
         }
-        self.opened
-            .retain(|_, (_, staged_by)| staged_by.as_ref() != Some(job));
-        self.heads
-            .retain(|_, head| head.staged_by.as_ref() != Some(job));
+        self.opened.retain(|_, (_, staged_by)| staged_by.as_ref() != Some(job));
+        self.heads.retain(|_, head| head.staged_by.as_ref() != Some(job));
         Ok(all)
     }
 
@@ -130,9 +108,7 @@ impl SoftwareKeystore {
     ) -> Result<bool, KeystoreError> {
         let keys = in_order(indexes.iter().map(|index| self.staged_keys(job, index))).await?;
         // The indexes go last: while they stand, a second try finds what is left.
-        Ok(self
-            .delete_all(keys.into_iter().flatten(), condition)
-            .await?
+        Ok(self.delete_all(keys.into_iter().flatten(), condition).await?
             && self.delete_all(indexes.iter().cloned(), condition).await?)
     }
 
@@ -142,41 +118,27 @@ impl SoftwareKeystore {
             return Ok(Vec::new());
         };
         let head = self.get(&layout::head(&incarnation)).await?;
-        let head = head
-            .map(|head| records::Head::decode(&head.value))
-            .transpose();
+        let head = head.map(|head| records::Head::decode(&head.value)).transpose();
         let head = head.map_err(|e| self.stored_error("head", e))?;
         if head.is_some_and(|head| head.staged_by.as_ref() != Some(job)) {
             return Ok(Vec::new());
         }
-        Ok(self
-            .scan(&layout::resource(&incarnation))
-            .await?
-            .into_iter()
-            .map(|(key, _)| key)
-            .collect())
+        Ok(self.scan(&layout::resource(&incarnation)).await?.into_iter().map(|(key, _)| key).collect())
     }
 
     /// The fence, if parcels are taken under the parcel's token.
     async fn staging_fence(&self, parcel: &Parcel) -> Result<Stored<Fence>, KeystoreError> {
         let job = parcel.job.clone();
         let Some(fence) = self.fence(&job).await? else {
-            return Err(KeystoreError::Refused(format!(
-                "no offer was made for {job}"
-            )));
+            return Err(KeystoreError::Refused(format!("no offer was made for {job}")));
         };
         match fence.state {
             State::Forgotten => Err(KeystoreError::Forgotten(job)),
-            _ if fence.token > parcel.token => Err(KeystoreError::Fenced {
-                job,
-                token: parcel.token,
-                seen: fence.token,
-            }),
+            _ if fence.token > parcel.token => {
+                Err(KeystoreError::Fenced { job, token: parcel.token, seen: fence.token })
+            }
             State::Staging if fence.offered == parcel.token => Ok(fence),
-            State::Staging => Err(KeystoreError::Refused(format!(
-                "no offer was made under token {}",
-                parcel.token
-            ))),
+            State::Staging => Err(KeystoreError::Refused(format!("no offer was made under token {}", parcel.token))),
             _ => Err(KeystoreError::StagingClosed(job)),
         }
     }
@@ -186,15 +148,10 @@ impl SoftwareKeystore {
         let refused = |why: &str| KeystoreError::Refused(why.to_owned());
         let key = {
             let offers = self.offers();
-            let session = offers
-                .get(&parcel.job)
-                .filter(|session| session.token == parcel.token);
-            let session = session
-                .ok_or_else(|| refused("the offer is not known any more; make a new one"))?;
-            let expires = session
-                .offers
-                .get(&parcel.offer)
-                .ok_or_else(|| refused("the parcel is for another offer"))?;
+            let session = offers.get(&parcel.job).filter(|session| session.token == parcel.token);
+            let session = session.ok_or_else(|| refused("the offer is not known any more; make a new one"))?;
+            let expires =
+                session.offers.get(&parcel.offer).ok_or_else(|| refused("the parcel is for another offer"))?;
             if *expires <= self.clock.now() {
                 return Err(refused("the offer has expired"));
             }
@@ -208,39 +165,21 @@ impl SoftwareKeystore {
             }
         };
         let (kek, value_key) = (parcel.wrapped_kek.clone(), parcel.wrapped_value_key.clone());
-        let keys = self
-            .off_thread(move || TransportKeys::unwrap(&key, &kek, &value_key))
-            .await?;
-        let keys =
-            Arc::new(keys.map_err(|_| refused("the transport keys do not open under this offer"))?);
-        if let Some(session) = self
-            .offers()
-            .get_mut(&parcel.job)
-            .filter(|session| session.token == parcel.token)
-        {
-            session.keys = Some((
-                parcel.wrapped_kek.clone(),
-                parcel.wrapped_value_key.clone(),
-                Arc::clone(&keys),
-            ));
+        let keys = self.off_thread(move || TransportKeys::unwrap(&key, &kek, &value_key)).await?;
+        let keys = Arc::new(keys.map_err(|_| refused("the transport keys do not open under this offer"))?);
+        if let Some(session) = self.offers().get_mut(&parcel.job).filter(|session| session.token == parcel.token) {
+            session.keys = Some((parcel.wrapped_kek.clone(), parcel.wrapped_value_key.clone(), Arc::clone(&keys)));
         }
         Ok(keys)
     }
 
     /// Ties the job's staging to one source session, by its digest key. `None`: read again.
-    async fn bind_session(
-        &self,
-        parcel: &Parcel,
-        key: &DigestKey,
-    ) -> Result<Option<Stored<Fence>>, KeystoreError> {
+    async fn bind_session(&self, parcel: &Parcel, key: &DigestKey) -> Result<Option<Stored<Fence>>, KeystoreError> {
         let mut fence = self.staging_fence(parcel).await?;
         if let Some(sealed) = &fence.digest_key {
             let bound = self.open_digest_key(&parcel.job, sealed)?;
             if !bool::from(bound.expose().ct_eq(key.expose())) {
-                return Err(mismatch(
-                    parcel,
-                    "a parcel of another session came under the same offer",
-                ));
+                return Err(mismatch(parcel, "a parcel of another session came under the same offer"));
             }
             return Ok(Some(fence));
         }
@@ -265,11 +204,7 @@ impl SoftwareKeystore {
             let Some(prepared) = self.prepare(parcel, item, keys, digest_key, &guard).await? else {
                 continue;
             };
-            let bytes: usize = prepared
-                .versions
-                .iter()
-                .map(|(key, value)| key.len().saturating_add(value.len()))
-                .sum();
+            let bytes: usize = prepared.versions.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum();
             if prepared.versions.len() > SMALL || bytes > SMALL_BYTES {
                 large.push(prepared);
                 continue;
@@ -299,27 +234,16 @@ impl SoftwareKeystore {
         index: &Staged,
         guard: &Compare,
     ) -> Result<(), KeystoreError> {
-        transaction
-            .compare(guard.clone())
-            .compare(Compare::Absent(prepared.head.0.clone()));
+        transaction.compare(guard.clone()).compare(Compare::Absent(prepared.head.0.clone()));
         transaction.put(prepared.head.0.clone(), prepared.head.1.clone());
-        transaction
-            .create(&prepared.index_key, index)
-            .map_err(|e| self.store_error(e))?;
+        transaction.create(&prepared.index_key, index).map_err(|e| self.store_error(e))?;
         Ok(())
     }
 
     /// Writes a resource that does not fit one transaction: head and incomplete index, versions, complete index.
-    async fn write_large(
-        &self,
-        prepared: Prepared,
-        guard: &Compare,
-    ) -> Result<bool, KeystoreError> {
+    async fn write_large(&self, prepared: Prepared, guard: &Compare) -> Result<bool, KeystoreError> {
         let mut first = Transaction::new();
-        let incomplete = Staged {
-            stored: None,
-            ..prepared.index.clone()
-        };
+        let incomplete = Staged { stored: None, ..prepared.index.clone() };
         self.write_first(&mut first, &prepared, &incomplete, guard)?;
         let Outcome::Committed(revision) = self.commit(first).await? else {
             return Ok(false);
@@ -331,27 +255,19 @@ impl SoftwareKeystore {
             if !part.has_room(2, 1) {
                 parts.push(std::mem::take(&mut part));
             }
-            part.compare(guard.clone())
-                .compare(head.clone())
-                .put(key, value);
+            part.compare(guard.clone()).compare(head.clone()).put(key, value);
         }
         parts.push(part);
         if !self.commit_all(parts).await? {
             return Ok(false);
         }
         let mut last = Transaction::new();
-        last.compare(guard.clone())
-            .compare(head)
-            .compare(Compare::Revision(prepared.index_key.clone(), revision));
-        last.overwrite(&prepared.index_key, &prepared.index)
-            .map_err(|e| self.store_error(e))?;
+        last.compare(guard.clone()).compare(head).compare(Compare::Revision(prepared.index_key.clone(), revision));
+        last.overwrite(&prepared.index_key, &prepared.index).map_err(|e| self.store_error(e))?;
         Ok(matches!(self.commit(last).await?, Outcome::Committed(_)))
     }
 }
 
 pub(super) fn mismatch(parcel: &Parcel, detail: &str) -> KeystoreError {
-    KeystoreError::Mismatch {
-        job: parcel.job.clone(),
-        detail: detail.to_owned(),
-    }
+    KeystoreError::Mismatch { job: parcel.job.clone(), detail: detail.to_owned() }
 }

@@ -53,11 +53,7 @@ impl Target for SoftwareKeystore {
                 }
                 State::Staging | State::Closing => {}
             }
-            let known = self
-                .offers()
-                .get(job)
-                .filter(|session| session.token == token)
-                .map(|s| Arc::clone(&s.key));
+            let known = self.offers().get(job).filter(|session| session.token == token).map(|s| Arc::clone(&s.key));
             if let Some(key) = known
                 && fence.state == State::Staging
                 && fence.offered == token
@@ -76,12 +72,9 @@ impl Target for SoftwareKeystore {
                 continue;
             }
             let random = Arc::clone(&self.random);
-            let key = self
-                .off_thread(move || OfferKey::generate(random.as_ref()))
-                .await?;
+            let key = self.off_thread(move || OfferKey::generate(random.as_ref())).await?;
             let key = Arc::new(key.map_err(|e| self.use_error(e))?);
-            self.offers()
-                .insert(job.clone(), OfferSession::new(token, Arc::clone(&key)));
+            self.offers().insert(job.clone(), OfferSession::new(token, Arc::clone(&key)));
             break key;
         };
         let life = SignedDuration::try_from(OFFER_LIFE).unwrap_or(SignedDuration::ZERO);
@@ -117,21 +110,11 @@ impl Target for SoftwareKeystore {
         }
     }
 
-    async fn activate(
-        &self,
-        job: &JobId,
-        token: u64,
-        manifest: &[u8; 32],
-    ) -> Result<(), KeystoreError> {
+    async fn activate(&self, job: &JobId, token: u64, manifest: &[u8; 32]) -> Result<(), KeystoreError> {
         self.activate_copies(job, token, manifest).await
     }
 
-    async fn confirm(
-        &self,
-        job: &JobId,
-        token: u64,
-        incarnations: &[Incarnation],
-    ) -> Result<(), KeystoreError> {
+    async fn confirm(&self, job: &JobId, token: u64, incarnations: &[Incarnation]) -> Result<(), KeystoreError> {
         self.confirm_copies(job, token, incarnations).await
     }
 

@@ -41,24 +41,14 @@ impl SoftwareKeystore {
         if let Some(index) = self.staged(&index_key).await? {
             if index.stored.is_none() {
                 // Half of a large resource, left by a crash. If it cannot be removed now, the writing will conflict.
-                self.wipe_some(&parcel.job, std::slice::from_ref(&index_key), guard)
-                    .await?;
+                self.wipe_some(&parcel.job, std::slice::from_ref(&index_key), guard).await?;
             } else if index.content == content {
                 return Ok(None);
             } else {
-                return Err(mismatch(
-                    parcel,
-                    &format!("a second, different copy of {} came", item.resource),
-                ));
+                return Err(mismatch(parcel, &format!("a second, different copy of {} came", item.resource)));
             }
         } else if self.get(&layout::head(&item.incarnation)).await?.is_some() {
-            return Err(mismatch(
-                parcel,
-                &format!(
-                    "{} is already here and was not staged by this job",
-                    item.resource
-                ),
-            ));
+            return Err(mismatch(parcel, &format!("{} is already here and was not staged by this job", item.resource)));
         }
         let label = Label {
             scope: item.scope.clone(),
@@ -73,31 +63,16 @@ impl SoftwareKeystore {
                 Opened::Material(material) => self.seal_material(&head, version, material)?,
                 Opened::Envelope(envelope) => self.seal_envelope(&head, version, envelope)?,
             };
-            versions.extend(records::version_entries(
-                &item.incarnation,
-                version,
-                &sealed,
-            ));
+            versions.extend(records::version_entries(&item.incarnation, version, &sealed));
         }
         versions.sort();
         let head = (layout::head(&item.incarnation), head_value);
         let stored = records::stored_digest(
-            std::iter::once(&head)
-                .chain(&versions)
-                .map(|(key, value)| (key.as_slice(), value.as_slice())),
+            std::iter::once(&head).chain(&versions).map(|(key, value)| (key.as_slice(), value.as_slice())),
         );
         let count = u32::try_from(opened.len()).unwrap_or(u32::MAX);
-        let index = Staged {
-            content,
-            stored: Some(Digest(stored)),
-            versions: count,
-        };
-        Ok(Some(Prepared {
-            head,
-            versions,
-            index_key,
-            index,
-        }))
+        let index = Staged { content, stored: Some(Digest(stored)), versions: count };
+        Ok(Some(Prepared { head, versions, index_key, index }))
     }
 
     fn open_item(
@@ -113,23 +88,17 @@ impl SoftwareKeystore {
         let mut opened = Vec::with_capacity(item.versions.len());
         for version in &item.versions {
             let one = match item.spec {
-                Some(spec) => keys
-                    .unwrap_material(spec, &version.ciphertext)
-                    .map(Opened::Material),
+                Some(spec) => keys.unwrap_material(spec, &version.ciphertext).map(Opened::Material),
                 None => {
                     let aad = value_aad(parcel, item, &version.version);
-                    keys.open_envelope(&aad, &version.ciphertext)
-                        .map(Opened::Envelope)
+                    keys.open_envelope(&aad, &version.ciphertext).map(Opened::Envelope)
                 }
             };
             let one = one.map_err(|_| refused("a version does not open"))?;
             opened.push((version.version.clone(), one));
         }
         opened.sort_by(|(a, _), (b, _)| a.cmp(b));
-        if opened
-            .windows(2)
-            .any(|pair| matches!(pair, [(a, _), (b, _)] if a == b))
-        {
+        if opened.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
             return Err(refused("a version comes twice"));
         }
         Ok(opened)

@@ -38,23 +38,16 @@ impl SoftwareKeystore {
         let keystore = self.id.clone();
         match error {
             StoreError::Unavailable(detail) => KeystoreError::Unavailable { keystore, detail },
-            StoreError::Limit(_) | StoreError::Busy { .. } => KeystoreError::Unavailable {
-                keystore,
-                detail: error.to_string(),
-            },
-            _ => KeystoreError::Damaged {
-                keystore,
-                detail: error.to_string(),
-            },
+            StoreError::Limit(_) | StoreError::Busy { .. } => {
+                KeystoreError::Unavailable { keystore, detail: error.to_string() }
+            }
+            _ => KeystoreError::Damaged { keystore, detail: error.to_string() },
         }
     }
 
     /// A stored record that does not open where it lies.
     pub(super) fn stored_error(&self, what: &str, error: CryptoError) -> KeystoreError {
-        KeystoreError::Damaged {
-            keystore: self.id.clone(),
-            detail: format!("{what}: {error}"),
-        }
+        KeystoreError::Damaged { keystore: self.id.clone(), detail: format!("{what}: {error}") }
     }
 
     pub(super) fn moved(&self) -> KeystoreError {
@@ -66,18 +59,14 @@ impl SoftwareKeystore {
         match error {
             CryptoError::Rejected => KeystoreError::Rejected,
             CryptoError::Unsuitable(why) => KeystoreError::Unsuitable(why),
-            CryptoError::Malformed(_) | CryptoError::Failed(_) => KeystoreError::Unavailable {
-                keystore: self.id.clone(),
-                detail: error.to_string(),
-            },
+            CryptoError::Malformed(_) | CryptoError::Failed(_) => {
+                KeystoreError::Unavailable { keystore: self.id.clone(), detail: error.to_string() }
+            }
         }
     }
 
     pub(super) async fn commit(&self, transaction: Transaction) -> Result<Outcome, KeystoreError> {
-        self.store
-            .commit(transaction)
-            .await
-            .map_err(|e| self.store_error(e))
+        self.store.commit(transaction).await.map_err(|e| self.store_error(e))
     }
 
     pub(super) async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, KeystoreError> {
@@ -90,30 +79,23 @@ impl SoftwareKeystore {
         if let Some(kek) = self.keks.get(scope, now) {
             return Ok(kek);
         }
-        let address = Address {
-            scope: Some(scope),
-            ..Address::of(&self.id, "kek")
-        };
+        let address = Address { scope: Some(scope), ..Address::of(&self.id, "kek") };
         let root = self.root.sealing();
         let key = layout::kek(scope);
         loop {
             let generation = self.keks.generation();
             if let Some(stored) = self.get(&key).await? {
-                let kek = root
-                    .unwrap(&address, &stored.value)
-                    .map_err(|e| self.stored_error("key-encryption key", e))?;
+                let kek =
+                    root.unwrap(&address, &stored.value).map_err(|e| self.stored_error("key-encryption key", e))?;
                 let kek = Arc::new(kek);
-                self.keks
-                    .insert(generation, scope.clone(), Arc::clone(&kek), now);
+                self.keks.insert(generation, scope.clone(), Arc::clone(&kek), now);
                 return Ok(kek);
             }
             let wrapped = SealingKey::generate(self.random.as_ref())
                 .and_then(|kek| root.wrap(self.random.as_ref(), &address, &kek))
                 .map_err(|e| self.use_error(e))?;
             let mut transaction = Transaction::new();
-            transaction
-                .compare(Compare::Absent(key.clone()))
-                .put(key.clone(), wrapped);
+            transaction.compare(Compare::Absent(key.clone())).put(key.clone(), wrapped);
             // Whoever wins, the next read shows it.
             let _ = self.commit(transaction).await?;
         }
@@ -131,31 +113,13 @@ impl SoftwareKeystore {
         let text = serde_json::to_vec(label).map_err(|e| self.label_error(&e))?;
         let make = || {
             let dek = SealingKey::generate(random)?;
-            let wrapped_dek = kek.wrap(
-                random,
-                &self.head_address(&label.incarnation, "dek", &beside),
-                &dek,
-            )?;
-            let sealed_label = dek.seal(
-                random,
-                &self.head_address(&label.incarnation, "label", &beside),
-                &text,
-            )?;
+            let wrapped_dek = kek.wrap(random, &self.head_address(&label.incarnation, "dek", &beside), &dek)?;
+            let sealed_label = dek.seal(random, &self.head_address(&label.incarnation, "label", &beside), &text)?;
             Ok((dek, wrapped_dek, sealed_label))
         };
         let (dek, wrapped_dek, sealed_label) = make().map_err(|e| self.use_error(e))?;
-        let head = Head {
-            scope: label.scope.clone(),
-            staged_by: staged_by.cloned(),
-            wrapped_dek,
-            sealed_label,
-        };
-        let open = OpenHead {
-            label: label.clone(),
-            staged_by: staged_by.cloned(),
-            revision: Revision(0),
-            dek,
-        };
+        let head = Head { scope: label.scope.clone(), staged_by: staged_by.cloned(), wrapped_dek, sealed_label };
+        let open = OpenHead { label: label.clone(), staged_by: staged_by.cloned(), revision: Revision(0), dek };
         Ok((head.encode(), open))
     }
 
@@ -169,31 +133,17 @@ impl SoftwareKeystore {
         let kek = self.kek(&head.scope).await?;
         let beside = records::clear(&head.scope, head.staged_by.as_ref());
         let open = || {
-            let dek = kek.unwrap(
-                &self.head_address(incarnation, "dek", &beside),
-                &head.wrapped_dek,
-            )?;
-            let label = dek.open(
-                &self.head_address(incarnation, "label", &beside),
-                &head.sealed_label,
-            )?;
+            let dek = kek.unwrap(&self.head_address(incarnation, "dek", &beside), &head.wrapped_dek)?;
+            let label = dek.open(&self.head_address(incarnation, "label", &beside), &head.sealed_label)?;
             Ok((dek, label))
         };
         let (dek, label) = open().map_err(|e| self.stored_error("head", e))?;
         let label = serde_json::from_slice(&label).map_err(|e| self.label_error(&e))?;
-        Ok(OpenHead {
-            label,
-            staged_by: head.staged_by,
-            revision: stored.revision,
-            dek,
-        })
+        Ok(OpenHead { label, staged_by: head.staged_by, revision: stored.revision, dek })
     }
 
     /// The head of an incarnation from the durable store, whether daily use sees it or not.
-    pub(super) async fn read_head(
-        &self,
-        incarnation: &Incarnation,
-    ) -> Result<Option<OpenHead>, KeystoreError> {
+    pub(super) async fn read_head(&self, incarnation: &Incarnation) -> Result<Option<OpenHead>, KeystoreError> {
         match self.get(&layout::head(incarnation)).await? {
             Some(stored) => self.open_head(incarnation, &stored).await.map(Some),
             None => Ok(None),
@@ -213,23 +163,18 @@ impl SoftwareKeystore {
     }
 
     /// The sealed bytes of one version.
-    pub(super) async fn read_version(
-        &self,
-        place: &Place,
-    ) -> Result<Option<Vec<u8>>, KeystoreError> {
+    pub(super) async fn read_version(&self, place: &Place) -> Result<Option<Vec<u8>>, KeystoreError> {
         let key = layout::version(&place.incarnation, &place.version);
         let Some(stored) = self.get(&key).await? else {
             return Ok(None);
         };
-        let (further, first) =
-            records::split_version(&stored.value).map_err(|e| self.stored_error("version", e))?;
+        let (further, first) = records::split_version(&stored.value).map_err(|e| self.stored_error("version", e))?;
         if further == 0 {
             return Ok(Some(first.to_vec()));
         }
         // One scan is atomic: the chunks of one page belong together.
         let entries = self.scan(&key).await?;
-        let mut versions =
-            records::versions(&entries).map_err(|e| self.stored_error("version", e))?;
+        let mut versions = records::versions(&entries).map_err(|e| self.stored_error("version", e))?;
         Ok(versions.pop().map(|(_, sealed)| sealed))
     }
 
@@ -241,28 +186,12 @@ impl SoftwareKeystore {
             incarnation: Some(&label.incarnation),
             version: Some(version),
             beside: label.spec.map_or("", KeySpec::as_str).as_bytes(),
-            ..Address::of(
-                &self.id,
-                if label.spec.is_some() {
-                    "material"
-                } else {
-                    "value"
-                },
-            )
+            ..Address::of(&self.id, if label.spec.is_some() { "material" } else { "value" })
         }
     }
 
-    fn head_address<'a>(
-        &'a self,
-        incarnation: &'a Incarnation,
-        field: &'static str,
-        beside: &'a [u8],
-    ) -> Address<'a> {
-        Address {
-            incarnation: Some(incarnation),
-            beside,
-            ..Address::of(&self.id, field)
-        }
+    fn head_address<'a>(&'a self, incarnation: &'a Incarnation, field: &'static str, beside: &'a [u8]) -> Address<'a> {
+        Address { incarnation: Some(incarnation), beside, ..Address::of(&self.id, field) }
     }
 
     pub(super) fn seal_material(
@@ -272,9 +201,7 @@ impl SoftwareKeystore {
         material: &KeyMaterial,
     ) -> Result<Vec<u8>, KeystoreError> {
         let address = self.version_address(&head.label, version);
-        head.dek
-            .seal(self.random.as_ref(), &address, material.expose())
-            .map_err(|e| self.use_error(e))
+        head.dek.seal(self.random.as_ref(), &address, material.expose()).map_err(|e| self.use_error(e))
     }
 
     pub(super) fn seal_envelope(
@@ -284,9 +211,7 @@ impl SoftwareKeystore {
         envelope: &SecretEnvelope,
     ) -> Result<Vec<u8>, KeystoreError> {
         let address = self.version_address(&head.label, version);
-        head.dek
-            .seal(self.random.as_ref(), &address, &envelope.encode())
-            .map_err(|e| self.use_error(e))
+        head.dek.seal(self.random.as_ref(), &address, &envelope.encode()).map_err(|e| self.use_error(e))
     }
 
     pub(super) fn open_material(
@@ -295,15 +220,9 @@ impl SoftwareKeystore {
         version: &MaterialId,
         sealed: &[u8],
     ) -> Result<KeyMaterial, KeystoreError> {
-        let spec = head
-            .label
-            .spec
-            .ok_or(KeystoreError::Unsuitable("it is a secret"))?;
+        let spec = head.label.spec.ok_or(KeystoreError::Unsuitable("it is a secret"))?;
         let address = self.version_address(&head.label, version);
-        let bytes = head
-            .dek
-            .open(&address, sealed)
-            .map_err(|e| self.stored_error("key material", e))?;
+        let bytes = head.dek.open(&address, sealed).map_err(|e| self.stored_error("key material", e))?;
         Ok(KeyMaterial::from_sealed(spec, bytes))
     }
 
@@ -324,18 +243,13 @@ impl SoftwareKeystore {
     }
 
     /// Parses material; RSA off the async threads.
-    pub(super) async fn parse(
-        &self,
-        material: KeyMaterial,
-    ) -> Result<Arc<OpenedMaterial>, KeystoreError> {
+    pub(super) async fn parse(&self, material: KeyMaterial) -> Result<Arc<OpenedMaterial>, KeystoreError> {
         let opened = if material.spec().is_symmetric() {
             material.open()
         } else {
             self.off_thread(move || material.open()).await?
         };
-        opened
-            .map(Arc::new)
-            .map_err(|e| self.stored_error("key material", e))
+        opened.map(Arc::new).map_err(|e| self.stored_error("key material", e))
     }
 
     /// Uses material: inline where that is quick, off the async threads otherwise.
@@ -357,12 +271,10 @@ impl SoftwareKeystore {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, KeystoreError> {
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|_| KeystoreError::Unavailable {
-                keystore: self.id.clone(),
-                detail: "it is shutting down".to_owned(),
-            })
+        tokio::task::spawn_blocking(work).await.map_err(|_| KeystoreError::Unavailable {
+            keystore: self.id.clone(),
+            detail: "it is shutting down".to_owned(),
+        })
     }
 
     /// Forgets in memory what was opened of these incarnations.
@@ -372,9 +284,6 @@ impl SoftwareKeystore {
     }
 
     fn label_error(&self, error: &serde_json::Error) -> KeystoreError {
-        KeystoreError::Damaged {
-            keystore: self.id.clone(),
-            detail: format!("label: {error}"),
-        }
+        KeystoreError::Damaged { keystore: self.id.clone(), detail: format!("label: {error}") }
     }
 }

@@ -11,9 +11,7 @@ use super::shapes::{Shape, shape};
 use super::stages::{CURRENT, PREVIOUS};
 use crate::catalogue::{Change, Demand, Guarded, KeyOrAlias};
 use crate::kms::{Caller, InstanceFacts, KmsError, Service, check_policy, default_policy};
-use crate::model::{
-    InstanceId, ResourceKind, Rotation, SecretRecord, SecretType, SecretVersionId, TagMap,
-};
+use crate::model::{InstanceId, ResourceKind, Rotation, SecretRecord, SecretType, SecretVersionId, TagMap};
 
 /// A secret to be made. No `Debug`: it carries the value.
 pub struct NewSecret {
@@ -67,56 +65,22 @@ impl Service {
     /// # Errors
     /// A locked scope, a taken name or one in its recovery window, an unusable key or instance, a used-up quota, or
     /// parameters that do not fit the type.
-    pub async fn create_secret(
-        &self,
-        caller: &Caller,
-        order: &NewSecret,
-    ) -> Result<CreatedSecret, KmsError> {
+    pub async fn create_secret(&self, caller: &Caller, order: &NewSecret) -> Result<CreatedSecret, KmsError> {
         self.admit(&caller.scope(), caller.nonce.as_ref()).await?;
         let now = self.clock.now();
-        let Shape {
-            name,
-            values,
-            extended_config,
-        } = shape(
-            order.secret_type,
-            &order.name,
-            order.binary,
-            &order.value,
-            order.extended_config.as_deref(),
-            now,
-        )?;
+        let Shape { name, values, extended_config } =
+            shape(order.secret_type, &order.name, order.binary, &order.value, order.extended_config.as_deref(), now)?;
         let rotation = order.rotation.for_new(order.secret_type, now)?;
         self.refuse_taken(caller, &name).await?;
-        let Home {
-            keystore,
-            instance,
-            key,
-        } = self
-            .home(
-                caller,
-                order.instance.as_ref(),
-                order.encryption_key.as_ref(),
-            )
-            .await?;
+        let Home { keystore, instance, key } =
+            self.home(caller, order.instance.as_ref(), order.encryption_key.as_ref()).await?;
         if let Some(facts) = &instance {
-            self.check_room(
-                facts,
-                Demand {
-                    keys: 0,
-                    secrets: 1,
-                },
-                None,
-            )
-            .await?;
+            self.check_room(facts, Demand { keys: 0, secrets: 1 }, None).await?;
         }
         let policy = match (&order.policy, keystore.instance()) {
             (Some(_), None) => {
                 let reason = "only a secret of an instance has a policy".to_owned();
-                return Err(KmsError::InvalidParameterBecause {
-                    name: "Policy",
-                    reason,
-                });
+                return Err(KmsError::InvalidParameterBecause { name: "Policy", reason });
             }
             (Some(policy), Some(_)) => {
                 check_policy(policy)?;
@@ -155,18 +119,11 @@ impl Service {
             }
         }
         let (secret, filed, instance) = (&secret, &filed, instance.as_ref());
-        let made = self
-            .manage(caller, |guarded| {
-                self.enter_secret(caller, guarded, secret, filed, instance)
-            })
-            .await;
+        let made = self.manage(caller, |guarded| self.enter_secret(caller, guarded, secret, filed, instance)).await;
         if made.is_err() {
             self.discard_values(filed).await;
         }
-        made.map(|()| CreatedSecret {
-            secret: secret.clone(),
-            version: order.version.clone(),
-        })
+        made.map(|()| CreatedSecret { secret: secret.clone(), version: order.version.clone() })
     }
 
     async fn enter_secret(
@@ -179,20 +136,13 @@ impl Service {
     ) -> Result<(Change, ()), KmsError> {
         self.refuse_taken(caller, &secret.name).await?;
         let key = match &secret.encryption_key {
-            Some(id) => Some(
-                self.catalogue
-                    .key(&secret.region, id)
-                    .await?
-                    .ok_or(KmsError::KeyNotFound)?,
-            ),
+            Some(id) => Some(self.catalogue.key(&secret.region, id).await?.ok_or(KmsError::KeyNotFound)?),
             None => None,
         };
         if let Some(key) = &key {
             self.require_enabled(key)?;
             if key.keystore != secret.keystore {
-                return Err(KmsError::Unavailable(
-                    "the key moved while the secret was made".to_owned(),
-                ));
+                return Err(KmsError::Unavailable("the key moved while the secret was made".to_owned()));
             }
         }
         let mut change = Change::guarded(&guarded);
@@ -202,24 +152,12 @@ impl Service {
             change.fulfil(&value.material.intent);
         }
         if let Some(facts) = instance {
-            self.check_room(
-                facts,
-                Demand {
-                    keys: 0,
-                    secrets: 1,
-                },
-                Some(&mut change),
-            )
-            .await?;
+            self.check_room(facts, Demand { keys: 0, secrets: 1 }, Some(&mut change)).await?;
         }
         Ok((change, ()))
     }
 
-    async fn refuse_taken(
-        &self,
-        caller: &Caller,
-        name: &crate::model::SecretName,
-    ) -> Result<(), KmsError> {
+    async fn refuse_taken(&self, caller: &Caller, name: &crate::model::SecretName) -> Result<(), KmsError> {
         match self.catalogue.secret(&caller.scope(), name).await? {
             None => Ok(()),
             Some(found) if found.planned_delete_at.is_some() => Err(KmsError::InDeleteWindow),
@@ -228,31 +166,16 @@ impl Service {
     }
 
     /// The current value under the ID that was asked for, a second one as the previous value under an ID of its own.
-    fn drafts(
-        &self,
-        order: &NewSecret,
-        values: Vec<Zeroizing<Vec<u8>>>,
-    ) -> Result<Vec<Draft>, KmsError> {
+    fn drafts(&self, order: &NewSecret, values: Vec<Zeroizing<Vec<u8>>>) -> Result<Vec<Draft>, KmsError> {
         let mut drafts = Vec::new();
         for (number, value) in (1_u32..).zip(values) {
             let (id, stage) = if number == 1 {
                 (order.version.clone(), CURRENT)
             } else {
                 let id = self.new_version_id().to_string();
-                (
-                    id.parse().map_err(|_| {
-                        KmsError::Internal("a fresh version ID is not valid".to_owned())
-                    })?,
-                    PREVIOUS,
-                )
+                (id.parse().map_err(|_| KmsError::Internal("a fresh version ID is not valid".to_owned()))?, PREVIOUS)
             };
-            drafts.push(Draft {
-                id,
-                number,
-                binary: order.binary,
-                stages: BTreeSet::from([stage.to_owned()]),
-                value,
-            });
+            drafts.push(Draft { id, number, binary: order.binary, stages: BTreeSet::from([stage.to_owned()]), value });
         }
         Ok(drafts)
     }
@@ -262,26 +185,13 @@ impl RotationOrder {
     /// The setting of a new secret.
     fn for_new(self, kind: SecretType, now: jiff::Timestamp) -> Result<Rotation, KmsError> {
         if !self.enabled {
-            return Ok(Rotation {
-                interval: self.interval,
-                ..Rotation::default()
-            });
+            return Ok(Rotation { interval: self.interval, ..Rotation::default() });
         }
         if kind == SecretType::Generic {
             let reason = "a Generic secret does not rotate by itself".to_owned();
-            return Err(KmsError::InvalidParameterBecause {
-                name: "EnableAutomaticRotation",
-                reason,
-            });
+            return Err(KmsError::InvalidParameterBecause { name: "EnableAutomaticRotation", reason });
         }
-        let interval = self
-            .interval
-            .ok_or(KmsError::MissingParameter("RotationInterval"))?;
-        Ok(Rotation {
-            enabled: true,
-            interval: Some(interval),
-            since: Some(now),
-            ..Rotation::default()
-        })
+        let interval = self.interval.ok_or(KmsError::MissingParameter("RotationInterval"))?;
+        Ok(Rotation { enabled: true, interval: Some(interval), since: Some(now), ..Rotation::default() })
     }
 }

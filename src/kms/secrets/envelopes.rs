@@ -19,24 +19,15 @@ impl Service {
         value: &Zeroizing<Vec<u8>>,
     ) -> Result<SecretEnvelope, KmsError> {
         let Some(key) = key else {
-            return Ok(SecretEnvelope::System {
-                value: value.clone(),
-            });
+            return Ok(SecretEnvelope::System { value: value.clone() });
         };
         self.require_enabled(key)?;
         let mut data_key = Zeroizing::new([0_u8; 32]);
         self.random.fill(data_key.as_mut());
         let address = address(secret, material);
-        let sealed_value =
-            seal_value(&data_key, &address, self.random.as_ref(), value).map_err(internal)?;
-        let sealed = self
-            .seal_blob(key, data_key.as_slice(), &context(secret, material))
-            .await?;
-        Ok(SecretEnvelope::Cmk {
-            key_id: sealed.key,
-            blob: sealed.blob,
-            sealed_value,
-        })
+        let sealed_value = seal_value(&data_key, &address, self.random.as_ref(), value).map_err(internal)?;
+        let sealed = self.seal_blob(key, data_key.as_slice(), &context(secret, material)).await?;
+        Ok(SecretEnvelope::Cmk { key_id: sealed.key, blob: sealed.blob, sealed_value })
     }
 
     /// The value of a version.
@@ -45,38 +36,18 @@ impl Service {
         secret: &SecretRecord,
         version: &SecretVersionRecord,
     ) -> Result<Zeroizing<Vec<u8>>, KmsError> {
-        let place = Place {
-            incarnation: secret.incarnation.clone(),
-            version: version.material.clone(),
-        };
+        let place = Place { incarnation: secret.incarnation.clone(), version: version.material.clone() };
         let place = &place;
-        let envelope = self
-            .ask_for_secret(secret, |keystore| async move {
-                keystore.read_value(place).await
-            })
-            .await?;
+        let envelope = self.ask_for_secret(secret, |keystore| async move { keystore.read_value(place).await }).await?;
         match envelope {
             SecretEnvelope::System { value } => Ok(value),
-            SecretEnvelope::Cmk {
-                key_id,
-                blob,
-                sealed_value,
-            } => {
+            SecretEnvelope::Cmk { key_id, blob, sealed_value } => {
                 if version.encryption_key.as_ref() != Some(&key_id) {
-                    return Err(KmsError::Internal(format!(
-                        "a value of secret {} names another key",
-                        secret.name
-                    )));
+                    return Err(KmsError::Internal(format!("a value of secret {} names another key", secret.name)));
                 }
-                let data_key = self
-                    .unwrap_data_key(secret, &key_id, &context(secret, &version.material), &blob)
-                    .await?;
-                open_value(
-                    &data_key,
-                    &address(secret, &version.material),
-                    &sealed_value,
-                )
-                .map_err(internal)
+                let data_key =
+                    self.unwrap_data_key(secret, &key_id, &context(secret, &version.material), &blob).await?;
+                open_value(&data_key, &address(secret, &version.material), &sealed_value).map_err(internal)
             }
         }
     }
@@ -88,29 +59,18 @@ impl Service {
         context: &BTreeMap<String, String>,
         blob: &[u8],
     ) -> Result<Zeroizing<[u8; 32]>, KmsError> {
-        let key = self
-            .catalogue
-            .key(&secret.region, key_id)
-            .await?
-            .ok_or(KmsError::KeyNotFound)?;
+        let key = self.catalogue.key(&secret.region, key_id).await?.ok_or(KmsError::KeyNotFound)?;
         self.require_enabled(&key)?;
-        let opened = self
-            .open_blob(&key, blob, context)
-            .await
-            .map_err(|error| match error {
-                // The caller sent no blob: that it does not open is a fault of ours.
-                KmsError::InvalidParameter(_) => KmsError::Internal(format!(
-                    "a data key of secret {} does not open",
-                    secret.name
-                )),
-                other => other,
-            })?;
+        let opened = self.open_blob(&key, blob, context).await.map_err(|error| match error {
+            // The caller sent no blob: that it does not open is a fault of ours.
+            KmsError::InvalidParameter(_) => {
+                KmsError::Internal(format!("a data key of secret {} does not open", secret.name))
+            }
+            other => other,
+        })?;
         let mut data_key = Zeroizing::new([0_u8; 32]);
         if opened.plaintext.len() != data_key.len() {
-            return Err(KmsError::Internal(format!(
-                "a data key of secret {} has a wrong length",
-                secret.name
-            )));
+            return Err(KmsError::Internal(format!("a data key of secret {} has a wrong length", secret.name)));
         }
         data_key.copy_from_slice(&opened.plaintext);
         Ok(data_key)

@@ -7,9 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::keystore::{Label, Place};
 use crate::kms::{KmsError, NewMaterial, Service};
-use crate::model::{
-    KeyRecord, ResourceId, Scope, SecretRecord, SecretVersionId, SecretVersionRecord,
-};
+use crate::model::{KeyRecord, ResourceId, Scope, SecretRecord, SecretVersionId, SecretVersionRecord};
 
 /// A value as it came, and under which ID and stages it is to be known.
 pub(super) struct Draft {
@@ -36,18 +34,10 @@ impl Service {
         now: Timestamp,
     ) -> Result<Filed, KmsError> {
         let keystore = self.keystore(&secret.keystore)?;
-        let place = Place {
-            incarnation: secret.incarnation.clone(),
-            version: self.new_version_id(),
-        };
-        let envelope = self
-            .wrap_value(secret, key, &place.version, &draft.value)
-            .await?;
+        let place = Place { incarnation: secret.incarnation.clone(), version: self.new_version_id() };
+        let envelope = self.wrap_value(secret, key, &place.version, &draft.value).await?;
         let material = self.tell(&secret.keystore, place).await?;
-        if let Err(error) = keystore
-            .put_value(&label_of(secret), &material.place, &envelope)
-            .await
-        {
+        if let Err(error) = keystore.put_value(&label_of(secret), &material.place, &envelope).await {
             self.discard(&material.place).await;
             return Err(error.into());
         }
@@ -74,10 +64,7 @@ impl Service {
 /// The label under which a keystore files a secret.
 fn label_of(secret: &SecretRecord) -> Label {
     Label {
-        scope: Scope {
-            region: secret.region.clone(),
-            account: secret.account.clone(),
-        },
+        scope: Scope { region: secret.region.clone(), account: secret.account.clone() },
         resource: ResourceId::Secret(secret.name.clone()),
         incarnation: secret.incarnation.clone(),
         spec: None,

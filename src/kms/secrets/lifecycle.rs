@@ -41,9 +41,7 @@ impl Service {
                     return Err(KmsError::InDeleteWindow);
                 }
                 let window = SignedDuration::from_hours(i64::from(days).saturating_mul(24));
-                let at = now
-                    .checked_add(window)
-                    .map_err(|_| KmsError::InvalidParameter("RecoveryWindowInDays"))?;
+                let at = now.checked_add(window).map_err(|_| KmsError::InvalidParameter("RecoveryWindowInDays"))?;
                 secret.planned_delete_at = Some(at);
                 secret.updated_at = now;
                 let mut change = Change::guarded(&guarded);

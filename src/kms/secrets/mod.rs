@@ -41,7 +41,11 @@ impl Service {
     }
 
     /// A secret that is not waiting in its recovery window.
-    pub(crate) async fn live_secret(&self, caller: &Caller, name: &SecretName) -> Result<Stored<SecretRecord>, KmsError> {
+    pub(crate) async fn live_secret(
+        &self,
+        caller: &Caller,
+        name: &SecretName,
+    ) -> Result<Stored<SecretRecord>, KmsError> {
         let secret = self.secret_of(caller, name).await?;
         if secret.planned_delete_at.is_some() { Err(KmsError::InDeleteWindow) } else { Ok(secret) }
     }

@@ -40,23 +40,13 @@ impl Service {
                 reason: "the key is not in the instance that is to hold the secret".to_owned(),
             });
         }
-        Ok(Home {
-            keystore,
-            instance,
-            key,
-        })
+        Ok(Home { keystore, instance, key })
     }
 
-    async fn encryption_key(
-        &self,
-        caller: &Caller,
-        name: &KeyOrAlias,
-    ) -> Result<Stored<KeyRecord>, KmsError> {
+    async fn encryption_key(&self, caller: &Caller, name: &KeyOrAlias) -> Result<Stored<KeyRecord>, KmsError> {
         let key = self.find(&caller.scope(), name).await?;
         if key.service.is_some() {
-            return Err(KmsError::UnsupportedOperation(
-                "a service key does not encrypt secrets.".to_owned(),
-            ));
+            return Err(KmsError::UnsupportedOperation("a service key does not encrypt secrets.".to_owned()));
         }
         if !key.spec.is_symmetric() || key.usage != KeyUsage::EncryptDecrypt {
             return Err(KmsError::InvalidParameterBecause {

@@ -6,9 +6,7 @@ use zeroize::Zeroizing;
 
 use super::stages::{CURRENT, PREVIOUS};
 use crate::kms::{Caller, KmsError, Service};
-use crate::model::{
-    ResourceKind, SecretName, SecretRecord, SecretType, SecretVersionId, SecretVersionRecord,
-};
+use crate::model::{ResourceKind, SecretName, SecretRecord, SecretType, SecretVersionId, SecretVersionRecord};
 use crate::store::Stored;
 
 /// Which version's value is asked for.
@@ -72,17 +70,10 @@ impl Service {
             let version = self.pick(&secret, which).await?;
             match self.open_version(&secret, &version).await {
                 Ok(value) => {
-                    return Ok(SecretValue {
-                        secret: secret.into_value(),
-                        version: version.into_value(),
-                        value,
-                    });
+                    return Ok(SecretValue { secret: secret.into_value(), version: version.into_value(), value });
                 }
                 Err(error @ KmsError::Unavailable(_)) => {
-                    let now = self
-                        .catalogue
-                        .secret_version(&secret.incarnation, &version.id)
-                        .await?;
+                    let now = self.catalogue.secret_version(&secret.incarnation, &version.id).await?;
                     if now.is_some_and(|now| now.material == version.material) {
                         return Err(error);
                     }
@@ -98,11 +89,7 @@ impl Service {
     ///
     /// # Errors
     /// No such secret.
-    pub async fn describe_secret(
-        &self,
-        caller: &Caller,
-        name: &SecretName,
-    ) -> Result<SecretRecord, KmsError> {
+    pub async fn describe_secret(&self, caller: &Caller, name: &SecretName) -> Result<SecretRecord, KmsError> {
         Ok(self.secret_of(caller, name).await?.into_value())
     }
 
@@ -121,11 +108,8 @@ impl Service {
         let scope = caller.scope();
         if !filters.is_empty() {
             let all = self.catalogue.secrets(&scope).await?;
-            let matching: Vec<SecretRecord> = all
-                .into_iter()
-                .map(Stored::into_value)
-                .filter(|secret| matches_all(secret, filters))
-                .collect();
+            let matching: Vec<SecretRecord> =
+                all.into_iter().map(Stored::into_value).filter(|secret| matches_all(secret, filters)).collect();
             let total = matching.len();
             return Ok((matching.into_iter().skip(skip).take(take).collect(), total));
         }
@@ -133,58 +117,35 @@ impl Service {
         let mut page = Vec::new();
         for row in rows.iter().skip(skip).take(take) {
             if let Ok(name) = row.name.parse() {
-                page.extend(
-                    self.catalogue
-                        .secret(&scope, &name)
-                        .await?
-                        .map(Stored::into_value),
-                );
+                page.extend(self.catalogue.secret(&scope, &name).await?.map(Stored::into_value));
             }
         }
         Ok((page, rows.len()))
     }
 
-    async fn pick(
-        &self,
-        secret: &SecretRecord,
-        which: &WhichVersion,
-    ) -> Result<Stored<SecretVersionRecord>, KmsError> {
+    async fn pick(&self, secret: &SecretRecord, which: &WhichVersion) -> Result<Stored<SecretVersionRecord>, KmsError> {
         let managed = secret.secret_type != SecretType::Generic;
         if let Some(id) = &which.id
             && !managed
         {
-            let found = self
-                .catalogue
-                .secret_version(&secret.incarnation, id)
-                .await?;
+            let found = self.catalogue.secret_version(&secret.incarnation, id).await?;
             let staged = |version: &Stored<SecretVersionRecord>| {
-                which
-                    .stage
-                    .as_ref()
-                    .is_none_or(|stage| version.stages.contains(stage))
+                which.stage.as_ref().is_none_or(|stage| version.stages.contains(stage))
             };
             return found.filter(staged).ok_or(KmsError::ResourceNotFound);
         }
         let stage = which.stage.as_deref().unwrap_or(CURRENT);
         if managed && ![CURRENT, PREVIOUS].contains(&stage) {
             let reason = "a managed secret has the stages ACSCurrent and ACSPrevious".to_owned();
-            return Err(KmsError::InvalidParameterBecause {
-                name: "VersionStage",
-                reason,
-            });
+            return Err(KmsError::InvalidParameterBecause { name: "VersionStage", reason });
         }
         let versions = self.catalogue.secret_versions(&secret.incarnation).await?;
-        versions
-            .into_iter()
-            .find(|version| version.stages.contains(stage))
-            .ok_or(KmsError::ResourceNotFound)
+        versions.into_iter().find(|version| version.stages.contains(stage)).ok_or(KmsError::ResourceNotFound)
     }
 }
 
 fn matches_all(secret: &SecretRecord, filters: &[SecretFilter]) -> bool {
-    filters
-        .iter()
-        .all(|(key, values)| values.iter().any(|value| matches_one(secret, *key, value)))
+    filters.iter().all(|(key, values)| values.iter().any(|value| matches_one(secret, *key, value)))
 }
 
 fn matches_one(secret: &SecretRecord, key: SecretFilterKey, value: &str) -> bool {
@@ -193,10 +154,7 @@ fn matches_one(secret: &SecretRecord, key: SecretFilterKey, value: &str) -> bool
         SecretFilterKey::Description => secret.description.starts_with(value),
         SecretFilterKey::TagKey => secret.tags.contains_key(value),
         SecretFilterKey::TagValue => secret.tags.values().any(|tag| tag == value),
-        SecretFilterKey::Instance => secret
-            .keystore
-            .instance()
-            .is_some_and(|id| id.as_str() == value),
+        SecretFilterKey::Instance => secret.keystore.instance().is_some_and(|id| id.as_str() == value),
         SecretFilterKey::SecretType => secret.secret_type.as_str() == value,
         SecretFilterKey::Creator => secret.account.as_str() == value,
     }

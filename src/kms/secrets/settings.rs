@@ -64,11 +64,7 @@ impl Service {
             }
             let now = self.clock.now();
             if order.enabled {
-                secret.rotation.interval = Some(
-                    order
-                        .interval
-                        .ok_or(KmsError::MissingParameter("RotationInterval"))?,
-                );
+                secret.rotation.interval = Some(order.interval.ok_or(KmsError::MissingParameter("RotationInterval"))?);
                 if !secret.rotation.enabled {
                     secret.rotation.since = Some(now);
                 }

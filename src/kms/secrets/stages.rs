@@ -38,25 +38,12 @@ struct Entry {
 
 impl Board {
     pub(super) fn new(versions: Vec<Stored<SecretVersionRecord>>) -> Self {
-        Self {
-            versions: versions
-                .into_iter()
-                .map(|record| Entry {
-                    record,
-                    changed: false,
-                })
-                .collect(),
-        }
+        Self { versions: versions.into_iter().map(|record| Entry { record, changed: false }).collect() }
     }
 
     /// The number of the next version: numbers are never used again, since the newest version is never the one to go.
     pub(super) fn next_number(&self) -> u32 {
-        self.versions
-            .iter()
-            .map(|entry| entry.record.number)
-            .max()
-            .unwrap_or(0)
-            .saturating_add(1)
+        self.versions.iter().map(|entry| entry.record.number).max().unwrap_or(0).saturating_add(1)
     }
 
     /// Clears the way for a new version that gets `stages`.
@@ -74,14 +61,9 @@ impl Board {
         if self.versions.len() < MAX_VERSIONS {
             return Ok(None);
         }
-        let oldest = self
-            .versions
-            .iter()
-            .position(|entry| entry.record.stages.is_empty());
+        let oldest = self.versions.iter().position(|entry| entry.record.stages.is_empty());
         let oldest = oldest.ok_or_else(|| {
-            KmsError::LimitExceeded(format!(
-                "The secret has {MAX_VERSIONS} versions, all with a stage."
-            ))
+            KmsError::LimitExceeded(format!("The secret has {MAX_VERSIONS} versions, all with a stage."))
         })?;
         let entry = self.versions.remove(oldest);
         // The stored record is compared as it was read; only the revision counts.
@@ -98,10 +80,7 @@ impl Board {
             && !self.find(from)?.record.stages.contains(&order.stage)
         {
             let reason = "the stage does not point to this version".to_owned();
-            return Err(KmsError::InvalidParameterBecause {
-                name: "RemoveFromVersion",
-                reason,
-            });
+            return Err(KmsError::InvalidParameterBecause { name: "RemoveFromVersion", reason });
         }
         let Some(to) = &order.to else {
             self.lift(&order.stage);
@@ -122,10 +101,7 @@ impl Board {
 
     /// The versions whose stages changed.
     pub(super) fn changed(&self) -> impl Iterator<Item = &Stored<SecretVersionRecord>> {
-        self.versions
-            .iter()
-            .filter(|entry| entry.changed)
-            .map(|entry| &entry.record)
+        self.versions.iter().filter(|entry| entry.changed).map(|entry| &entry.record)
     }
 
     /// The current version becomes the previous one.
@@ -148,19 +124,13 @@ impl Board {
     }
 
     fn find(&mut self, id: &SecretVersionId) -> Result<&mut Entry, KmsError> {
-        self.versions
-            .iter_mut()
-            .find(|entry| entry.record.id == *id)
-            .ok_or(KmsError::ResourceNotFound)
+        self.versions.iter_mut().find(|entry| entry.record.id == *id).ok_or(KmsError::ResourceNotFound)
     }
 }
 
 /// Checks the stages of a new version; none means `ACSCurrent`.
 pub(super) fn stages_of_new(asked: Option<&[String]>) -> Result<BTreeSet<String>, KmsError> {
-    let invalid = |reason: &str| KmsError::InvalidParameterBecause {
-        name: "VersionStages",
-        reason: reason.to_owned(),
-    };
+    let invalid = |reason: &str| KmsError::InvalidParameterBecause { name: "VersionStages", reason: reason.to_owned() };
     let asked: BTreeSet<String> = match asked {
         None => BTreeSet::from([CURRENT.to_owned()]),
         Some(stages) => stages.iter().cloned().collect(),
@@ -169,16 +139,12 @@ pub(super) fn stages_of_new(asked: Option<&[String]>) -> Result<BTreeSet<String>
         return Err(invalid("name 1 to 10 stages"));
     }
     if asked.contains(CURRENT) && asked.contains(PREVIOUS) {
-        return Err(invalid(
-            "the current version becomes ACSPrevious when another one becomes ACSCurrent",
-        ));
+        return Err(invalid("the current version becomes ACSPrevious when another one becomes ACSCurrent"));
     }
     if asked.iter().all(|stage| is_stage(stage)) {
         Ok(asked)
     } else {
-        Err(invalid(
-            "a stage has 1 to 64 letters, digits and _ / + = . - @",
-        ))
+        Err(invalid("a stage has 1 to 64 letters, digits and _ / + = . - @"))
     }
 }
 

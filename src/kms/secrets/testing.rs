@@ -30,10 +30,7 @@ pub(in crate::kms) fn rds(name: &str) -> NewSecret {
         secret_type: SecretType::Rds,
         value: bytes(r#"{"Accounts":[{"AccountName":"app","AccountPassword":"p1"}]}"#),
         extended_config: Some(r#"{"SecretSubType":"SingleUser","DBInstanceId":"rm-1"}"#.to_owned()),
-        rotation: RotationOrder {
-            enabled: true,
-            interval: Some(Duration::from_secs(7 * 86_400)),
-        },
+        rotation: RotationOrder { enabled: true, interval: Some(Duration::from_secs(7 * 86_400)) },
         ..generic(name, "")
     }
 }

@@ -12,9 +12,7 @@ use super::stages::{Board, StageMove, is_stage, stages_of_new};
 use crate::catalogue::{Change, Guarded, IntentRecord};
 use crate::keystore::Place;
 use crate::kms::{Caller, KmsError, Service};
-use crate::model::{
-    KeyRecord, SecretName, SecretRecord, SecretType, SecretVersionId, SecretVersionRecord,
-};
+use crate::model::{KeyRecord, SecretName, SecretRecord, SecretType, SecretVersionId, SecretVersionRecord};
 use crate::store::Stored;
 
 /// A value to be stored. No `Debug`: it carries the value.
@@ -39,17 +37,10 @@ impl Service {
     ///
     /// # Errors
     /// A locked scope, no such secret, a managed one, one in its recovery window, the ID taken by another value, no room.
-    pub async fn put_secret_value(
-        &self,
-        caller: &Caller,
-        order: &NewValue,
-    ) -> Result<BTreeSet<String>, KmsError> {
+    pub async fn put_secret_value(&self, caller: &Caller, order: &NewValue) -> Result<BTreeSet<String>, KmsError> {
         if order.value.is_empty() || order.value.len() > MAX_VALUE {
             let reason = "1 to 30,720 bytes are allowed".to_owned();
-            return Err(KmsError::InvalidParameterBecause {
-                name: "SecretData",
-                reason,
-            });
+            return Err(KmsError::InvalidParameterBecause { name: "SecretData", reason });
         }
         let stages = stages_of_new(order.stages.as_deref())?;
         for _ in 0..TURNS {
@@ -67,13 +58,10 @@ impl Service {
                 stages: stages.clone(),
                 value: order.value.clone(),
             };
-            let filed = self
-                .file_value(&secret, key.as_ref(), &draft, self.clock.now())
-                .await?;
+            let filed = self.file_value(&secret, key.as_ref(), &draft, self.clock.now()).await?;
             let moved = AtomicBool::new(false);
             let (secret, filed) = (&*secret, std::slice::from_ref(&filed));
-            let attempt =
-                |guarded| self.enter_version(caller, guarded, order, secret, filed, &moved);
+            let attempt = |guarded| self.enter_version(caller, guarded, order, secret, filed, &moved);
             let put = self.manage(caller, attempt).await;
             let moved = moved.load(Ordering::Relaxed);
             match put {
@@ -135,30 +123,16 @@ impl Service {
     ) -> Result<Vec<SecretVersionRecord>, KmsError> {
         let secret = self.secret_of(caller, name).await?;
         let versions = self.catalogue.secret_versions(&secret.incarnation).await?;
-        Ok(versions
-            .into_iter()
-            .map(Stored::into_value)
-            .filter(|v| deprecated || !v.stages.is_empty())
-            .collect())
+        Ok(versions.into_iter().map(Stored::into_value).filter(|v| deprecated || !v.stages.is_empty()).collect())
     }
 
     /// The stages of a version that has this ID and value already.
-    async fn already_put(
-        &self,
-        secret: &SecretRecord,
-        order: &NewValue,
-    ) -> Result<Option<BTreeSet<String>>, KmsError> {
-        let Some(version) = self
-            .catalogue
-            .secret_version(&secret.incarnation, &order.version)
-            .await?
-        else {
+    async fn already_put(&self, secret: &SecretRecord, order: &NewValue) -> Result<Option<BTreeSet<String>>, KmsError> {
+        let Some(version) = self.catalogue.secret_version(&secret.incarnation, &order.version).await? else {
             return Ok(None);
         };
         let value = self.open_version(secret, &version).await?;
-        if version.binary == order.binary
-            && bool::from(value.as_slice().ct_eq(order.value.as_slice()))
-        {
+        if version.binary == order.binary && bool::from(value.as_slice().ct_eq(order.value.as_slice())) {
             Ok(Some(version.stages.clone()))
         } else {
             Err(KmsError::ResourceExists)
@@ -177,16 +151,9 @@ impl Service {
         let mut secret = self.generic_secret(caller, &order.name).await?;
         if secret.incarnation != filed_for.incarnation || secret.keystore != filed_for.keystore {
             moved.store(true, Ordering::Relaxed);
-            return Err(KmsError::Unavailable(
-                "the secret moved while the value was stored".to_owned(),
-            ));
+            return Err(KmsError::Unavailable("the secret moved while the value was stored".to_owned()));
         }
-        if self
-            .catalogue
-            .secret_version(&secret.incarnation, &order.version)
-            .await?
-            .is_some()
-        {
+        if self.catalogue.secret_version(&secret.incarnation, &order.version).await?.is_some() {
             return Err(KmsError::ResourceExists);
         }
         let mut board = Board::new(self.catalogue.secret_versions(&secret.incarnation).await?);
@@ -202,10 +169,7 @@ impl Service {
         }
         match board.crowded_out()? {
             Some(oldest) => {
-                let place = Place {
-                    incarnation: secret.incarnation.clone(),
-                    version: oldest.material.clone(),
-                };
+                let place = Place { incarnation: secret.incarnation.clone(), version: oldest.material.clone() };
                 change.delete_secret_version(&secret, &oldest);
                 change.bequeath(&IntentRecord {
                     keystore: secret.keystore.clone(),
@@ -227,11 +191,7 @@ impl Service {
         Ok((change, gone))
     }
 
-    async fn generic_secret(
-        &self,
-        caller: &Caller,
-        name: &SecretName,
-    ) -> Result<Stored<SecretRecord>, KmsError> {
+    async fn generic_secret(&self, caller: &Caller, name: &SecretName) -> Result<Stored<SecretRecord>, KmsError> {
         let secret = self.live_secret(caller, name).await?;
         if secret.secret_type == SecretType::Generic {
             Ok(secret)
@@ -247,11 +207,7 @@ impl Service {
         let Some(id) = &secret.encryption_key else {
             return Ok(None);
         };
-        let key = self
-            .catalogue
-            .key(&secret.region, id)
-            .await?
-            .ok_or(KmsError::KeyNotFound)?;
+        let key = self.catalogue.key(&secret.region, id).await?.ok_or(KmsError::KeyNotFound)?;
         Ok(Some(key.into_value()))
     }
 }

@@ -6,34 +6,15 @@ use super::*;
 async fn aliases_name_one_key_each() {
     let kms = Kms::new().await;
     let service = &kms.service;
-    let (a, b) = (
-        kms.key(&me(), NewKey::default()).await,
-        kms.key(&me(), NewKey::default()).await,
-    );
+    let (a, b) = (kms.key(&me(), NewKey::default()).await, kms.key(&me(), NewKey::default()).await);
     let name = KeyOrAlias::Alias("alias/x".to_owned());
     service.create_alias(&me(), "alias/x", &a).await.unwrap();
-    assert!(matches!(
-        service.create_alias(&me(), "alias/x", &b).await,
-        Err(KmsError::AliasExists)
-    ));
+    assert!(matches!(service.create_alias(&me(), "alias/x", &b).await, Err(KmsError::AliasExists)));
     assert_eq!(service.describe_key(&me(), &name).await.unwrap().key.id, a);
     service.update_alias(&me(), "alias/x", &b).await.unwrap();
     assert_eq!(service.describe_key(&me(), &name).await.unwrap().key.id, b);
-    assert!(
-        service
-            .list_aliases_of(&me(), &by_id(&a))
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert_eq!(
-        service
-            .list_aliases_of(&me(), &by_id(&b))
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert!(service.list_aliases_of(&me(), &by_id(&a)).await.unwrap().is_empty());
+    assert_eq!(service.list_aliases_of(&me(), &by_id(&b)).await.unwrap().len(), 1);
     service.delete_alias(&me(), "alias/x").await.unwrap();
     for refused in [
         service.delete_alias(&me(), "alias/x").await,
@@ -42,24 +23,9 @@ async fn aliases_name_one_key_each() {
     ] {
         assert!(matches!(refused, Err(KmsError::AliasNotFound)));
     }
-    for bad in [
-        "x",
-        "alias/",
-        "alias/acs/ecs",
-        "alias/a b",
-        &format!("alias/{}", "x".repeat(250)),
-    ] {
+    for bad in ["x", "alias/", "alias/acs/ecs", "alias/a b", &format!("alias/{}", "x".repeat(250))] {
         let refused = service.create_alias(&me(), bad, &a).await;
-        assert!(
-            matches!(
-                refused,
-                Err(KmsError::InvalidParameterBecause {
-                    name: "AliasName",
-                    ..
-                })
-            ),
-            "{bad}"
-        );
+        assert!(matches!(refused, Err(KmsError::InvalidParameterBecause { name: "AliasName", .. })), "{bad}");
     }
 }
 
@@ -67,161 +33,69 @@ async fn aliases_name_one_key_each() {
 async fn a_resource_has_at_most_twenty_tags() {
     let kms = Kms::new().await;
     let id = ResourceId::Key(kms.key(&me(), NewKey::default()).await);
-    let tags = |range: std::ops::Range<u32>| -> TagMap {
-        range.map(|n| (format!("k{n}"), "v".to_owned())).collect()
-    };
-    kms.service
-        .tag_resource(&me(), &id, &tags(0..15))
-        .await
-        .unwrap();
-    assert!(matches!(
-        kms.service.tag_resource(&me(), &id, &tags(15..21)).await,
-        Err(KmsError::LimitExceeded(_))
-    ));
-    kms.service
-        .tag_resource(&me(), &id, &tags(10..20))
-        .await
-        .unwrap();
-    kms.service
-        .untag_resource(&me(), &id, &["k0".to_owned(), "none".to_owned()])
-        .await
-        .unwrap();
-    let ResourceId::Key(key) = &id else {
-        panic!("a key")
-    };
-    assert_eq!(
-        kms.service.key_tags(&me(), &by_id(key)).await.unwrap().1,
-        tags(1..20)
-    );
+    let tags = |range: std::ops::Range<u32>| -> TagMap { range.map(|n| (format!("k{n}"), "v".to_owned())).collect() };
+    kms.service.tag_resource(&me(), &id, &tags(0..15)).await.unwrap();
+    assert!(matches!(kms.service.tag_resource(&me(), &id, &tags(15..21)).await, Err(KmsError::LimitExceeded(_))));
+    kms.service.tag_resource(&me(), &id, &tags(10..20)).await.unwrap();
+    kms.service.untag_resource(&me(), &id, &["k0".to_owned(), "none".to_owned()]).await.unwrap();
+    let ResourceId::Key(key) = &id else { panic!("a key") };
+    assert_eq!(kms.service.key_tags(&me(), &by_id(key)).await.unwrap().1, tags(1..20));
 }
 
 #[tokio::test]
 async fn service_keys_are_made_once_and_cannot_be_managed() {
     let kms = Kms::new().await;
     let (region, account): (RegionId, AccountId) = (me().region, me().account);
-    assert_eq!(
-        kms.service
-            .ensure_service_keys(&region, &account)
-            .await
-            .unwrap(),
-        2
-    );
-    assert_eq!(
-        kms.service
-            .ensure_service_keys(&region, &account)
-            .await
-            .unwrap(),
-        0
-    );
+    assert_eq!(kms.service.ensure_service_keys(&region, &account).await.unwrap(), 2);
+    assert_eq!(kms.service.ensure_service_keys(&region, &account).await.unwrap(), 0);
     let name = KeyOrAlias::Alias("alias/acs/ecs".to_owned());
     let view = kms.service.describe_key(&me(), &name).await.unwrap();
-    assert_eq!(
-        (view.key.creator.as_str(), view.key.service.as_deref()),
-        ("ecs", Some("ecs"))
-    );
+    assert_eq!((view.key.creator.as_str(), view.key.service.as_deref()), ("ecs", Some("ecs")));
     let id = view.key.id;
     let refused = [
         kms.service.disable_key(&me(), &id).await,
-        kms.service
-            .schedule_key_deletion(&me(), &id, 7)
-            .await
-            .map(|_| ()),
+        kms.service.schedule_key_deletion(&me(), &id, 7).await.map(|_| ()),
         kms.service.create_alias(&me(), "alias/mine", &id).await,
-        kms.service
-            .create_key_version(&me(), &by_id(&id))
-            .await
-            .map(|_| ()),
-        kms.service
-            .tag_resource(&me(), &ResourceId::Key(id.clone()), &TagMap::new())
-            .await,
+        kms.service.create_key_version(&me(), &by_id(&id)).await.map(|_| ()),
+        kms.service.tag_resource(&me(), &ResourceId::Key(id.clone()), &TagMap::new()).await,
     ];
-    assert!(
-        refused
-            .iter()
-            .all(|r| matches!(r, Err(KmsError::UnsupportedOperation(_)))),
-        "{refused:?}"
-    );
-    assert!(
-        kms.service
-            .encrypt(&me(), &name, b"x", &BTreeMap::new())
-            .await
-            .is_ok()
-    );
+    assert!(refused.iter().all(|r| matches!(r, Err(KmsError::UnsupportedOperation(_)))), "{refused:?}");
+    assert!(kms.service.encrypt(&me(), &name, b"x", &BTreeMap::new()).await.is_ok());
 }
 
 #[tokio::test]
 async fn lists_are_filtered_by_and_and_or() {
     let kms = Kms::new().await;
     let aes = kms.key(&me(), NewKey::default()).await;
-    let ec = kms
-        .key(
-            &me(),
-            NewKey {
-                spec: KeySpec::EcP256,
-                ..NewKey::default()
-            },
-        )
-        .await;
-    let here = NewKey {
-        instance: Some(INSTANCE.parse().unwrap()),
-        ..NewKey::default()
-    };
+    kms.clock.advance(Duration::from_secs(1));
+    let ec = kms.key(&me(), NewKey { spec: KeySpec::EcP256, ..NewKey::default() }).await;
+    kms.clock.advance(Duration::from_secs(1));
+    let here = NewKey { instance: Some(INSTANCE.parse().unwrap()), ..NewKey::default() };
     let moved = kms.key(&me(), here).await;
     kms.service.disable_key(&me(), &ec).await.unwrap();
-    kms.service
-        .create_alias(&me(), "alias/x", &aes)
-        .await
-        .unwrap();
+    kms.service.create_alias(&me(), "alias/x", &aes).await.unwrap();
     let list = |filters: Vec<(KeyFilter, Vec<&str>)>| {
         let filters: KeyFilters = filters
             .into_iter()
-            .map(|(f, v)| {
-                (
-                    f,
-                    v.into_iter()
-                        .map(str::to_owned)
-                        .collect::<BTreeSet<String>>(),
-                )
-            })
+            .map(|(f, v)| (f, v.into_iter().map(str::to_owned).collect::<BTreeSet<String>>()))
             .collect();
         let service = &kms.service;
         async move { service.list_keys(&me(), &filters).await.unwrap() }
     };
     assert_eq!(list(vec![]).await, [aes.clone(), ec.clone(), moved.clone()]);
-    assert_eq!(
-        list(vec![(KeyFilter::State, vec!["Disabled"])]).await,
-        std::slice::from_ref(&ec)
-    );
-    assert_eq!(
-        list(vec![(KeyFilter::State, vec!["Disabled", "Enabled"])])
-            .await
-            .len(),
-        3
-    );
-    let both = vec![
-        (KeyFilter::State, vec!["Enabled"]),
-        (KeyFilter::Instance, vec![INSTANCE]),
-    ];
+    assert_eq!(list(vec![(KeyFilter::State, vec!["Disabled"])]).await, std::slice::from_ref(&ec));
+    assert_eq!(list(vec![(KeyFilter::State, vec!["Disabled", "Enabled"])]).await.len(), 3);
+    let both = vec![(KeyFilter::State, vec!["Enabled"]), (KeyFilter::Instance, vec![INSTANCE])];
     assert_eq!(list(both).await, [moved]);
-    assert_eq!(
-        list(vec![(KeyFilter::Alias, vec!["alias/x"])]).await,
-        std::slice::from_ref(&aes)
-    );
+    assert_eq!(list(vec![(KeyFilter::Alias, vec!["alias/x"])]).await, std::slice::from_ref(&aes));
     assert_eq!(list(vec![(KeyFilter::Spec, vec!["EC_P256"])]).await, [ec]);
-    assert!(
-        list(vec![(KeyFilter::CreatorType, vec!["Service"])])
-            .await
-            .is_empty()
-    );
+    assert!(list(vec![(KeyFilter::CreatorType, vec!["Service"])]).await.is_empty());
 }
 
 #[tokio::test]
 async fn an_unknown_scope_has_no_keys() {
     let kms = Kms::new().await;
     kms.key(&me(), NewKey::default()).await;
-    let scope = Scope {
-        account: STRANGER.parse().unwrap(),
-        ..me().scope()
-    };
+    let scope = Scope { account: STRANGER.parse().unwrap(), ..me().scope() };
     assert!(kms.service.catalogue.keys(&scope).await.unwrap().is_empty());
 }

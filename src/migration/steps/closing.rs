@@ -91,4 +91,3 @@ fn in_flight() -> Failure {
         remedy: "look after the rotation (events rotation.*) and run the migration again".to_owned(),
     }
 }
-

@@ -32,8 +32,12 @@ impl Step for Copying {
                         .iter()
                         .filter_map(|item| {
                             let incarnation = item.places.first()?.incarnation.clone();
-                            let label =
-                                Label { scope: scope.clone(), resource: item.resource.clone(), incarnation, spec: item.spec };
+                            let label = Label {
+                                scope: scope.clone(),
+                                resource: item.resource.clone(),
+                                incarnation,
+                                spec: item.spec,
+                            };
                             Some(WrapOrder { label, places: item.places.clone() })
                         })
                         .collect();

@@ -87,7 +87,11 @@ async fn rewrite(context: &Context, batch: &[PlanItem], way: &Way) -> Result<(),
             Ok(()) => {
                 if let Way::Over(_) = way {
                     for resource in flipped {
-                        emit(Event::ResourceCutOver, &context.fields().resource(resource), "served by the instance from now on");
+                        emit(
+                            Event::ResourceCutOver,
+                            &context.fields().resource(resource),
+                            "served by the instance from now on",
+                        );
                     }
                 }
                 return Ok(());

@@ -63,7 +63,9 @@ pub(super) fn step(state: JobState) -> Option<&'static dyn Step> {
         JobState::RotationOn => &rotation_on::RotationOn,
         JobState::Unlocking => &unlocking::Unlocking,
         JobState::RollingBack => &rolling_back::RollingBack,
-        JobState::Queued | JobState::Complete | JobState::Failed | JobState::Canceled | JobState::Rehearsed => return None,
+        JobState::Queued | JobState::Complete | JobState::Failed | JobState::Canceled | JobState::Rehearsed => {
+            return None;
+        }
     })
 }
 

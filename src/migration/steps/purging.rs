@@ -25,10 +25,14 @@ impl Step for Purging {
         plan.reverse();
         context
             .each_batch(plan, move |_, batch: Vec<PlanItem>| {
-                let (source, target, job) = (Arc::clone(&for_batches), Arc::clone(&target_of_batches), job_of_batches.clone());
+                let (source, target, job) =
+                    (Arc::clone(&for_batches), Arc::clone(&target_of_batches), job_of_batches.clone());
                 async move {
-                    let incarnations: Vec<Incarnation> =
-                        batch.iter().filter_map(|item| item.places.first()).map(|place| place.incarnation.clone()).collect();
+                    let incarnations: Vec<Incarnation> = batch
+                        .iter()
+                        .filter_map(|item| item.places.first())
+                        .map(|place| place.incarnation.clone())
+                        .collect();
                     if !incarnations.is_empty() {
                         target.confirm(&job, token, &incarnations).await?;
                         source.purge(&job, token, &incarnations).await?;

@@ -38,13 +38,7 @@ pub(super) struct Committer {
 impl Committer {
     pub(super) fn new(view: Arc<View>, changes: Arc<Changes>, durability: Durability) -> Self {
         let newest = changes.newest();
-        Self {
-            view,
-            changes,
-            durability,
-            newest,
-            refused: None,
-        }
+        Self { view, changes, durability, newest, refused: None }
     }
 
     /// Runs until every sender is gone and all they sent is answered.
@@ -72,9 +66,7 @@ impl Committer {
             Ok(Verdict::ConflictInGroup) => group.waiting.push((request.answer, Outcome::Conflict)),
             Ok(Verdict::Holds(before)) => {
                 let revision = self.add(group, before, request.transaction);
-                group
-                    .waiting
-                    .push((request.answer, Outcome::Committed(revision)));
+                group.waiting.push((request.answer, Outcome::Committed(revision)));
             }
         }
     }
@@ -85,13 +77,7 @@ impl Committer {
         for compare in transaction.compares() {
             let (found, in_group) = match group.written.get(compare.key()) {
                 Some(found) => (*found, true),
-                None => (
-                    self.view
-                        .raw(compare.key())?
-                        .map(|raw| revision_of(&raw))
-                        .transpose()?,
-                    false,
-                ),
+                None => (self.view.raw(compare.key())?.map(|raw| revision_of(&raw)).transpose()?, false),
             };
             if !compare.holds(found) {
                 if !in_group {
@@ -123,10 +109,7 @@ impl Committer {
             let key = match operation {
                 Operation::Put(key, value) => {
                     let raw = encode(self.newest, &value);
-                    group.bytes = group
-                        .bytes
-                        .saturating_add(key.len())
-                        .saturating_add(raw.len());
+                    group.bytes = group.bytes.saturating_add(key.len()).saturating_add(raw.len());
                     group.batch.insert(key.as_slice(), raw);
                     group.written.insert(key.clone(), Some(self.newest));
                     key
@@ -151,11 +134,7 @@ impl Committer {
                     "a write could not be made durable ({}); restart once the disk is well; no write is taken until then",
                     fault.detail
                 );
-                tracing::error!(
-                    event = "store.degraded",
-                    reason,
-                    "the store takes no more writes"
-                );
+                tracing::error!(event = "store.degraded", reason, "the store takes no more writes");
                 self.refused = Some(reason);
                 for (waiting, _) in group.waiting {
                     answer(waiting, Ok(Outcome::Unknown));
@@ -202,10 +181,7 @@ struct Group {
     bytes: usize,
 }
 
-fn answer(
-    waiting: oneshot::Sender<Result<Outcome, StoreError>>,
-    result: Result<Outcome, StoreError>,
-) {
+fn answer(waiting: oneshot::Sender<Result<Outcome, StoreError>>, result: Result<Outcome, StoreError>) {
     // The caller may have gone away; its transaction stands all the same.
     let _ = waiting.send(result);
 }

@@ -22,11 +22,7 @@ impl Durability {
     /// becomes visible now, so it must not vanish later.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let blobs = directory.join("blobs");
-        let mut durability = Self {
-            database: File::open(directory.join("db"))?,
-            blobs,
-            synced: BTreeSet::new(),
-        };
+        let mut durability = Self { database: File::open(directory.join("db"))?, blobs, synced: BTreeSet::new() };
         let all = durability.new_blobs()?;
         durability.sync(all)?;
         File::open(directory.join("conf"))?.sync_all()?;

@@ -19,10 +19,7 @@ impl Fault {
     /// The error for a caller who read.
     pub(super) fn into_error(self, directory: &Path) -> StoreError {
         if self.damaged {
-            StoreError::Damaged {
-                path: directory.display().to_string(),
-                detail: self.detail,
-            }
+            StoreError::Damaged { path: directory.display().to_string(), detail: self.detail }
         } else {
             StoreError::Unavailable(self.detail)
         }
@@ -31,31 +28,21 @@ impl Fault {
 
 impl From<::sled::Error> for Fault {
     fn from(error: ::sled::Error) -> Self {
-        Self {
-            damaged: !matches!(error, ::sled::Error::Io(_)),
-            detail: error.to_string(),
-        }
+        Self { damaged: !matches!(error, ::sled::Error::Io(_)), detail: error.to_string() }
     }
 }
 
 impl From<std::io::Error> for Fault {
     fn from(error: std::io::Error) -> Self {
-        Self {
-            detail: error.to_string(),
-            damaged: false,
-        }
+        Self { detail: error.to_string(), damaged: false }
     }
 }
 
 /// Runs a call into sled.
 pub(super) fn contained<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     // After a panic inside a write the committer takes no further write, and reads see pre-images of what it touched.
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        Err(Fault {
-            detail: format!("panic in sled: {}", text(&*panic)),
-            damaged: true,
-        })
-    })
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(Fault { detail: format!("panic in sled: {}", text(&*panic)), damaged: true }))
 }
 
 fn text(panic: &(dyn Any + Send)) -> String {

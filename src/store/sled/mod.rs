@@ -36,9 +36,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            cache_capacity: 128 * 1024 * 1024,
-        }
+        Self { cache_capacity: 128 * 1024 * 1024 }
     }
 }
 
@@ -72,14 +70,8 @@ impl SledStore {
     pub fn open(directory: impl AsRef<Path>, options: &Options) -> Result<Opened, StoreError> {
         let directory = directory.as_ref();
         let failed = |fault: Fault| fault.into_error(directory);
-        let io_failed = |error: std::io::Error| {
-            StoreError::Unavailable(format!("{}: {error}", directory.display()))
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(io_failed)?;
+        let io_failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", directory.display()));
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io_failed)?;
         let lock = lock(directory)?;
         let warnings = snapshot::set_damaged_aside(directory).map_err(io_failed)?;
         for warning in &warnings {
@@ -90,10 +82,7 @@ impl SledStore {
         let newest = contained(|| match tree.get(COUNTER)? {
             Some(counter) => revision_of(&counter),
             None if tree.is_empty() => Ok(Revision(0)),
-            None => Err(Fault {
-                detail: "the revision counter is missing".to_owned(),
-                damaged: true,
-            }),
+            None => Err(Fault { detail: "the revision counter is missing".to_owned(), damaged: true }),
         })
         .map_err(failed)?;
         let store = Self::start(directory, tree, newest, durability, lock).map_err(io_failed)?;
@@ -116,9 +105,7 @@ impl SledStore {
         let changes = Arc::new(Changes::new(newest));
         let (sender, receiver) = mpsc::channel(QUEUE);
         let committer = Committer::new(Arc::clone(&view), Arc::clone(&changes), durability);
-        let thread = thread::Builder::new()
-            .name("store-commit".to_owned())
-            .spawn(move || committer.run(receiver))?;
+        let thread = thread::Builder::new().name("store-commit".to_owned()).spawn(move || committer.run(receiver))?;
         Ok(Self {
             requests: Some(sender),
             thread: Some(thread),
@@ -143,20 +130,11 @@ impl Drop for SledStore {
 #[async_trait]
 impl Store for SledStore {
     async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, StoreError> {
-        self.view
-            .get(key)
-            .map_err(|fault| fault.into_error(&self.directory))
+        self.view.get(key).map_err(|fault| fault.into_error(&self.directory))
     }
 
-    async fn scan(
-        &self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
-        self.view
-            .page(start, end, limit)
-            .map_err(|fault| fault.into_error(&self.directory))
+    async fn scan(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Page, StoreError> {
+        self.view.page(start, end, limit).map_err(|fault| fault.into_error(&self.directory))
     }
 
     /// A caller that stops waiting does not stop the transaction.
@@ -165,13 +143,7 @@ impl Store for SledStore {
         let gone = || StoreError::Unavailable("the committing thread has ended".to_owned());
         let requests = self.requests.as_ref().ok_or_else(gone)?;
         let (answer, answered) = oneshot::channel();
-        requests
-            .send(Request {
-                transaction,
-                answer,
-            })
-            .await
-            .map_err(|_| gone())?;
+        requests.send(Request { transaction, answer }).await.map_err(|_| gone())?;
         answered.await.unwrap_or(Ok(Outcome::Unknown))
     }
 
@@ -188,22 +160,14 @@ impl Store for SledStore {
 const RELEASE: Duration = Duration::from_secs(5);
 
 fn busy(directory: &Path) -> StoreError {
-    StoreError::Busy {
-        path: directory.display().to_string(),
-    }
+    StoreError::Busy { path: directory.display().to_string() }
 }
 
 /// An own lock: sled takes its lock only after snapshots have to be looked at.
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join("lock");
-    let failed =
-        |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(failed)?;
+    let failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(busy(directory)),

@@ -55,9 +55,7 @@ pub(super) fn set_damaged_aside(directory: &Path) -> io::Result<Vec<String>> {
 
 fn check(path: &Path) -> io::Result<Option<String>> {
     let bytes = fs::read(path)?;
-    let Some((body, [l0, l1, l2, l3, l4, l5, l6, l7, c0, c1, c2, c3])) =
-        bytes.split_last_chunk::<12>()
-    else {
+    let Some((body, [l0, l1, l2, l3, l4, l5, l6, l7, c0, c1, c2, c3])) = bytes.split_last_chunk::<12>() else {
         return Ok(Some(format!("{} bytes", bytes.len())));
     };
     if body.is_empty() {

@@ -25,13 +25,8 @@ fn failing(directory: &Path) -> SledStore {
 #[tokio::test]
 async fn failed_sync_answers_unknown_and_ends_writing() {
     let directory = tempfile::tempdir().unwrap();
-    let store = SledStore::open(directory.path(), &Options::default())
-        .unwrap()
-        .store;
-    assert_eq!(
-        store.commit(put("a", "1")).await.unwrap(),
-        Outcome::Committed(Revision(1))
-    );
+    let store = SledStore::open(directory.path(), &Options::default()).unwrap().store;
+    assert_eq!(store.commit(put("a", "1")).await.unwrap(), Outcome::Committed(Revision(1)));
     drop(store);
 
     let store = failing(directory.path());
@@ -44,10 +39,7 @@ async fn failed_sync_answers_unknown_and_ends_writing() {
     assert_eq!(page.entries.len(), 1);
     assert_eq!(page.entries[0].1.value, b"1");
     assert_eq!(store.revision(), Revision(1));
-    assert!(matches!(
-        store.commit(put("c", "3")).await,
-        Err(StoreError::Unavailable(_))
-    ));
+    assert!(matches!(store.commit(put("c", "3")).await, Err(StoreError::Unavailable(_))));
     assert_eq!(store.get(b"c").await.unwrap(), None);
 }
 
@@ -58,22 +50,13 @@ fn group_judges_in_order_and_hides_what_is_not_durable() {
     let _lock = lock(path).unwrap();
     let view = Arc::new(View::new(open_tree(path, &Options::default()).unwrap()));
     let changes = Arc::new(Changes::new(Revision(0)));
-    let committer = Committer::new(
-        Arc::clone(&view),
-        Arc::clone(&changes),
-        Durability::open(path).unwrap(),
-    );
+    let committer = Committer::new(Arc::clone(&view), Arc::clone(&changes), Durability::open(path).unwrap());
 
     // All of it waits before the committer starts, so it is one group.
     let (sender, receiver) = mpsc::channel(16);
     let send = |transaction: Transaction| {
         let (answer, answered) = oneshot::channel();
-        sender
-            .try_send(Request {
-                transaction,
-                answer,
-            })
-            .unwrap();
+        sender.try_send(Request { transaction, answer }).unwrap();
         answered
     };
     let mut create = put("k", "first");
@@ -91,20 +74,9 @@ fn group_judges_in_order_and_hides_what_is_not_durable() {
     let outcomes = answers.map(|answer| answer.blocking_recv().unwrap().unwrap());
     assert_eq!(
         outcomes,
-        [
-            Outcome::Committed(Revision(1)),
-            Outcome::Conflict,
-            Outcome::Committed(Revision(2)),
-            Outcome::Conflict
-        ]
+        [Outcome::Committed(Revision(1)), Outcome::Conflict, Outcome::Committed(Revision(2)), Outcome::Conflict]
     );
-    assert_eq!(
-        view.get(b"k").unwrap().unwrap(),
-        Versioned {
-            value: b"third".to_vec(),
-            revision: Revision(2)
-        }
-    );
+    assert_eq!(view.get(b"k").unwrap().unwrap(), Versioned { value: b"third".to_vec(), revision: Revision(2) });
     assert_eq!(changes.newest(), Revision(2));
 }
 
@@ -129,19 +101,10 @@ fn readers_see_old_values_until_revealed() {
     let read = |page: Page| -> Vec<String> {
         page.entries
             .iter()
-            .map(|(key, v)| {
-                format!(
-                    "{}={}",
-                    String::from_utf8_lossy(key),
-                    String::from_utf8_lossy(&v.value)
-                )
-            })
+            .map(|(key, v)| format!("{}={}", String::from_utf8_lossy(key), String::from_utf8_lossy(&v.value)))
             .collect()
     };
-    assert_eq!(
-        read(view.page(b"", None, 10).unwrap()),
-        ["a=old", "c=old", "e=old"]
-    );
+    assert_eq!(read(view.page(b"", None, 10).unwrap()), ["a=old", "c=old", "e=old"]);
     let page = view.page(b"a", None, 2).unwrap();
     assert_eq!(page.next, Some(b"e".to_vec()));
     assert_eq!(read(page), ["a=old", "c=old"]);
@@ -149,10 +112,7 @@ fn readers_see_old_values_until_revealed() {
     assert_eq!(view.get(b"b").unwrap(), None);
 
     view.reveal();
-    assert_eq!(
-        read(view.page(b"", None, 10).unwrap()),
-        ["b=new", "c=new", "e=old", "f=new"]
-    );
+    assert_eq!(read(view.page(b"", None, 10).unwrap()), ["b=new", "c=new", "e=old", "f=new"]);
     assert_eq!(view.get(b"a").unwrap(), None);
 }
 
@@ -174,22 +134,14 @@ fn a_conflict_with_a_write_that_fails_is_unknown() {
     hopeless.compare(Compare::Present(b"y".to_vec()));
     let answers = [create.clone(), create, hopeless].map(|transaction| {
         let (answer, answered) = oneshot::channel();
-        sender
-            .try_send(Request {
-                transaction,
-                answer,
-            })
-            .unwrap();
+        sender.try_send(Request { transaction, answer }).unwrap();
         answered
     });
     drop(sender);
     Committer::new(Arc::clone(&view), Arc::clone(&changes), durability).run(receiver);
 
     let outcomes = answers.map(|answer| answer.blocking_recv().unwrap().unwrap());
-    assert_eq!(
-        outcomes,
-        [Outcome::Unknown, Outcome::Unknown, Outcome::Conflict]
-    );
+    assert_eq!(outcomes, [Outcome::Unknown, Outcome::Unknown, Outcome::Conflict]);
     assert_eq!(view.get(b"k").unwrap(), None);
     assert_eq!(changes.newest(), Revision(0));
 }

@@ -28,10 +28,7 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(tree: Db) -> Self {
-        Self {
-            tree,
-            before: RwLock::new(BTreeMap::new()),
-        }
+        Self { tree, before: RwLock::new(BTreeMap::new()) }
     }
 
     /// The durable value.
@@ -48,23 +45,11 @@ impl View {
     }
 
     /// A page of durable values, atomic.
-    pub(super) fn page(
-        &self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Page, Fault> {
+    pub(super) fn page(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Page, Fault> {
         if end.is_some_and(|end| end <= start) {
-            return Ok(Page {
-                entries: Vec::new(),
-                next: None,
-            });
+            return Ok(Page { entries: Vec::new(), next: None });
         }
-        let lower = if start == COUNTER {
-            Bound::Excluded(COUNTER)
-        } else {
-            Bound::Included(start)
-        };
+        let lower = if start == COUNTER { Bound::Excluded(COUNTER) } else { Bound::Included(start) };
         let range = (lower, end.map_or(Bound::Unbounded, Bound::Excluded));
         let before = self.before.read().unwrap_or_else(PoisonError::into_inner);
         contained(|| {
@@ -76,17 +61,11 @@ impl View {
             for entry in merged {
                 let (key, raw) = entry?;
                 if entries.len() == limit {
-                    return Ok(Page {
-                        entries,
-                        next: Some(key),
-                    });
+                    return Ok(Page { entries, next: Some(key) });
                 }
                 entries.push((key, decode(&raw)?));
             }
-            Ok(Page {
-                entries,
-                next: None,
-            })
+            Ok(Page { entries, next: None })
         })
     }
 
@@ -132,18 +111,12 @@ pub(super) fn encode(revision: Revision, value: &[u8]) -> Vec<u8> {
 pub(super) fn revision_of(raw: &[u8]) -> Result<Revision, Fault> {
     raw.first_chunk::<8>()
         .map(|bytes| Revision(u64::from_be_bytes(*bytes)))
-        .ok_or_else(|| Fault {
-            detail: format!("a value of {} bytes has no revision", raw.len()),
-            damaged: true,
-        })
+        .ok_or_else(|| Fault { detail: format!("a value of {} bytes has no revision", raw.len()), damaged: true })
 }
 
 fn decode(raw: &[u8]) -> Result<Versioned, Fault> {
     let revision = revision_of(raw)?;
-    Ok(Versioned {
-        value: raw.get(8..).unwrap_or_default().to_vec(),
-        revision,
-    })
+    Ok(Versioned { value: raw.get(8..).unwrap_or_default().to_vec(), revision })
 }
 
 /// Tree and old values in key order; where both have a key, the old value counts.
@@ -163,16 +136,10 @@ impl Iterator for Merged<'_> {
                 (Some(Ok((key, _))), Some((old, _))) => old.as_slice() <= &**key,
             };
             if !old {
-                return Some(
-                    self.tree
-                        .next()?
-                        .map(|(key, raw)| (key.to_vec(), raw))
-                        .map_err(Fault::from),
-                );
+                return Some(self.tree.next()?.map(|(key, raw)| (key.to_vec(), raw)).map_err(Fault::from));
             }
             let (key, value) = self.before.next()?;
-            self.tree
-                .next_if(|entry| matches!(entry, Ok((present, _)) if **present == **key));
+            self.tree.next_if(|entry| matches!(entry, Ok((present, _)) if **present == **key));
             if let Some(value) = value {
                 return Some(Ok((key.clone(), value.clone())));
             }

@@ -65,13 +65,7 @@ impl World {
             (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()));
         let source = open(SOURCE, &source_store, &clock).await;
         let target = open(TARGET, &target_store, &clock).await;
-        Self {
-            clock,
-            source_store,
-            target_store,
-            source,
-            target,
-        }
+        Self { clock, source_store, target_store, source, target }
     }
 
     pub(super) async fn restart(&mut self) {
@@ -81,57 +75,30 @@ impl World {
 
     pub(super) async fn offer(&self, token: u64) -> Result<SignedOffer, KeystoreError> {
         let nonce = self.source.nonce(&job()).await?;
-        self.target
-            .offer(&job(), token, nonce, self.clock.now())
-            .await
+        self.target.offer(&job(), token, nonce, self.clock.now()).await
     }
 
-    pub(super) async fn wrap(
-        &self,
-        offer: &SignedOffer,
-        orders: &[WrapOrder],
-    ) -> Result<Parcel, KeystoreError> {
-        self.source
-            .wrap_out(
-                offer,
-                &Target::identity(&self.target),
-                self.clock.now(),
-                orders,
-            )
-            .await
+    pub(super) async fn wrap(&self, offer: &SignedOffer, orders: &[WrapOrder]) -> Result<Parcel, KeystoreError> {
+        self.source.wrap_out(offer, &Target::identity(&self.target), self.clock.now(), orders).await
     }
 
     pub(super) async fn stage(&self, parcel: &Parcel) -> Result<(), KeystoreError> {
-        self.target
-            .stage(parcel, &Source::identity(&self.source))
-            .await
+        self.target.stage(parcel, &Source::identity(&self.source)).await
     }
 
     /// Offer, parcel, staging and closing in one; returns the manifest.
     pub(super) async fn copy(&self, token: u64, orders: &[WrapOrder]) -> [u8; 32] {
         let offer = self.offer(token).await.unwrap();
-        self.stage(&self.wrap(&offer, orders).await.unwrap())
-            .await
-            .unwrap();
+        self.stage(&self.wrap(&offer, orders).await.unwrap()).await.unwrap();
         self.target.close(&job(), token).await.unwrap()
     }
 }
 
-async fn open(
-    (id, seed): (&str, u8),
-    store: &SharedStore,
-    clock: &Arc<StandingClock>,
-) -> SoftwareKeystore {
+async fn open((id, seed): (&str, u8), store: &SharedStore, clock: &Arc<StandingClock>) -> SoftwareKeystore {
     let clock: Arc<dyn Clock> = Arc::<StandingClock>::clone(clock);
-    SoftwareKeystore::open(
-        id.parse().unwrap(),
-        Arc::clone(store),
-        Some(root(seed)),
-        clock,
-        Arc::new(SystemRandom),
-    )
-    .await
-    .unwrap()
+    SoftwareKeystore::open(id.parse().unwrap(), Arc::clone(store), Some(root(seed)), clock, Arc::new(SystemRandom))
+        .await
+        .unwrap()
 }
 
 pub(super) fn incarnation(n: u32) -> Incarnation {
@@ -139,13 +106,8 @@ pub(super) fn incarnation(n: u32) -> Incarnation {
 }
 
 pub(super) fn place(n: u32, version: u32) -> Place {
-    let version: MaterialId = format!("22222222-2222-4222-{n:04}-{version:012}")
-        .parse()
-        .unwrap();
-    Place {
-        incarnation: incarnation(n),
-        version,
-    }
+    let version: MaterialId = format!("22222222-2222-4222-{n:04}-{version:012}").parse().unwrap();
+    Place { incarnation: incarnation(n), version }
 }
 
 pub(super) fn label(n: u32, spec: Option<KeySpec>) -> Label {
@@ -153,25 +115,12 @@ pub(super) fn label(n: u32, spec: Option<KeySpec>) -> Label {
         Some(_) => ResourceId::Key(format!("key-{n}").parse().unwrap()),
         None => ResourceId::Secret(format!("secret/{n}").parse().unwrap()),
     };
-    let scope = Scope {
-        region: "cn-hangzhou".parse().unwrap(),
-        account: "1000000000000001".parse().unwrap(),
-    };
-    Label {
-        scope,
-        resource,
-        incarnation: incarnation(n),
-        spec,
-    }
+    let scope = Scope { region: "cn-hangzhou".parse().unwrap(), account: "1000000000000001".parse().unwrap() };
+    Label { scope, resource, incarnation: incarnation(n), spec }
 }
 
 /// Generates a key with versions 1 to `versions`.
-pub(super) async fn key(
-    keystore: &SoftwareKeystore,
-    n: u32,
-    spec: KeySpec,
-    versions: u32,
-) -> WrapOrder {
+pub(super) async fn key(keystore: &SoftwareKeystore, n: u32, spec: KeySpec, versions: u32) -> WrapOrder {
     let label = label(n, Some(spec));
     let places: Vec<Place> = (1..=versions).map(|v| place(n, v)).collect();
     for place in &places {
@@ -181,36 +130,21 @@ pub(super) async fn key(
 }
 
 pub(super) fn value(n: u32, version: u32, length: usize) -> Vec<u8> {
-    format!("value {n}/{version} ")
-        .into_bytes()
-        .into_iter()
-        .cycle()
-        .take(length)
-        .collect()
+    format!("value {n}/{version} ").into_bytes().into_iter().cycle().take(length).collect()
 }
 
 /// Stores a secret with versions 1 to `versions` of `length` bytes under the system key.
-pub(super) async fn secret(
-    keystore: &SoftwareKeystore,
-    n: u32,
-    versions: u32,
-    length: usize,
-) -> WrapOrder {
+pub(super) async fn secret(keystore: &SoftwareKeystore, n: u32, versions: u32, length: usize) -> WrapOrder {
     let label = label(n, None);
     let places: Vec<Place> = (1..=versions).map(|v| place(n, v)).collect();
     for (v, place) in (1..).zip(&places) {
-        let envelope = SecretEnvelope::System {
-            value: Zeroizing::new(value(n, v, length)),
-        };
+        let envelope = SecretEnvelope::System { value: Zeroizing::new(value(n, v, length)) };
         keystore.put_value(&label, place, &envelope).await.unwrap();
     }
     WrapOrder { label, places }
 }
 
-pub(super) async fn read(
-    keystore: &SoftwareKeystore,
-    place: &Place,
-) -> Result<(Vec<u8>, bool), KeystoreError> {
+pub(super) async fn read(keystore: &SoftwareKeystore, place: &Place) -> Result<(Vec<u8>, bool), KeystoreError> {
     let answer = keystore.read_value(place).await?;
     match answer.value {
         SecretEnvelope::System { value } => Ok((value.to_vec(), answer.provisional)),
@@ -221,20 +155,14 @@ pub(super) async fn read(
 /// Every stored value whose key begins with `prefix`.
 pub(super) async fn dump(store: &SharedStore, prefix: &str) -> Vec<(String, Vec<u8>)> {
     let page = store.scan(b"", None, usize::MAX).await.unwrap();
-    let entries = page
-        .entries
-        .into_iter()
-        .map(|(key, v)| (String::from_utf8(key).unwrap(), v.value));
+    let entries = page.entries.into_iter().map(|(key, v)| (String::from_utf8(key).unwrap(), v.value));
     entries.filter(|(key, _)| key.starts_with(prefix)).collect()
 }
 
 pub(super) async fn overwrite(store: &SharedStore, key: &str, value: Vec<u8>) {
     let mut transaction = Transaction::new();
     transaction.put(key, value);
-    assert!(matches!(
-        store.commit(transaction).await.unwrap(),
-        Outcome::Committed(_)
-    ));
+    assert!(matches!(store.commit(transaction).await.unwrap(), Outcome::Committed(_)));
 }
 
 macro_rules! assert_err {
@@ -249,9 +177,7 @@ macro_rules! assert_err {
 pub(super) use assert_err;
 
 pub(super) fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
+    haystack.windows(needle.len()).any(|window| window == needle)
 }
 
 pub(super) fn imported(spec: KeySpec) -> KeyMaterial {

@@ -31,31 +31,19 @@ impl Store for Troubled {
         self.inner.get(key).await
     }
 
-    async fn scan(
-        &self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
+    async fn scan(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Page, StoreError> {
         self.inner.scan(start, end, limit).await
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Outcome, StoreError> {
         if let Some((arrived, let_go)) = &self.held
-            && transaction
-                .operations()
-                .iter()
-                .any(|operation| operation.key().starts_with(b"m/"))
+            && transaction.operations().iter().any(|operation| operation.key().starts_with(b"m/"))
         {
             arrived.add_permits(1);
             let_go.acquire().await.unwrap().forget();
         }
         let gone = || StoreError::Unavailable("rehearsed".to_owned());
-        match self
-            .left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                left.checked_sub(1)
-            }) {
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
             Ok(1) if self.trip == Trip::Unheard => {
                 let _: Outcome = self.inner.commit(transaction).await?;
                 Err(gone())
@@ -75,12 +63,7 @@ impl Store for Troubled {
 }
 
 fn troubled(inner: &SharedStore, commits: u64, trip: Trip) -> SharedStore {
-    Arc::new(Troubled {
-        inner: Arc::clone(inner),
-        left: AtomicU64::new(commits),
-        trip,
-        held: None,
-    })
+    Arc::new(Troubled { inner: Arc::clone(inner), left: AtomicU64::new(commits), trip, held: None })
 }
 
 /// Everything a target does in a job, up to and including activation.
@@ -90,9 +73,7 @@ async fn target_part(world: &World, orders: &[WrapOrder], token: u64) -> Result<
         Some(manifest) => manifest,
         None => {
             let offer = world.offer(token).await?;
-            world
-                .stage(&world.wrap(&offer, orders).await.unwrap())
-                .await?;
+            world.stage(&world.wrap(&offer, orders).await.unwrap()).await?;
             target.close(&job(), token).await?
         }
     };
@@ -105,10 +86,7 @@ async fn a_target_that_stops_at_any_commit_ends_activated_or_empty() {
         for commits in 1.. {
             let mut world = World::new().await;
             // The second takes several transactions.
-            let orders = [
-                secret(&world.source, 20, 2, 40).await,
-                secret(&world.source, 21, 70, 9_000).await,
-            ];
+            let orders = [secret(&world.source, 20, 2, 40).await, secret(&world.source, 21, 70, 9_000).await];
             let sound = Arc::clone(&world.target_store);
             world.target = open(TARGET, &troubled(&sound, commits, trip), &world.clock).await;
             let first = target_part(&world, &orders, 5).await;
@@ -117,15 +95,11 @@ async fn a_target_that_stops_at_any_commit_ends_activated_or_empty() {
             if commits % 2 == 0 {
                 target_part(&world, &orders, 6).await.unwrap();
                 world.target.confirm(&job(), 6, &[]).await.unwrap();
-                assert_eq!(
-                    read(&world.target, &place(21, 70)).await.unwrap(),
-                    (value(21, 70, 9_000), true)
-                );
+                assert_eq!(read(&world.target, &place(21, 70)).await.unwrap(), (value(21, 70, 9_000), true));
             } else {
                 // Rolling back can stop anywhere, too.
                 for commits in 1.. {
-                    let stopping =
-                        open(TARGET, &troubled(&sound, commits, trip), &world.clock).await;
+                    let stopping = open(TARGET, &troubled(&sound, commits, trip), &world.clock).await;
                     if stopping.forget(&job(), 6).await.is_ok() {
                         break;
                     }
@@ -168,18 +142,8 @@ async fn a_write_that_was_under_way_when_the_lease_was_lost_does_not_land() {
         offer
     };
     let (late, offer) = futures::future::join(world.stage(&parcel), take_over).await;
-    assert_err!(
-        late,
-        KeystoreError::Fenced {
-            token: 5,
-            seen: 6,
-            ..
-        }
-    );
+    assert_err!(late, KeystoreError::Fenced { token: 5, seen: 6, .. });
     assert_eq!(dump(&sound, "m/").await, []);
-    world
-        .stage(&world.wrap(&offer, &orders).await.unwrap())
-        .await
-        .unwrap();
+    world.stage(&world.wrap(&offer, &orders).await.unwrap()).await.unwrap();
     world.target.close(&job(), 6).await.unwrap();
 }

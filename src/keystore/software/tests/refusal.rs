@@ -11,46 +11,18 @@ async fn a_worker_that_lost_its_lease_changes_nothing() {
     let late = world.wrap(&old, &orders).await.unwrap();
     let manifest = world.copy(6, &orders).await;
     let before = dump(&world.target_store, "").await;
-    assert_err!(
-        world.stage(&late).await,
-        KeystoreError::Fenced {
-            token: 5,
-            seen: 6,
-            ..
-        }
-    );
+    assert_err!(world.stage(&late).await, KeystoreError::Fenced { token: 5, seen: 6, .. });
     assert_err!(world.offer(5).await, KeystoreError::Fenced { .. });
-    assert_err!(
-        world.target.close(&job(), 5).await,
-        KeystoreError::Fenced { .. }
-    );
-    assert_err!(
-        world.target.closed(&job(), 5).await,
-        KeystoreError::Fenced { .. }
-    );
-    assert_err!(
-        world.target.activate(&job(), 5, &manifest).await,
-        KeystoreError::Fenced { .. }
-    );
-    assert_err!(
-        world.target.confirm(&job(), 5, &[]).await,
-        KeystoreError::Fenced { .. }
-    );
-    assert_err!(
-        world.target.settle(&job(), 5).await,
-        KeystoreError::Fenced { .. }
-    );
-    assert_err!(
-        world.target.forget(&job(), 5).await,
-        KeystoreError::Fenced { .. }
-    );
+    assert_err!(world.target.close(&job(), 5).await, KeystoreError::Fenced { .. });
+    assert_err!(world.target.closed(&job(), 5).await, KeystoreError::Fenced { .. });
+    assert_err!(world.target.activate(&job(), 5, &manifest).await, KeystoreError::Fenced { .. });
+    assert_err!(world.target.confirm(&job(), 5, &[]).await, KeystoreError::Fenced { .. });
+    assert_err!(world.target.settle(&job(), 5).await, KeystoreError::Fenced { .. });
+    assert_err!(world.target.forget(&job(), 5).await, KeystoreError::Fenced { .. });
     assert_eq!(dump(&world.target_store, "").await, before);
 
     let before = dump(&world.source_store, "").await;
-    assert_err!(
-        world.source.purge(&job(), 5, &[incarnation(20)]).await,
-        KeystoreError::Fenced { .. }
-    );
+    assert_err!(world.source.purge(&job(), 5, &[incarnation(20)]).await, KeystoreError::Fenced { .. });
     assert_eq!(dump(&world.source_store, "").await, before);
 }
 
@@ -61,20 +33,14 @@ async fn a_newer_worker_does_not_close_what_an_older_one_staged() {
     let offer = world.offer(5).await.unwrap();
     let parcel = world.wrap(&offer, &orders).await.unwrap();
     world.stage(&parcel).await.unwrap();
-    assert_err!(
-        world.target.close(&job(), 6).await,
-        KeystoreError::StagingOpen(_)
-    );
+    assert_err!(world.target.close(&job(), 6).await, KeystoreError::StagingOpen(_));
     assert_err!(world.stage(&parcel).await, KeystoreError::Fenced { .. });
 }
 
 #[tokio::test]
 async fn the_same_resource_may_come_twice_but_not_differ() {
     let world = World::new().await;
-    let mut orders = vec![
-        secret(&world.source, 20, 2, 40).await,
-        key(&world.source, 1, KeySpec::EcP256, 2).await,
-    ];
+    let mut orders = vec![secret(&world.source, 20, 2, 40).await, key(&world.source, 1, KeySpec::EcP256, 2).await];
     let offer = world.offer(5).await.unwrap();
     let parcel = world.wrap(&offer, &orders).await.unwrap();
     world.stage(&parcel).await.unwrap();
@@ -84,34 +50,17 @@ async fn the_same_resource_may_come_twice_but_not_differ() {
     let again = world.wrap(&offer, &orders).await.unwrap();
     assert_ne!(again.items[0].versions, parcel.items[0].versions);
     world.stage(&again).await.unwrap();
-    assert_eq!(
-        dump(&world.target_store, "").await,
-        before,
-        "nothing is written twice"
-    );
+    assert_eq!(dump(&world.target_store, "").await, before, "nothing is written twice");
 
     for order in &mut orders {
         let last = order.places.pop().unwrap();
-        let fewer = world
-            .wrap(&offer, std::slice::from_ref(order))
-            .await
-            .unwrap();
+        let fewer = world.wrap(&offer, std::slice::from_ref(order)).await.unwrap();
         assert_err!(world.stage(&fewer).await, KeystoreError::Mismatch { .. });
         order.places.push(last);
     }
-    world
-        .source
-        .destroy(&incarnation(20), Some(&[place(20, 1)]))
-        .await
-        .unwrap();
-    let envelope = SecretEnvelope::System {
-        value: Zeroizing::new(b"another value".to_vec()),
-    };
-    world
-        .source
-        .put_value(&orders[0].label, &place(20, 1), &envelope)
-        .await
-        .unwrap();
+    world.source.destroy(&incarnation(20), Some(&[place(20, 1)])).await.unwrap();
+    let envelope = SecretEnvelope::System { value: Zeroizing::new(b"another value".to_vec()) };
+    world.source.put_value(&orders[0].label, &place(20, 1), &envelope).await.unwrap();
     let differs = world.wrap(&offer, &orders[..1]).await.unwrap();
     assert_err!(world.stage(&differs).await, KeystoreError::Mismatch { .. });
     assert_eq!(dump(&world.target_store, "").await, before);
@@ -126,19 +75,13 @@ async fn a_resource_that_lives_here_is_not_overwritten() {
     let parcel = world.wrap(&offer, &orders).await.unwrap();
     assert_err!(world.stage(&parcel).await, KeystoreError::Mismatch { .. });
     world.target.forget(&job(), 5).await.unwrap();
-    assert_eq!(
-        read(&world.target, &place(20, 1)).await.unwrap(),
-        (value(20, 1, 44), false)
-    );
+    assert_eq!(read(&world.target, &place(20, 1)).await.unwrap(), (value(20, 1, 44), false));
 }
 
 #[tokio::test]
 async fn parcels_for_others_or_changed_ones_are_refused() {
     let world = World::new().await;
-    let orders = [
-        secret(&world.source, 20, 1, 40).await,
-        key(&world.source, 1, KeySpec::Aes256, 1).await,
-    ];
+    let orders = [secret(&world.source, 20, 1, 40).await, key(&world.source, 1, KeySpec::Aes256, 1).await];
     let offer = world.offer(5).await.unwrap();
     let parcel = world.wrap(&offer, &orders).await.unwrap();
     let resigned = |change: fn(&mut Parcel)| {
@@ -150,13 +93,7 @@ async fn parcels_for_others_or_changed_ones_are_refused() {
     let mut changed = parcel.clone();
     changed.items.pop();
     assert_err!(world.stage(&changed).await, KeystoreError::Refused(_));
-    assert_err!(
-        world
-            .target
-            .stage(&parcel, &world.target.public_identity())
-            .await,
-        KeystoreError::Refused(_)
-    );
+    assert_err!(world.target.stage(&parcel, &world.target.public_identity()).await, KeystoreError::Refused(_));
     let changes: [fn(&mut Parcel); 8] = [
         |p| p.target = "kst-b".parse().unwrap(),
         |p| p.job = "job-00000000000000000002".parse().unwrap(),
@@ -196,10 +133,7 @@ async fn a_source_wraps_only_for_a_fresh_offer_of_the_target() {
     let mut forged = offer.clone();
     forged.offer.token = 6;
     assert_err!(wrap(forged, now).await, KeystoreError::Refused(_));
-    assert_err!(
-        wrap(offer.clone(), offer.offer.expires_at).await,
-        KeystoreError::Refused(_)
-    );
+    assert_err!(wrap(offer.clone(), offer.offer.expires_at).await, KeystoreError::Refused(_));
     let other_nonce = world.target.offer(&job(), 5, [0; 32], now).await.unwrap();
     assert_err!(wrap(other_nonce, now).await, KeystoreError::Refused(_));
     let stranger = SignedOffer::sign(offer.offer.clone(), &world.source.identity);
@@ -213,20 +147,9 @@ async fn a_source_wraps_only_for_a_fresh_offer_of_the_target() {
     let mut wrong = orders[0].clone();
     wrong.label.scope.account = "1000000000000002".parse().unwrap();
     let offer = world.offer(5).await.unwrap();
+    assert_err!(world.wrap(&offer, &[wrong]).await, KeystoreError::Damaged { .. });
     assert_err!(
-        world.wrap(&offer, &[wrong]).await,
-        KeystoreError::Damaged { .. }
-    );
-    assert_err!(
-        world
-            .wrap(
-                &offer,
-                &[WrapOrder {
-                    label: label(99, None),
-                    places: vec![place(99, 1)]
-                }]
-            )
-            .await,
+        world.wrap(&offer, &[WrapOrder { label: label(99, None), places: vec![place(99, 1)] }]).await,
         KeystoreError::Moved(_)
     );
 }
@@ -245,21 +168,11 @@ async fn an_expired_offer_is_not_honoured() {
 async fn damaged_missing_or_added_records_stop_activation() {
     for damage in 0..3 {
         let world = World::new().await;
-        let orders = [
-            secret(&world.source, 20, 2, 40).await,
-            key(&world.source, 1, KeySpec::Aes256, 1).await,
-        ];
+        let orders = [secret(&world.source, 20, 2, 40).await, key(&world.source, 1, KeySpec::Aes256, 1).await];
         let manifest = world.copy(5, &orders).await;
-        assert_err!(
-            world.target.activate(&job(), 5, &[0; 32]).await,
-            KeystoreError::Mismatch { .. }
-        );
+        assert_err!(world.target.activate(&job(), 5, &[0; 32]).await, KeystoreError::Mismatch { .. });
         let records = dump(&world.target_store, "m/").await;
-        let (at, mut bytes) = records
-            .iter()
-            .find(|(key, _)| key.contains("/v/"))
-            .unwrap()
-            .clone();
+        let (at, mut bytes) = records.iter().find(|(key, _)| key.contains("/v/")).unwrap().clone();
         match damage {
             0 => {
                 *bytes.last_mut().unwrap() ^= 1;
@@ -268,32 +181,16 @@ async fn damaged_missing_or_added_records_stop_activation() {
             1 => {
                 let mut transaction = Transaction::new();
                 transaction.delete(at);
-                assert!(matches!(
-                    world.target_store.commit(transaction).await.unwrap(),
-                    Outcome::Committed(_)
-                ));
+                assert!(matches!(world.target_store.commit(transaction).await.unwrap(), Outcome::Committed(_)));
             }
             _ => {
-                overwrite(
-                    &world.target_store,
-                    &format!("m/{}/v/{}", incarnation(20), place(20, 7).version),
-                    bytes,
-                )
-                .await
+                overwrite(&world.target_store, &format!("m/{}/v/{}", incarnation(20), place(20, 7).version), bytes)
+                    .await
             }
         }
-        assert_err!(
-            world.target.activate(&job(), 5, &manifest).await,
-            KeystoreError::Mismatch { .. }
-        );
-        assert_err!(
-            world.target.confirm(&job(), 5, &[]).await,
-            KeystoreError::Mismatch { .. }
-        );
-        assert_err!(
-            read(&world.target, &place(20, 1)).await,
-            KeystoreError::Moved(_)
-        );
+        assert_err!(world.target.activate(&job(), 5, &manifest).await, KeystoreError::Mismatch { .. });
+        assert_err!(world.target.confirm(&job(), 5, &[]).await, KeystoreError::Mismatch { .. });
+        assert_err!(read(&world.target, &place(20, 1)).await, KeystoreError::Moved(_));
     }
 }
 
@@ -301,36 +198,15 @@ async fn damaged_missing_or_added_records_stop_activation() {
 async fn steps_out_of_order_are_refused() {
     let world = World::new().await;
     let orders = [secret(&world.source, 20, 2, 40).await];
-    assert_err!(
-        world.target.close(&job(), 5).await,
-        KeystoreError::StagingOpen(_)
-    );
+    assert_err!(world.target.close(&job(), 5).await, KeystoreError::StagingOpen(_));
     let offer = world.offer(5).await.unwrap();
-    world
-        .stage(&world.wrap(&offer, &orders).await.unwrap())
-        .await
-        .unwrap();
-    assert_err!(
-        world.target.activate(&job(), 5, &[0; 32]).await,
-        KeystoreError::StagingOpen(_)
-    );
-    assert_err!(
-        world.target.confirm(&job(), 5, &[]).await,
-        KeystoreError::StagingOpen(_)
-    );
-    assert_err!(
-        world.target.settle(&job(), 5).await,
-        KeystoreError::StagingOpen(_)
-    );
+    world.stage(&world.wrap(&offer, &orders).await.unwrap()).await.unwrap();
+    assert_err!(world.target.activate(&job(), 5, &[0; 32]).await, KeystoreError::StagingOpen(_));
+    assert_err!(world.target.confirm(&job(), 5, &[]).await, KeystoreError::StagingOpen(_));
+    assert_err!(world.target.settle(&job(), 5).await, KeystoreError::StagingOpen(_));
     world.target.close(&job(), 5).await.unwrap();
-    assert_err!(
-        world.target.settle(&job(), 5).await,
-        KeystoreError::Mismatch { .. }
-    );
-    assert_err!(
-        world.target.confirm(&job(), 5, &[incarnation(99)]).await,
-        KeystoreError::Mismatch { .. }
-    );
+    assert_err!(world.target.settle(&job(), 5).await, KeystoreError::Mismatch { .. });
+    assert_err!(world.target.confirm(&job(), 5, &[incarnation(99)]).await, KeystoreError::Mismatch { .. });
 }
 
 #[tokio::test]
@@ -352,10 +228,7 @@ async fn parcels_may_come_at_the_same_time() {
     let manifest = world.target.close(&job(), 5).await.unwrap();
     world.target.activate(&job(), 5, &manifest).await.unwrap();
     for n in 1..=40 {
-        assert_eq!(
-            read(&world.target, &place(n, 2)).await.unwrap(),
-            (value(n, 2, 1024), true)
-        );
+        assert_eq!(read(&world.target, &place(n, 2)).await.unwrap(), (value(n, 2, 1024), true));
     }
 }
 
@@ -368,45 +241,18 @@ async fn faults_come_as_planned() {
     let faulty: Arc<dyn Source> = Arc::new(Faulty::new(source, Arc::clone(&plan)));
     plan.break_call("read_value", 2, Fault::Before);
     assert!(faulty.read_value(&place(20, 1)).await.is_ok());
-    assert_err!(
-        faulty.read_value(&place(20, 1)).await,
-        KeystoreError::Unavailable { .. }
-    );
+    assert_err!(faulty.read_value(&place(20, 1)).await, KeystoreError::Unavailable { .. });
     assert!(faulty.read_value(&place(20, 1)).await.is_ok());
     plan.set_unreachable(true);
-    assert_err!(
-        faulty.nonce(&job()).await,
-        KeystoreError::Unavailable { .. }
-    );
+    assert_err!(faulty.nonce(&job()).await, KeystoreError::Unavailable { .. });
     plan.set_unreachable(false);
     let key = label(1, Some(KeySpec::Aes256));
     plan.break_call("generate", 1, Fault::After);
-    assert_err!(
-        faulty.generate(&key, &place(1, 1)).await,
-        KeystoreError::Unavailable { .. }
-    );
-    assert_err!(
-        faulty.generate(&key, &place(1, 1)).await,
-        KeystoreError::Exists
-    );
-    let sealed = faulty
-        .seal(&place(1, 1), b"a", b"text")
-        .await
-        .unwrap()
-        .value;
+    assert_err!(faulty.generate(&key, &place(1, 1)).await, KeystoreError::Unavailable { .. });
+    assert_err!(faulty.generate(&key, &place(1, 1)).await, KeystoreError::Exists);
+    let sealed = faulty.seal(&place(1, 1), b"a", b"text").await.unwrap().value;
     plan.break_call("open", 1, Fault::Flip);
-    assert_eq!(
-        faulty
-            .open(&place(1, 1), b"a", &sealed)
-            .await
-            .unwrap()
-            .value
-            .as_slice(),
-        b"texu"
-    );
+    assert_eq!(faulty.open(&place(1, 1), b"a", &sealed).await.unwrap().value.as_slice(), b"texu");
     assert_eq!(plan.calls("open"), 1);
-    assert_eq!(
-        faulty.labels(&job(), &[incarnation(1)]).await.unwrap(),
-        [key]
-    );
+    assert_eq!(faulty.labels(&job(), &[incarnation(1)]).await.unwrap(), [key]);
 }
