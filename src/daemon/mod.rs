@@ -62,7 +62,7 @@ async fn serve(
     let mut daemon = tokio::select! {
         started = Daemon::start(path, loaded) => started?,
         // Nothing is half done that the next start does not finish.
-        () = signals.second_stop() => return Ok(()),
+        () = signals.stop() => return Ok(()),
     };
     notify::ready(&daemon.status());
     started(&daemon);
@@ -82,10 +82,7 @@ async fn serve(
     notify::stopping("finishing the present step");
     // A part is gone: what it would have finished is finished by the next start.
     outcome?;
-    tokio::select! {
-        () = daemon.stop() => {}
-        () = signals.second_stop() => tracing::warn!("leaving at once; the next start goes on from here"),
-    }
+    daemon.stop().await;
     Ok(())
 }
 
