@@ -120,7 +120,7 @@ pub(super) async fn find(state: &State, id: &str) -> Result<JobShape, AdminError
     stored(state, id).await.map(|job| views::job(&job))
 }
 
-/// Checks a selection in the protocol's words.
+/// Reads a selection in the protocol's words; whether it can be migrated is preflight's to say.
 pub(super) fn selection(resources: &ResourcesShape) -> Result<Selection, AdminError> {
     let ResourcesShape::Picked { keys, secrets } = resources else {
         return Ok(Selection::All);
@@ -128,6 +128,15 @@ pub(super) fn selection(resources: &ResourcesShape) -> Result<Selection, AdminEr
     if keys.is_empty() && secrets.is_empty() {
         return Err(AdminError::usage("InvalidValue", "nothing is selected", "name keys or secrets, or select all"));
     }
+    Ok(Selection::Picked {
+        keys: keys.iter().map(|id| id.parse()).collect::<Result<_, _>>()?,
+        secrets: secrets.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Refuses a selection by hand that no run could ever take.
+pub(super) fn check_size(selection: &Selection) -> Result<(), AdminError> {
+    let Selection::Picked { keys, secrets } = selection else { return Ok(()) };
     for (count, what) in [(keys.len(), "keys"), (secrets.len(), "secrets")] {
         if count > MAX_SELECTED {
             let message = format!("{count} {what} are selected; at most {MAX_SELECTED} can be picked by hand");
@@ -135,10 +144,7 @@ pub(super) fn selection(resources: &ResourcesShape) -> Result<Selection, AdminEr
             return Err(AdminError::usage(ProblemCode::TooManySelected.as_str(), message, remedy));
         }
     }
-    Ok(Selection::Picked {
-        keys: keys.iter().map(|id| id.parse()).collect::<Result<_, _>>()?,
-        secrets: secrets.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
-    })
+    Ok(())
 }
 
 /// Checks accounts in the protocol's words: at least one, all known, none twice.

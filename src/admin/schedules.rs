@@ -129,13 +129,15 @@ fn entry(state: &State, shape: &EntryShape) -> Result<ScheduleEntry, AdminError>
             return Err(invalid(format!("{other:?} is not a policy for missed runs"), "run or skip"));
         }
     };
+    let resources = jobs::selection(&shape.resources)?;
+    jobs::check_size(&resources)?;
     Ok(ScheduleEntry {
         name: shape.name.clone(),
         accounts: jobs::accounts(state, &shape.accounts)?,
         region,
         instance: facts.id,
         when: when(shape)?,
-        resources: jobs::selection(&shape.resources)?,
+        resources,
         window,
         if_missed,
         soak,

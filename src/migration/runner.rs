@@ -212,6 +212,7 @@ impl Context {
     /// Makes a transition; at the brink of no return an operator's cancel that came first wins.
     async fn transition(&mut self, event: JobEvent, failure: Option<Failure>) -> Result<(), MigrationError> {
         let now = self.now();
+        let (walked, done) = (self.job.state.walks_plan(), self.progress.done());
         self.update(move |job| {
             let wanted = job.cancel_requested && job.state.next(JobEvent::Cancel).is_ok();
             let late = now >= job.window_end && job.state == JobState::Confirming;
@@ -229,6 +230,12 @@ impl Context {
                 _ => {}
             }
             job.failure = failure.or_else(|| job.failure.take());
+            // A phase that goes through the plan begins at nothing; the others show what the last one did.
+            if job.state.walks_plan() {
+                (job.keys_done, job.secrets_done) = (0, 0);
+            } else if walked {
+                (job.keys_done, job.secrets_done) = done;
+            }
             if job.state.is_final() {
                 job.finished_at = Some(now);
             }
@@ -288,9 +295,9 @@ impl Context {
     }
 
     fn tell(&self) {
-        // At a phase change nothing of the new phase is done yet.
-        let (percent, _) = share(&self.job, (0, 0), Duration::ZERO);
-        emit(Event::MigrationProgress, &figures(&self.job, (0, 0)).estimate(percent, None), "migration in progress");
+        let done = (self.job.keys_done, self.job.secrets_done);
+        let (percent, _) = share(&self.job, done, Duration::ZERO);
+        emit(Event::MigrationProgress, &figures(&self.job, done).estimate(percent, None), "migration in progress");
     }
 
     fn tell_end(&self) {

@@ -203,6 +203,12 @@ impl JobState {
         !matches!(self, Self::Queued | Self::Preflight) && !self.is_final()
     }
 
+    /// True for the phases that go through the plan resource by resource.
+    #[must_use]
+    pub const fn walks_plan(self) -> bool {
+        matches!(self, Self::Copying | Self::Verifying | Self::CuttingOver | Self::Confirming | Self::Purging)
+    }
+
     /// The Task Status column that goes with the state.
     #[must_use]
     pub const fn task_status(self) -> TaskStatus {
