@@ -99,9 +99,7 @@ impl Migrations {
             let meets = other.scope == job.scope || other.instance == job.instance;
             let ahead =
                 other.state != JobState::Queued || (other.scheduled_for, &other.id) < (job.scheduled_for, &job.id);
-            let waits_itself = other.state == JobState::Queued
-                && holds.iter().any(|hold| hold.covers(&other.scope.region, &other.scope.account));
-            !(before_in_group || (meets && ahead && !waits_itself))
+            !(before_in_group || (meets && ahead && !held_back(other, all, holds)))
         })
     }
 
@@ -124,10 +122,12 @@ impl Migrations {
         let window_end = order.scheduled_for.checked_add(window).unwrap_or(jiff::Timestamp::MAX);
         let mut group = None;
         let mut jobs = Vec::new();
+        let mut random = [0_u8; 4];
+        self.service.random.fill(&mut random);
+        // The IDs of a group rise with its order: those that take turns by ID would else wait for one another.
+        let first = u32::from_be_bytes(random) >> 1;
         for (index, account) in (0_u32..).zip(&order.accounts) {
-            let mut random = [0_u8; 4];
-            self.service.random.fill(&mut random);
-            let id = JobId::generate(now, u32::from_be_bytes(random));
+            let id = JobId::generate(now, first.saturating_add(index));
             if order.accounts.len() > 1 && group.is_none() {
                 group = Some(id.clone());
             }
@@ -177,4 +177,16 @@ impl Migrations {
         }
         jobs
     }
+}
+
+/// A queued job that a hold keeps from starting, itself or one before it in its group; others need not wait for it.
+fn held_back(job: &Job, all: &[Stored<Job>], holds: &[Stored<Hold>]) -> bool {
+    let held = |job: &Job| holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account));
+    let waits_for = |other: &Job| {
+        job.group.is_some()
+            && other.group == job.group
+            && other.group_index < job.group_index
+            && !other.state.is_final()
+    };
+    job.state == JobState::Queued && (held(job) || all.iter().any(|other| waits_for(other) && held(other)))
 }

@@ -13,6 +13,9 @@ pub(super) struct Preflight;
 #[async_trait]
 impl Step for Preflight {
     async fn run(&self, context: &mut Context) -> Result<Ended, MigrationError> {
+        // Copies of an earlier job that was rolled back may still lie in the instance: the same resources could not be
+        // staged beside them. An instance that cannot be reached for it is refused below.
+        context.migrations.tend().await?;
         let job = &context.job;
         let plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, Some(&job.id)).await?;
         if plan.refuses(&job.selection) {
