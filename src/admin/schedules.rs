@@ -9,7 +9,7 @@ use super::protocol::{EntryShape, RunShape, RunsShape, ScheduleShape, SchedulesS
 use super::query::Parameters;
 use super::{AdminError, Peer, State, jobs, views};
 use crate::config::parse_duration;
-use crate::model::{Cron, IfMissed, ProblemCode, ScheduleEntry, ScheduleState, When};
+use crate::model::{self, Cron, IfMissed, ProblemCode, ScheduleEntry, ScheduleState, When};
 use crate::observe::{Event, Fields, emit};
 use crate::schedule::next_runs;
 
@@ -38,7 +38,7 @@ pub(super) async fn next(
     }
     let zone = match &schedule.entry.when {
         When::At(_) => TimeZone::system(),
-        When::Cron { time_zone, .. } => TimeZone::get(time_zone).unwrap_or(TimeZone::UTC),
+        When::Cron { time_zone, .. } => model::time_zone(time_zone).unwrap_or(TimeZone::UTC),
     };
     let runs = next_runs(&schedule.entry.when, schedule.floor().max(state.now()), count.min(MAX_RUNS));
     let local = |at: Timestamp| at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
