@@ -1,6 +1,6 @@
 //! The daemon: parse, build, spawn, drain. `run` in production, `run --dev` on a laptop, `demo` to see it all.
 //!
-//! One Tokio runtime, made by the caller. Core dumps are left to the unit (`LimitCORE=0`).
+//! One Tokio runtime, made by the caller.
 
 mod admin;
 mod build;
@@ -12,6 +12,7 @@ mod in_use;
 mod notify;
 mod reload;
 mod running;
+mod secrecy;
 mod signals;
 mod stores;
 mod tasks;
@@ -57,6 +58,7 @@ async fn serve(
     log: Option<LogHandle>,
     started: impl FnOnce(&Daemon),
 ) -> Result<(), DaemonError> {
+    secrecy::keep_to_ourselves();
     let mut signals = Signals::catch()?;
     notify::status("opening the stores");
     let mut daemon = tokio::select! {
