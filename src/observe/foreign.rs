@@ -30,7 +30,7 @@ impl Log for Foreign {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use std::io::{Result, Write};
     use std::sync::{Arc, Mutex};
