@@ -21,10 +21,10 @@ impl Step for Purging {
         let (for_batches, target_of_batches) = (Arc::clone(&source), Arc::clone(&target));
         let job_of_batches = job.clone();
         // Secrets before keys: a half-purged source never holds a value whose key it has destroyed first.
-        let mut plan = context.plan().await?;
+        let mut plan = context.plan().await?.to_vec();
         plan.reverse();
         context
-            .each_batch(plan, move |_, batch: Vec<PlanItem>| {
+            .each_batch(&plan, move |_, batch: Vec<PlanItem>| {
                 let (source, target, job) =
                     (Arc::clone(&for_batches), Arc::clone(&target_of_batches), job_of_batches.clone());
                 async move {
