@@ -54,13 +54,14 @@ pub(super) async fn add(
 ) -> Result<Json<ScheduleShape>, AdminError> {
     let entry = entry(&state, &request)?;
     let fields = Fields::new().schedule(&entry.name).region(&entry.region).instance(&entry.instance);
-    peer.log(&fields, &format!("schedule add {}", entry.name));
     if let When::At(at) = entry.when
         && at <= state.now()
     {
         return Err(AdminError::usage("InvalidValue", format!("{at} is past"), "name an instant to come"));
     }
-    let added = state.book().add(entry).await?;
+    let command = format!("schedule add {}", entry.name);
+    let added =
+        state.command(peer, &fields, &command, |state| async move { Ok(state.book().add(entry).await?) }).await?;
     emit(Event::ScheduleRegistered, &fields, "a schedule was added on the command line");
     Ok(Json(views::schedule(&added)))
 }
@@ -70,8 +71,12 @@ pub(super) async fn pause(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<ScheduleShape>, AdminError> {
-    peer.log(&Fields::new().schedule(&name), &format!("schedule pause {name}"));
-    Ok(Json(views::schedule(&state.book().pause(&name).await?)))
+    let (fields, command) = (Fields::new().schedule(&name), format!("schedule pause {name}"));
+    state
+        .command(peer, &fields, &command, |state| async move {
+            Ok(Json(views::schedule(&state.book().pause(&name).await?)))
+        })
+        .await
 }
 
 pub(super) async fn resume(
@@ -79,8 +84,12 @@ pub(super) async fn resume(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<ScheduleShape>, AdminError> {
-    peer.log(&Fields::new().schedule(&name), &format!("schedule resume {name}"));
-    Ok(Json(views::schedule(&state.book().resume(&name).await?)))
+    let (fields, command) = (Fields::new().schedule(&name), format!("schedule resume {name}"));
+    state
+        .command(peer, &fields, &command, |state| async move {
+            Ok(Json(views::schedule(&state.book().resume(&name).await?)))
+        })
+        .await
 }
 
 pub(super) async fn cancel(
@@ -88,8 +97,12 @@ pub(super) async fn cancel(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<ScheduleShape>, AdminError> {
-    peer.log(&Fields::new().schedule(&name), &format!("schedule cancel {name}"));
-    Ok(Json(views::schedule(&state.book().cancel(&name).await?)))
+    let (fields, command) = (Fields::new().schedule(&name), format!("schedule cancel {name}"));
+    state
+        .command(peer, &fields, &command, |state| async move {
+            Ok(Json(views::schedule(&state.book().cancel(&name).await?)))
+        })
+        .await
 }
 
 const DEFAULT_RUNS: usize = 5;
