@@ -76,29 +76,45 @@ impl Prover for SoftwareKeystore {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let key = &self.digest_key(job).await?;
-        in_order(places.iter().map(|place| async move {
-            let head = self.copy_head(job, &place.incarnation).await?;
-            let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
-            Ok(key.envelope(&self.open_envelope(&head, &place.version, &sealed)?))
+        let (key, own) = (&self.digest_key(job).await?, self.own_copies(job).await?);
+        // A head serves all versions of its resource, which come one after the other.
+        let resources = places.chunk_by(|a, b| a.incarnation == b.incarnation);
+        let digests = in_order(resources.map(|places| async move {
+            let Some(first) = places.first() else { return Ok(Vec::new()) };
+            let head = self.copy_head(job, own, &first.incarnation).await?;
+            let mut digests = Vec::with_capacity(places.len());
+            for place in places {
+                let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
+                digests.push(key.envelope(&self.open_envelope(&head, &place.version, &sealed)?));
+            }
+            Ok(digests)
         }))
-        .await
+        .await?;
+        Ok(digests.into_iter().flatten().collect())
     }
 
     async fn labels(&self, job: &JobId, incarnations: &[Incarnation]) -> Result<Vec<Label>, KeystoreError> {
+        let own = self.own_copies(job).await?;
         in_order(
-            incarnations.iter().map(|incarnation| async move { Ok(self.copy_head(job, incarnation).await?.label) }),
+            incarnations
+                .iter()
+                .map(|incarnation| async move { Ok(self.copy_head(job, own, incarnation).await?.label) }),
         )
         .await
     }
 }
 
 impl SoftwareKeystore {
-    /// What the job sees: its own copies from the moment they are staged, otherwise what daily use sees.
-    async fn copy_head(&self, job: &JobId, incarnation: &Incarnation) -> Result<OpenHead, KeystoreError> {
+    /// Whether the job's own copies count: from the moment they are staged until the job is forgotten.
+    async fn own_copies(&self, job: &JobId) -> Result<bool, KeystoreError> {
+        Ok(self.job_state(job).await?.is_some_and(|state| state != State::Forgotten))
+    }
+
+    /// What the job sees: its own copies if they count, otherwise what daily use sees.
+    async fn copy_head(&self, job: &JobId, own: bool, incarnation: &Incarnation) -> Result<OpenHead, KeystoreError> {
         let head = self.read_head(incarnation).await?.ok_or_else(|| self.moved())?;
         let sees = if head.staged_by.as_ref() == Some(job) {
-            self.job_state(job).await?.is_some_and(|state| state != State::Forgotten)
+            own
         } else {
             self.sight(head.staged_by.as_ref()).await? != Sight::Hidden
         };
@@ -106,7 +122,7 @@ impl SoftwareKeystore {
     }
 
     async fn copy(&self, job: &JobId, place: &Place) -> Result<Arc<OpenedMaterial>, KeystoreError> {
-        let head = self.copy_head(job, &place.incarnation).await?;
+        let head = self.copy_head(job, self.own_copies(job).await?, &place.incarnation).await?;
         let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
         self.parse(self.open_material(&head, &place.version, &sealed)?).await
     }
