@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Catalogue, CatalogueError, paths};
 use crate::keystore::Place;
 use crate::model::{AccountId, InstanceId, Job, JobId, KeySpec, LeftBehind, RegionId, ResourceId};
+use crate::observe::failpoint::Failpoint;
 use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, get_record, scan_records};
 
 /// Resources on one page of a plan: a page stays far below the size limit of a value.
@@ -160,7 +161,7 @@ impl Catalogue {
         for job in jobs {
             transaction.create(&paths::job(&job.id), job)?;
         }
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::JobCreate, transaction).await.map(|_| ())
     }
 
     /// One job.
@@ -211,7 +212,7 @@ impl Catalogue {
                 transaction.create(&path, &owner)?;
             }
         }
-        let Revision(token) = self.commit_transaction(transaction).await?;
+        let Revision(token) = self.commit_at(Failpoint::JobTakeOver, transaction).await?;
         Ok(Lease { job: id.clone(), token })
     }
 
@@ -259,7 +260,7 @@ impl Catalogue {
         let mut transaction = Transaction::new();
         lease.apply(&mut transaction);
         transaction.replace(&paths::job(&job.id), job)?;
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::Journal(job.state), transaction).await.map(|_| ())
     }
 
     /// Changes a job from outside its worker: an operator's cancel, or dropping it from the queue. The job's own revision
@@ -289,7 +290,7 @@ impl Catalogue {
             let mut transaction = Transaction::new();
             lease.apply(&mut transaction);
             transaction.create(&paths::plan_page(lease.job(), pages), &PlanPage { items: chunk.to_vec() })?;
-            self.commit_transaction(transaction).await?;
+            self.commit_at(Failpoint::PlanSave, transaction).await?;
             pages = pages.saturating_add(1);
         }
         for (page, chunk) in (0_u32..).zip(left.chunks(PLAN_PAGE)) {
@@ -319,7 +320,7 @@ impl Catalogue {
         let mut transaction = Transaction::new();
         lease.apply(&mut transaction);
         transaction.overwrite(&paths::clean_up(&clean_up.job), clean_up)?;
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::CleanUpAdd, transaction).await.map(|_| ())
     }
 
     /// Clean-ups that wait.
@@ -338,7 +339,7 @@ impl Catalogue {
     pub async fn remove_clean_up(&self, clean_up: &Stored<CleanUp>) -> Result<(), CatalogueError> {
         let mut transaction = Transaction::new();
         transaction.remove(&paths::clean_up(&clean_up.job), clean_up);
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::CleanUpRemove, transaction).await.map(|_| ())
     }
 
     /// Puts a hold; one of the same coverage is replaced.

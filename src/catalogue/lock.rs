@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, CatalogueError, Demand, Lease, paths};
 use crate::model::{InstanceId, Job, JobId, Scope};
+use crate::observe::failpoint::Failpoint;
 use crate::store::{Compare, Record, Revision, Stored, Transaction, get_record};
 
 /// The gate of a scope or of an instance.
@@ -150,7 +151,7 @@ impl Catalogue {
         transaction.create(&paths::instance_gate(&job.instance), &gate)?;
         self.reserve(&mut transaction, &job.instance, &job.id, demand).await?;
         transaction.replace(&paths::job(&job.id), job)?;
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::GateClose, transaction).await.map(|_| ())
     }
 
     /// Puts the lock, comparing that nothing is in flight in the scope, together with the job's new state.
@@ -164,7 +165,7 @@ impl Catalogue {
         transaction.compare(Compare::Present(paths::gate(&job.scope)));
         transaction.create(&paths::lock(&job.scope), &LockRecord { job: job.id.clone(), since: now })?;
         transaction.replace(&paths::job(&job.id), job)?;
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::LockPut, transaction).await.map(|_| ())
     }
 
     /// The token of a job that holds its lock.
@@ -199,7 +200,7 @@ impl Catalogue {
         }
         self.release(&mut transaction, &job.instance, &job.id, moved).await?;
         transaction.replace(&paths::job(&job.id), job)?;
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::JobEnd, transaction).await.map(|_| ())
     }
 }
 
