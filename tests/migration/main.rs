@@ -9,8 +9,11 @@
     unreachable_pub
 )]
 
+mod bad_instance;
 mod halting;
 mod refusals;
+mod rewinding;
+mod two_workers;
 mod world;
 
 use std::time::Duration;
