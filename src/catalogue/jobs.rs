@@ -1,5 +1,6 @@
 //! Jobs, the lease to work on one, plan pages, clean-ups and holds.
 
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,8 @@ use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transactio
 
 /// Resources on one page of a plan: a page stays far below the size limit of a value.
 pub const PLAN_PAGE: usize = 40;
+/// Pages under way at once.
+const AT_ONCE: usize = 16;
 
 impl Record for Job {
     const KIND: &'static str = "job";
@@ -285,20 +288,24 @@ impl Catalogue {
         left: &[LeftBehind],
     ) -> Result<u32, CatalogueError> {
         self.drop_plan(lease).await?;
+        let mut transactions = Vec::new();
         let mut pages = 0_u32;
         for chunk in items.chunks(PLAN_PAGE) {
             let mut transaction = Transaction::new();
             lease.apply(&mut transaction);
             transaction.create(&paths::plan_page(lease.job(), pages), &PlanPage { items: chunk.to_vec() })?;
-            self.commit_at(Failpoint::PlanSave, transaction).await?;
+            transactions.push(transaction);
             pages = pages.saturating_add(1);
         }
         for (page, chunk) in (0_u32..).zip(left.chunks(PLAN_PAGE)) {
             let mut transaction = Transaction::new();
             lease.apply(&mut transaction);
             transaction.create(&paths::left_page(lease.job(), page), &LeftPage { items: chunk.to_vec() })?;
-            self.commit_transaction(transaction).await?;
+            transactions.push(transaction);
         }
+        // Many at a time, so that they share syncs: a plan counts only once the job names its digest.
+        let commits: Vec<_> = transactions.into_iter().map(|t| self.commit_at(Failpoint::PlanSave, t)).collect();
+        stream::iter(commits).buffered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
         Ok(pages)
     }
 

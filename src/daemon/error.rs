@@ -53,6 +53,9 @@ pub enum DaemonError {
     /// Certificate or private key.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    /// No threads.
+    #[error("the system gives no threads: {0}; raise the limit of tasks of the unit (TasksMax)")]
+    Threads(std::io::Error),
     /// The admin socket.
     #[error("the admin socket: {0}")]
     Admin(String),

@@ -13,6 +13,7 @@ use super::{DaemonError, admin, facts, tasks};
 use crate::api::server::{Endpoint, Limits, Server};
 use crate::api::tls::Identity;
 use crate::config::Loaded;
+use crate::migration::in_background;
 use crate::model::RegionId;
 use crate::observe::{Event, Fields, LogHandle, emit};
 use crate::schedule::StoredSchedule;
@@ -53,7 +54,12 @@ impl Daemon {
         tasks::spawn(&parts, &rest, &stop_rest);
         let (stop_clock, stop_runner) = (CancellationToken::new(), CancellationToken::new());
         let (migrations, stop) = (parts.migrations.clone(), stop_runner.clone());
-        let runner = tokio::spawn(async move { migrations.run(stop).await });
+        let running = in_background(async move { migrations.run(stop).await }).map_err(DaemonError::Threads)?;
+        let runner = tokio::spawn(async move {
+            if running.await.is_err() {
+                tracing::error!("the runner of migrations failed");
+            }
+        });
         let (schedules, stop) = (Arc::clone(&parts.clock), stop_clock.clone());
         let clock = tokio::spawn(async move {
             if let Err(error) = schedules.run(stop).await {

@@ -28,6 +28,8 @@ pub(super) struct Context {
     /// The target's offer under this lease; gone after a restart.
     pub(super) offer: Option<Arc<SignedOffer>>,
     pub(super) progress: Arc<Progress>,
+    /// The plan, once read, and its digest.
+    pub(super) planned: Option<(String, Arc<[PlanItem]>)>,
 }
 
 /// Figures of the present phase.
@@ -113,8 +115,16 @@ impl Context {
         Ok(self.migrations.service.catalogue.locked(&self.lease, &self.job.scope).await?)
     }
 
-    pub(super) async fn plan(&self) -> Result<Vec<PlanItem>, MigrationError> {
-        Ok(self.migrations.service.catalogue.plan(&self.job.id).await?)
+    /// The plan as written down. Read once under a lease: from the moment the job names its digest it stays as it is.
+    pub(super) async fn plan(&mut self) -> Result<Arc<[PlanItem]>, MigrationError> {
+        if let Some((digest, plan)) = &self.planned
+            && Some(digest) == self.job.plan_digest.as_ref()
+        {
+            return Ok(Arc::clone(plan));
+        }
+        let plan: Arc<[PlanItem]> = self.migrations.service.catalogue.plan(&self.job.id).await?.into();
+        self.planned = self.job.plan_digest.clone().map(|digest| (digest, Arc::clone(&plan)));
+        Ok(plan)
     }
 
     /// Changes the job under the lease. An operator may amend it at the same time: then it is read and changed again, so

@@ -3,6 +3,7 @@
 //! A job is a state machine ([`crate::model::JobState`]) whose every transition is one guarded transaction. Each step is
 //! idempotent: a worker that takes a job over runs the step of the state it finds, again or for the first time.
 
+mod background;
 mod compatibility;
 mod context;
 mod cutover;
@@ -18,6 +19,7 @@ mod runner;
 mod settings;
 mod steps;
 
+pub use background::in_background;
 pub use compatibility::{Verdict, compatibility};
 pub use error::MigrationError;
 pub use order::Order;

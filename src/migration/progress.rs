@@ -12,21 +12,23 @@ use super::context::Context;
 use crate::catalogue::PlanItem;
 use crate::model::ResourceKind;
 
-/// Resources in one batch.
-const BATCH: usize = 25;
+/// Resources in one batch: several transactions' worth, so that they share a sync.
+const BATCH: usize = 100;
+/// Versions in one batch, unless a single resource has more: a batch of largest values is held in memory.
+const VERSIONS: usize = 256;
 
 type Done = Result<Vec<PlanItem>, MigrationError>;
 
 impl Context {
     /// Runs `work` on every batch of the plan: batches of one kind in parallel, the next kind only after them. Stops at
     /// the first failure.
-    pub(super) async fn each_batch<F, Fut>(&self, plan: Vec<PlanItem>, work: F) -> Result<(), MigrationError>
+    pub(super) async fn each_batch<F, Fut>(&self, plan: &[PlanItem], work: F) -> Result<(), MigrationError>
     where
         F: Fn(Timestamp, Vec<PlanItem>) -> Fut,
         Fut: Future<Output = Result<(), MigrationError>> + Send + 'static,
     {
         let settings = self.migrations.settings();
-        let mut rest = plan.as_slice();
+        let mut rest = plan;
         while let Some(first) = rest.first() {
             let kind = first.resource.kind();
             let end = rest.iter().position(|item| item.resource.kind() != kind).unwrap_or(rest.len());
@@ -38,7 +40,7 @@ impl Context {
                 _ => (BATCH, settings.workers.max(1)),
             };
             let mut running = JoinSet::new();
-            for batch in same.chunks(size) {
+            for batch in batches(same, size) {
                 while running.len() >= parallel {
                     self.settle(running.join_next().await).await?;
                 }
@@ -77,6 +79,20 @@ impl Context {
         self.offer = Some(Arc::new(offer));
         Ok(())
     }
+}
+
+/// Cuts resources of one kind into batches of at most `size`, and of bounded versions.
+fn batches(mut rest: &[PlanItem], size: usize) -> impl Iterator<Item = &[PlanItem]> {
+    std::iter::from_fn(move || {
+        let mut versions = 0_usize;
+        let fitting = rest.iter().take(size).take_while(|item| {
+            versions = versions.saturating_add(item.places.len());
+            versions <= VERSIONS
+        });
+        let (batch, others) = rest.split_at(fitting.count().max(1).min(rest.len()));
+        rest = others;
+        (!batch.is_empty()).then_some(batch)
+    })
 }
 
 /// Splits a batch by kind.

@@ -114,7 +114,7 @@ impl Migrations {
         };
         let progress = Arc::new(Progress::default());
         let renewing = tokio::spawn(renew(self.clone(), lease.clone(), Arc::clone(&progress)));
-        let mut context = Context { migrations: self.clone(), lease, job, stop, offer: None, progress };
+        let mut context = Context { migrations: self.clone(), lease, job, stop, offer: None, progress, planned: None };
         if resumed {
             emit(Event::MigrationResumed, &context.fields(), "migration goes on after a restart");
         }

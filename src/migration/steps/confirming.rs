@@ -23,8 +23,9 @@ impl Step for Confirming {
             return Ok(Ended::Paused);
         }
         let proofs = Arc::new(Proofs::of(context)?);
+        let plan = context.plan().await?;
         context
-            .each_batch(context.plan().await?, move |_, batch| {
+            .each_batch(&plan, move |_, batch| {
                 let proofs = Arc::clone(&proofs);
                 async move {
                     proofs.served(&batch).await?;

@@ -23,8 +23,9 @@ impl Step for Copying {
         let offer = context.offer.clone().ok_or_else(|| MigrationError::Internal("no offer".to_owned()))?;
         let (source, target, pinned) = (context.source()?, context.target()?, context.pinned().await?);
         let scope = context.job.scope.clone();
+        let plan = context.plan().await?;
         context
-            .each_batch(context.plan().await?, move |now, batch: Vec<PlanItem>| {
+            .each_batch(&plan, move |now, batch: Vec<PlanItem>| {
                 let (source, target, offer) = (Arc::clone(&source), Arc::clone(&target), Arc::clone(&offer));
                 let (pinned, scope) = (pinned, scope.clone());
                 async move {

@@ -1,6 +1,7 @@
 //! Cutting over: entries flip in batches, each a transaction under the job's lease; a secret flips after its key.
 
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Ended, Step};
 use crate::catalogue::{CatalogueError, Change, PlanItem};
@@ -14,28 +15,24 @@ pub(super) struct CuttingOver;
 
 /// Entries in one transaction: two compares are the lease's and the lock's.
 const BATCH: usize = 40;
+/// Transactions under way at once.
+const AT_ONCE: usize = 16;
 
 #[async_trait]
 impl Step for CuttingOver {
     async fn run(&self, context: &mut Context) -> Result<Ended, MigrationError> {
         let to = context.destination();
         let plan = context.plan().await?;
-        for batch in plan.chunks(BATCH) {
-            context.checkpoint().await?;
-            rewrite(context, batch, &Way::Over(to.clone())).await?;
-            context.progress.add(batch);
-            context.pace(batch.len()).await;
-        }
+        all(context, &plan, &Way::Over(to)).await?;
         Ok(Ended::With(JobEvent::Done))
     }
 
     async fn undo(&self, context: &mut Context) -> Result<(), MigrationError> {
         // The other way round: secrets go back before their keys.
-        let mut plan = context.plan().await?;
+        let mut plan = context.plan().await?.to_vec();
         plan.reverse();
-        for batch in plan.chunks(BATCH) {
-            rewrite(context, batch, &Way::Back(context.destination())).await?;
-        }
+        let way = Way::Back(context.destination());
+        all(context, &plan, &way).await?;
         Ok(())
     }
 }
@@ -53,6 +50,28 @@ impl Way {
             Self::Back(to) => entry.flip_back(&to.job),
         }
     }
+}
+
+/// Rewrites all entries: of one kind several batches at a time, so that they share a sync, the next kind only after them.
+async fn all(context: &Context, plan: &[PlanItem], way: &Way) -> Result<(), MigrationError> {
+    let at_once = if context.migrations.settings().max_rate > 0 { 1 } else { AT_ONCE };
+    for same in plan.chunk_by(|a, b| a.resource.kind() == b.resource.kind()) {
+        let batches: Vec<_> = same.chunks(BATCH).map(|batch| one(context, batch, way)).collect();
+        stream::iter(batches).buffer_unordered(at_once).try_collect::<()>().await?;
+    }
+    Ok(())
+}
+
+async fn one(context: &Context, batch: &[PlanItem], way: &Way) -> Result<(), MigrationError> {
+    if let Way::Over(_) = way {
+        context.checkpoint().await?;
+    }
+    rewrite(context, batch, way).await?;
+    if let Way::Over(_) = way {
+        context.progress.add(batch);
+        context.pace(batch.len()).await;
+    }
+    Ok(())
 }
 
 async fn rewrite(context: &Context, batch: &[PlanItem], way: &Way) -> Result<(), MigrationError> {

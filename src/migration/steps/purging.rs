@@ -23,10 +23,10 @@ impl Step for Purging {
         // A target that lost its activation meanwhile confirms nothing until it has it again.
         super::activating::activate(context).await?;
         // Secrets before keys: a half-purged source never holds a value whose key it has destroyed first.
-        let mut plan = context.plan().await?;
+        let mut plan = context.plan().await?.to_vec();
         plan.reverse();
         context
-            .each_batch(plan, move |_, batch: Vec<PlanItem>| {
+            .each_batch(&plan, move |_, batch: Vec<PlanItem>| {
                 let (source, target, job) =
                     (Arc::clone(&for_batches), Arc::clone(&target_of_batches), job_of_batches.clone());
                 async move {

@@ -67,7 +67,7 @@ impl Bench {
         let lease = service.catalogue.take_over(&self.id, "bench", service.clock.now()).await.unwrap();
         let job = service.catalogue.job(&self.id).await.unwrap().unwrap();
         let (migrations, stop) = (self.world.migrations.clone(), self.world.stop.clone());
-        Context { migrations, lease, job, stop, offer: None, progress: Arc::new(Progress::default()) }
+        Context { migrations, lease, job, stop, offer: None, progress: Arc::new(Progress::default()), planned: None }
     }
 
     /// Lets the runner bring the job to its end, and holds it to what a job must end as.

@@ -23,8 +23,9 @@ impl Step for Verifying {
             None if context.offer.is_none() => return Ok(Ended::With(JobEvent::Restage)),
             None => {
                 let proofs = Arc::new(Proofs::of(context)?);
+                let plan = context.plan().await?;
                 context
-                    .each_batch(context.plan().await?, move |_, batch| {
+                    .each_batch(&plan, move |_, batch| {
                         let proofs = Arc::clone(&proofs);
                         async move {
                             proofs.copies(&batch).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ::sled::Batch;
+use ::sled::{Batch, IVec};
 use tokio::sync::{mpsc, oneshot};
 
 use super::durability::Durability;
@@ -75,10 +75,17 @@ impl Committer {
     /// Checks the compares; if they hold, also reads what the writes will replace, so that nothing can fail later.
     fn judge(&self, group: &Group, transaction: &Transaction) -> Result<Verdict, Fault> {
         let mut conflict = None;
+        // Most writes are to keys that are compared: one look serves both.
+        let mut seen: BTreeMap<&[u8], Option<IVec>> = BTreeMap::new();
         for compare in transaction.compares() {
             let (found, in_group) = match group.written.get(compare.key()) {
                 Some(found) => (*found, true),
-                None => (self.view.raw(compare.key())?.map(|raw| revision_of(&raw)).transpose()?, false),
+                None => {
+                    let raw = self.view.raw(compare.key())?;
+                    let found = raw.as_deref().map(revision_of).transpose()?;
+                    seen.insert(compare.key(), raw);
+                    (found, false)
+                }
             };
             if !compare.holds(found) {
                 if !in_group {
@@ -93,7 +100,11 @@ impl Committer {
         let mut before = Before::new();
         for operation in transaction.operations() {
             if !group.before.contains_key(operation.key()) {
-                before.insert(operation.key().to_vec(), self.view.raw(operation.key())?);
+                let raw = match seen.remove(operation.key()) {
+                    Some(raw) => raw,
+                    None => self.view.raw(operation.key())?,
+                };
+                before.insert(operation.key().to_vec(), raw);
             }
         }
         Ok(Verdict::Holds(before))
