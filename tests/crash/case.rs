@@ -46,7 +46,12 @@ impl Region {
         Self { directory, known, holdings: found.holdings }
     }
 
-    fn copied(&self, to: &Path) -> PathBuf {
+    /// A key that rotates.
+    pub fn first_key(&self) -> &str {
+        self.known.rotating()
+    }
+
+    pub fn copied(&self, to: &Path) -> PathBuf {
         let directory = to.join("case");
         copy(self.directory.path(), &directory);
         directory

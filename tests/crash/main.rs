@@ -18,6 +18,7 @@ mod client;
 mod daemon;
 mod population;
 mod stores;
+mod stranded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;

@@ -99,6 +99,11 @@ impl Known {
         Ok(Self { answers, keys, secrets })
     }
 
+    /// The key that rotates.
+    pub fn rotating(&self) -> &str {
+        &self.keys[0]
+    }
+
     /// What does not hold, through the API; `moved` tells where everything has to be.
     pub async fn broken(&self, client: &Client, moved: bool) -> Vec<String> {
         let mut broken = Vec::new();

@@ -26,7 +26,7 @@ pub struct Found {
 
 /// Looks at the stores below a directory. Nobody else may have them open.
 pub async fn look(directory: &Path) -> Found {
-    let control = open(&directory.join("state/control"));
+    let control = control(directory);
     let instance = open(&directory.join("state/instances").join(INSTANCE));
     let shared = format!("ks/{REGION}/");
     let holdings = Holdings { shared: records(&control, &shared).await, instance: records(&instance, "").await };
@@ -79,6 +79,11 @@ async fn records(store: &SharedStore, prefix: &str) -> BTreeSet<String> {
     let (start, end) = (format!("{prefix}m/"), format!("{prefix}m0"));
     let page = store.scan(start.as_bytes(), Some(end.as_bytes()), 100_000).await.unwrap();
     page.entries.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()[prefix.len()..].to_owned()).collect()
+}
+
+/// The control store below a directory.
+pub fn control(directory: &Path) -> SharedStore {
+    open(&directory.join("state/control"))
 }
 
 fn open(directory: &Path) -> SharedStore {
