@@ -133,9 +133,11 @@ async fn strike(directory: &Path, blow: &Blow, first: bool) -> bool {
     }
     match blow {
         Blow::Kill(after) => {
+            // A job that ended before this process began cannot be interrupted by it.
+            let over = !first && daemon.has_ended();
             let ended = daemon.run_for(*after).await;
             daemon.kill();
-            !ended
+            !over && !ended
         }
         Blow::At(_) => {
             let came = if !first && daemon.has_ended() { Came::End } else { daemon.outcome().await };

@@ -125,7 +125,7 @@ pub fn run_all(region: &Region, cases: &[Vec<Blow>]) -> Vec<Verdict> {
 }
 
 /// Daemons spend much of their time waiting for the disk.
-const SIDE_BY_SIDE: usize = 4;
+pub const SIDE_BY_SIDE: usize = 4;
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
