@@ -4,6 +4,10 @@
 //! The rooms, from the outside in; each may use the rooms named after it, never one named before
 //! (see `docs/design.md`).
 
+// Unit tests share worlds with the tests outside, which know the crate by its name.
+#[cfg(test)]
+extern crate self as keyferry;
+
 pub mod access;
 pub mod admin;
 pub mod api;

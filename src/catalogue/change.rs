@@ -36,6 +36,11 @@ impl Change {
         Self { transaction, files_due: false, touched: Vec::new() }
     }
 
+    /// True for a change by a job.
+    pub(super) const fn is_of_a_job(&self) -> bool {
+        !self.files_due
+    }
+
     /// Claims the request's nonce: the change conflicts if it was claimed before.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::Refusal;
 use crate::model::JobId;
+use crate::observe::failpoint::Injected;
 use crate::store::StoreError;
 
 /// A failure of the catalogue.
@@ -24,4 +25,14 @@ pub enum CatalogueError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Injected> for CatalogueError {
+    fn from(injected: Injected) -> Self {
+        if injected.after {
+            Self::Unknown
+        } else {
+            Self::Store(StoreError::Unavailable(format!("rehearsed at {}", injected.point)))
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::{Catalogue, CatalogueError, paths};
 use crate::audit::{Actor, Entry};
 use crate::keystore::Place;
 use crate::model::{AccountId, InstanceId, Job, JobId, KeySpec, LeftBehind, RegionId, ResourceId};
+use crate::observe::failpoint::Failpoint;
 use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, get_record, scan_records};
 
 /// Resources on one page of a plan: a page stays far below the size limit of a value.
@@ -164,7 +165,7 @@ impl Catalogue {
         for job in jobs {
             transaction.create(&paths::job(&job.id), job)?;
         }
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::JobCreate, transaction).await.map(|_| ())
     }
 
     /// One job.
@@ -217,7 +218,7 @@ impl Catalogue {
         }
         let entry = Entry::new(now, Actor::Daemon, "job.take_over").on(format!("job/{id}")).detail(worker);
         entry.put(&mut transaction)?;
-        let Revision(token) = self.commit_transaction(transaction).await?;
+        let Revision(token) = self.commit_at(Failpoint::JobTakeOver, transaction).await?;
         Ok(Lease { job: id.clone(), token })
     }
 
@@ -265,7 +266,7 @@ impl Catalogue {
         let mut transaction = Transaction::new();
         lease.apply(&mut transaction);
         transaction.replace(&paths::job(&job.id), job)?;
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::Journal(job.state), transaction).await.map(|_| ())
     }
 
     /// Replaces the plan and what is left behind.
@@ -295,7 +296,7 @@ impl Catalogue {
             transactions.push(transaction);
         }
         // Many at a time, so that they share syncs: a plan counts only once the job names its digest.
-        let commits: Vec<_> = transactions.into_iter().map(|t| self.commit_transaction(t)).collect();
+        let commits: Vec<_> = transactions.into_iter().map(|t| self.commit_at(Failpoint::PlanSave, t)).collect();
         stream::iter(commits).buffered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
         Ok(pages)
     }
@@ -318,7 +319,7 @@ impl Catalogue {
         let mut transaction = Transaction::new();
         lease.apply(&mut transaction);
         transaction.overwrite(&paths::clean_up(&clean_up.job), clean_up)?;
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::CleanUpAdd, transaction).await.map(|_| ())
     }
 
     /// Clean-ups that wait.
@@ -337,7 +338,7 @@ impl Catalogue {
     pub async fn remove_clean_up(&self, clean_up: &Stored<CleanUp>) -> Result<(), CatalogueError> {
         let mut transaction = Transaction::new();
         transaction.remove(&paths::clean_up(&clean_up.job), clean_up);
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::CleanUpRemove, transaction).await.map(|_| ())
     }
 
     /// Puts a hold; one of the same coverage is replaced.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::{put_entry, put_step};
 use super::{Catalogue, CatalogueError, Demand, Lease, paths};
 use crate::model::{InstanceId, Job, JobId, JobState, Scope};
+use crate::observe::failpoint::Failpoint;
 use crate::store::{Compare, Record, Revision, Stored, Transaction, get_record};
 
 /// The gate of a scope or of an instance.
@@ -152,7 +153,7 @@ impl Catalogue {
         self.reserve(&mut transaction, &job.instance, &job.id, demand).await?;
         transaction.replace(&paths::job(&job.id), job)?;
         put_entry(&mut transaction, lease, job, "job.gate", now, None)?;
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::GateClose, transaction).await.map(|_| ())
     }
 
     /// Puts the lock, comparing that nothing is in flight in the scope, together with the job's new state.
@@ -168,7 +169,7 @@ impl Catalogue {
         transaction.replace(&paths::job(&job.id), job)?;
         put_entry(&mut transaction, lease, job, "job.lock", now, None)?;
         put_step(&mut transaction, lease, job, JobState::Closing, now)?;
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::LockPut, transaction).await.map(|_| ())
     }
 
     /// The token of a job that holds its lock.
@@ -208,7 +209,7 @@ impl Catalogue {
             put_entry(&mut transaction, lease, job, "job.unlock", at, None)?;
             put_step(&mut transaction, lease, job, from, at)?;
         }
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::JobEnd, transaction).await.map(|_| ())
     }
 }
 

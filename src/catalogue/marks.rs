@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, CatalogueError, Locked, paths};
 use crate::model::{JobId, ResourceId, Scope};
+use crate::observe::failpoint::Failpoint;
 use crate::store::{MAX_OPERATIONS, Record, Stored, Transaction, get_record, scan_records};
 
 /// A mark.
@@ -51,7 +52,7 @@ impl Catalogue {
                 };
                 transaction.overwrite(&paths::mark(locked.scope(), resource), &mark)?;
             }
-            self.commit_transaction(transaction).await?;
+            self.commit_at(Failpoint::MarksSet, transaction).await?;
         }
         Ok(())
     }
@@ -76,7 +77,7 @@ impl Catalogue {
                 transaction.remove(path, mark);
                 cleared.push(mark.resource.clone());
             }
-            self.commit_transaction(transaction).await?;
+            self.commit_at(Failpoint::MarksClear, transaction).await?;
         }
     }
 

@@ -33,6 +33,7 @@ pub use marks::MarkRecord;
 pub use quota::{Demand, QuotaRecord};
 pub use resources::{KeyOrAlias, Listed};
 
+use crate::observe::failpoint::{Failpoint, around};
 use crate::store::{Outcome, SharedStore, Transaction};
 
 /// The catalogue of one deployment. Cheap to clone.
@@ -67,7 +68,19 @@ impl Catalogue {
     /// [`CatalogueError::Conflict`] when something it read has changed: read again and retry. `Unknown`: it may have
     /// been committed.
     pub async fn commit(&self, change: Change) -> Result<(), CatalogueError> {
+        if change.is_of_a_job() {
+            return self.commit_at(Failpoint::CatalogueFlip, change.into_transaction()).await.map(|_| ());
+        }
         self.commit_transaction(change.into_transaction()).await.map(|_| ())
+    }
+
+    /// Commits a write of a migration, between its failpoints.
+    async fn commit_at(
+        &self,
+        point: Failpoint,
+        transaction: Transaction,
+    ) -> Result<crate::store::Revision, CatalogueError> {
+        around(point, self.commit_transaction(transaction), CatalogueError::from).await
     }
 
     async fn commit_transaction(&self, transaction: Transaction) -> Result<crate::store::Revision, CatalogueError> {

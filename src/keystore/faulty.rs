@@ -1,12 +1,14 @@
-//! A keystore that fails on demand, to rehearse outages: unreachable, a call that fails before or after it took effect,
-//! an answer with a flipped bit.
+//! A keystore that fails on demand, to rehearse outages: unreachable, slow, hanging, a call that fails before or after it
+//! took effect, an answer that is wrong.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::{Answer, Keystore, KeystoreError, Label, Place, Prover, Readiness, Source, Target, WrapOrder};
@@ -16,12 +18,19 @@ use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
 use crate::model::{Incarnation, JobId, KeystoreId};
 
 /// What is to go wrong; shared between whoever breaks things and the keystore that breaks.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct FaultPlan {
     unreachable: AtomicBool,
+    frozen: watch::Sender<bool>,
+    delay: Mutex<Duration>,
     faults: Mutex<HashMap<&'static str, (Fault, u64)>>,
+    any: Mutex<Option<(Fault, u64)>>,
+    hooks: Mutex<HashMap<&'static str, (Hook, u64)>>,
     calls: Mutex<HashMap<&'static str, u64>>,
 }
+
+/// What is to happen just before a call.
+type Hook = Box<dyn FnOnce() + Send>;
 
 /// How a call goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +41,8 @@ pub enum Fault {
     After,
     /// A bit of the answer is flipped, where the answer has bits to flip.
     Flip,
+    /// It hangs, and every later call with it, until [`FaultPlan::thaw`]; then they go on where they were.
+    Freeze,
 }
 
 impl FaultPlan {
@@ -40,9 +51,42 @@ impl FaultPlan {
         self.unreachable.store(unreachable, Ordering::SeqCst);
     }
 
+    /// Makes every call take so much longer.
+    pub fn set_delay(&self, delay: Duration) {
+        *lock(&self.delay) = delay;
+    }
+
     /// The `nth` call from now (1 = the next) of a method, by the method's name, goes wrong. One plan a method.
     pub fn break_call(&self, method: &'static str, nth: u64, fault: Fault) {
         lock(&self.faults).insert(method, (fault, nth));
+    }
+
+    /// The `nth` call from now of whatever method goes wrong.
+    pub fn break_any(&self, nth: u64, fault: Fault) {
+        *lock(&self.any) = Some((fault, nth));
+    }
+
+    /// Does something just before the `nth` call from now of a method. One hook a method.
+    pub fn before_call(&self, method: &'static str, nth: u64, hook: impl FnOnce() + Send + 'static) {
+        lock(&self.hooks).insert(method, (Box::new(hook), nth));
+    }
+
+    /// Takes back what was planned and has not come yet.
+    pub fn mend(&self) {
+        lock(&self.faults).clear();
+        lock(&self.hooks).clear();
+        *lock(&self.any) = None;
+    }
+
+    /// Lets go on what hangs.
+    pub fn thaw(&self) {
+        self.frozen.send_replace(false);
+    }
+
+    /// Waits until a call hangs.
+    pub async fn frozen(&self) {
+        // The sender is ours, so it is there.
+        let _ = self.frozen.subscribe().wait_for(|frozen| *frozen).await;
     }
 
     /// How often a method was called.
@@ -51,13 +95,56 @@ impl FaultPlan {
         lock(&self.calls).get(method).copied().unwrap_or(0)
     }
 
-    /// The fault that is due for this call.
-    fn due(&self, method: &'static str) -> Option<Fault> {
+    /// How often any method was called.
+    #[must_use]
+    pub fn all_calls(&self) -> u64 {
+        lock(&self.calls).values().sum()
+    }
+
+    /// The fault that is due for this call, after what has to happen before it.
+    async fn due(&self, method: &'static str) -> Option<Fault> {
+        self.happen(method);
+        let delay = *lock(&self.delay);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let fault = self.count(method);
+        if fault == Some(Fault::Freeze) {
+            self.frozen.send_replace(true);
+        }
+        let _ = self.frozen.subscribe().wait_for(|frozen| !*frozen).await;
+        if self.unreachable.load(Ordering::SeqCst) {
+            return Some(Fault::Before);
+        }
+        fault.filter(|fault| *fault != Fault::Freeze)
+    }
+
+    fn happen(&self, method: &'static str) {
+        let hook = {
+            let mut hooks = lock(&self.hooks);
+            let due = hooks.get_mut(method).is_some_and(|(_, left)| {
+                *left = left.saturating_sub(1);
+                *left == 0
+            });
+            if due { hooks.remove(method) } else { None }
+        };
+        if let Some((hook, _)) = hook {
+            hook();
+        }
+    }
+
+    fn count(&self, method: &'static str) -> Option<Fault> {
         let mut calls = lock(&self.calls);
         let count = calls.entry(method).or_default();
         *count = count.saturating_add(1);
-        if self.unreachable.load(Ordering::SeqCst) {
-            return Some(Fault::Before);
+        let mut any = lock(&self.any);
+        if let Some((fault, left)) = any.as_mut() {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                let fault = *fault;
+                *any = None;
+                return Some(fault);
+            }
         }
         let mut faults = lock(&self.faults);
         let (fault, left) = faults.get_mut(method)?;
@@ -93,7 +180,11 @@ trait Spoil {
 impl Spoil for () {}
 impl Spoil for Readiness {}
 impl Spoil for SecretEnvelope {}
-impl Spoil for Vec<Label> {}
+impl Spoil for Vec<Label> {
+    fn spoil(&mut self) {
+        self.pop();
+    }
+}
 impl Spoil for Vec<u8> {
     fn spoil(&mut self) {
         if let Some(byte) = self.last_mut() {
@@ -162,8 +253,8 @@ macro_rules! delegate {
                     keystore: self.inner.id().clone(),
                     detail: format!("rehearsed outage {when} {}", stringify!($name)),
                 };
-                match self.plan.due(stringify!($name)) {
-                    None => self.inner.$name($($arg),*).await,
+                match self.plan.due(stringify!($name)).await {
+                    None | Some(Fault::Freeze) => self.inner.$name($($arg),*).await,
                     Some(Fault::Before) => Err(lost("before")),
                     Some(Fault::After) => {
                         self.inner.$name($($arg),*).await?;

@@ -193,6 +193,18 @@ impl Context {
     }
 }
 
+/// Why a step that may wait for a target for ever is not waited for any longer. What it has begun is then as after a crash.
+pub(super) async fn cut_short(migrations: &Migrations, job: &Job) -> Option<MigrationError> {
+    if !job.state.waits_for_target() {
+        return None;
+    }
+    if migrations.service.clock.now() >= job.window_end {
+        return Some(MigrationError::Failed(window_ended(job)));
+    }
+    let job = migrations.service.catalogue.job_summary(&job.id).await.ok().flatten()?;
+    job.cancel_requested.then_some(MigrationError::Interrupted)
+}
+
 /// A job's fields with its phase and how far the phase is.
 pub(super) fn figures(job: &Job, done: (u64, u64)) -> Fields {
     let fields = Fields::of_job(job).phase(job.state);

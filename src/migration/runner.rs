@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, Progress, figures, unreachable, window_ended};
+use super::context::{Context, Progress, cut_short, figures, unreachable, window_ended};
 use super::steps::{Ended, step};
 use super::{MigrationError, Migrations};
 use crate::catalogue::{CatalogueError, CleanUp, Lease};
@@ -199,13 +199,16 @@ impl Context {
                     _ = recorder.tick() => {
                         progress.watch_window(&seen, migrations.service.clock.now());
                         record(&migrations, &lease, progress.done()).await;
+                        if let Some(cut) = cut_short(&migrations, &seen).await {
+                            return cut;
+                        }
                     }
                 }
             }
         };
         tokio::select! {
             ended = step.run(self) => ended,
-            () = telling => Err(MigrationError::Internal("the teller ended".to_owned())),
+            cut = telling => Err(cut),
         }
     }
 

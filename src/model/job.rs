@@ -203,6 +203,12 @@ impl JobState {
         !matches!(self, Self::Queued | Self::Preflight) && !self.is_final()
     }
 
+    /// True for the phases before the first purge whose step asks the target, which may hang, and changes no entry.
+    #[must_use]
+    pub const fn waits_for_target(self) -> bool {
+        matches!(self, Self::Preflight | Self::Copying | Self::Verifying | Self::Activating | Self::Confirming)
+    }
+
     /// True for the phases that go through the plan resource by resource.
     #[must_use]
     pub const fn walks_plan(self) -> bool {

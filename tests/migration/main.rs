@@ -9,9 +9,12 @@
     unreachable_pub
 )]
 
+mod bad_instance;
 mod evidence;
 mod halting;
 mod refusals;
+mod rewinding;
+mod two_workers;
 mod world;
 
 use std::time::Duration;

@@ -130,7 +130,7 @@ async fn an_instance_with_another_identity_is_refused() {
     let disks = Disks::default();
     World::open(&disks).await.fill().await;
     // Somebody put another instance in its place: a store of its own, under the same name.
-    let impostor = Disks { instance: std::sync::Arc::new(keyferry::store::memory::MemoryStore::new()), ..disks };
+    let impostor = Disks { instance: std::sync::Arc::default(), ..disks };
     let world = World::open(&impostor).await;
     assert_eq!(codes(&world, Selection::All).await, [ProblemCode::IdentityMismatch]);
 }

@@ -14,13 +14,14 @@ use keyferry::keystore::{Answer, Keystore, Label, Place, SharedSource, SharedTar
 use keyferry::kms::{InstanceFacts, Keystores, RegionFacts, Service};
 use keyferry::migration::{Migrations, Order, Settings};
 use keyferry::model::*;
-use keyferry::store::SharedStore;
 use keyferry::store::memory::MemoryStore;
 use keyferry::store::prefixed::Prefixed;
+use keyferry::store::{SharedStore, Store};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::halting::{Halt, Halting};
+use super::halting::{Halt, Halting};
+use super::rewinding::Rewinding;
 
 pub const REGION: &str = "cn-hangzhou";
 pub const ACCOUNT: &str = "1000000000000001";
@@ -30,7 +31,7 @@ const AAD: &[u8] = b"a test";
 /// What outlives a process.
 pub struct Disks {
     pub control: SharedStore,
-    pub instance: SharedStore,
+    pub instance: Arc<Rewinding>,
     pub halt: Arc<Halt>,
     pub plan: Arc<FaultPlan>,
     pub free_bytes: Arc<std::sync::atomic::AtomicU64>,
@@ -41,7 +42,7 @@ pub struct World {
     pub migrations: Migrations,
     pub source: Arc<SoftwareKeystore>,
     pub instance: Arc<SoftwareKeystore>,
-    stop: CancellationToken,
+    pub stop: CancellationToken,
 }
 
 /// What a test remembers of a resource before the migration.
@@ -54,7 +55,7 @@ impl Default for Disks {
     fn default() -> Self {
         Self {
             control: Arc::new(MemoryStore::new()),
-            instance: Arc::new(MemoryStore::new()),
+            instance: Arc::default(),
             halt: Arc::default(),
             plan: Arc::default(),
             free_bytes: Arc::new(std::sync::atomic::AtomicU64::new(u64::MAX)),
@@ -74,8 +75,26 @@ fn root(byte: u8) -> RootKey {
     RootKey::new(Zeroizing::new([byte; 32])).unwrap()
 }
 
+impl Disks {
+    /// The same disks as another process sees them, with troubles of its own.
+    pub fn of_another_process(&self) -> Self {
+        Self {
+            control: Arc::clone(&self.control),
+            instance: Arc::clone(&self.instance),
+            halt: Arc::default(),
+            plan: Arc::default(),
+            free_bytes: Arc::clone(&self.free_bytes),
+        }
+    }
+}
+
 impl World {
+    /// One process that excludes others.
     pub async fn open(disks: &Disks) -> Self {
+        Self::open_as(disks, "test", Settings::default()).await
+    }
+
+    pub async fn open_as(disks: &Disks, worker: &str, settings: Settings) -> Self {
         let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) =
             (Arc::new(SystemClock::default()), Arc::new(SystemRandom));
         let halting = |inner: &SharedStore| -> SharedStore {
@@ -94,7 +113,7 @@ impl World {
         let source = Arc::new(source.await.unwrap());
         let instance = SoftwareKeystore::open(
             KeystoreId::Instance(instance_id()),
-            halting(&disks.instance),
+            halting(&(Arc::clone(&disks.instance) as SharedStore)),
             Some(root(2)),
             Arc::clone(&clock),
             Arc::clone(&random),
@@ -122,9 +141,8 @@ impl World {
         );
         let catalogue = Catalogue::new(control);
         catalogue.pin_identity(&instance_id(), &instance.public_identity()).await.unwrap();
-        let service = Service { catalogue, keystores: Arc::new(keystores), clock, random, worker: "test".into() };
-        let migrations =
-            Migrations::new(service, Settings { first_pause: Duration::from_millis(5), ..Settings::default() });
+        let service = Service { catalogue, keystores: Arc::new(keystores), clock, random, worker: worker.into() };
+        let migrations = Migrations::new(service, Settings { first_pause: Duration::from_millis(5), ..settings });
         Self { migrations, source, instance, stop: CancellationToken::new() }
     }
 

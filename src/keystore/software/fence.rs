@@ -8,6 +8,7 @@ use crate::crypto::sealing::Address;
 use crate::crypto::transport::DigestKey;
 use crate::keystore::KeystoreError;
 use crate::model::JobId;
+use crate::observe::failpoint::{Failpoint, around};
 use crate::store::{Outcome, Record, Revision, Stored, Transaction, get_record};
 
 /// How far a job has come in its target.
@@ -109,7 +110,8 @@ impl SoftwareKeystore {
     ) -> Result<Option<Revision>, KeystoreError> {
         let mut transaction = Transaction::new();
         transaction.replace(&layout::fence(job), fence).map_err(|e| self.store_error(e))?;
-        let outcome = self.commit(transaction).await;
+        let work = self.commit(transaction);
+        let outcome = around(Failpoint::KeystoreFence, work, |injected| self.rehearsed(injected)).await;
         self.job_states.retain(|other, _| other != job);
         match outcome? {
             Outcome::Committed(revision) => Ok(Some(revision)),

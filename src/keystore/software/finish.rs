@@ -77,7 +77,8 @@ impl SoftwareKeystore {
         match fence.state {
             State::Forgotten => return Err(KeystoreError::Forgotten(job.clone())),
             State::Staging | State::Closing => return Err(KeystoreError::StagingOpen(job.clone())),
-            State::Closed | State::Activated | State::Settled => {}
+            State::Closed => return Err(mismatch(job, "they were not activated")),
+            State::Activated | State::Settled => {}
         }
         if incarnations.is_empty() {
             let found = Digest(self.verify_all(job).await?);

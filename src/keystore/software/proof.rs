@@ -15,6 +15,7 @@ use crate::crypto::material::{DecryptAlgorithm, OpenedMaterial, SignAlgorithm};
 use crate::crypto::transport::DigestKey;
 use crate::keystore::{KeystoreError, Label, Place, Prover};
 use crate::model::{Incarnation, JobId};
+use crate::observe::failpoint::{Failpoint, around};
 
 #[async_trait]
 impl Prover for SoftwareKeystore {
@@ -23,31 +24,40 @@ impl Prover for SoftwareKeystore {
         job: &JobId,
         challenges: &[(Place, [u8; 32])],
     ) -> Result<Vec<Vec<u8>>, KeystoreError> {
-        in_order(challenges.iter().map(|(place, challenge)| async move {
-            let material = self.copy(job, place).await?;
-            material.seal(self.random.as_ref(), &challenge_aad(job, place), challenge).map_err(|e| self.use_error(e))
-        }))
-        .await
+        let work = async {
+            in_order(challenges.iter().map(|(place, challenge)| async move {
+                let material = self.copy(job, place).await?;
+                material
+                    .seal(self.random.as_ref(), &challenge_aad(job, place), challenge)
+                    .map_err(|e| self.use_error(e))
+            }))
+            .await
+        };
+        around(Failpoint::ProofSeal, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn open_challenges(&self, job: &JobId, sealed: &[(Place, Vec<u8>)]) -> Result<Vec<[u8; 32]>, KeystoreError> {
-        in_order(sealed.iter().map(|(place, sealed)| async move {
-            let material = self.copy(job, place).await?;
-            material
-                .open(&challenge_aad(job, place), sealed)
-                .and_then(|text| <[u8; 32]>::try_from(text.as_slice()).map_err(|_| CryptoError::Rejected))
-                .map_err(|e| self.use_error(e))
-        }))
-        .await
+        let work = async {
+            in_order(sealed.iter().map(|(place, sealed)| async move {
+                let material = self.copy(job, place).await?;
+                material
+                    .open(&challenge_aad(job, place), sealed)
+                    .and_then(|text| <[u8; 32]>::try_from(text.as_slice()).map_err(|_| CryptoError::Rejected))
+                    .map_err(|e| self.use_error(e))
+            }))
+            .await
+        };
+        around(Failpoint::ProofOpen, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn public_keys(&self, job: &JobId, places: &[Place]) -> Result<Vec<Vec<u8>>, KeystoreError> {
-        in_order(
-            places.iter().map(|place| async move {
+        let work = async {
+            in_order(places.iter().map(|place| async move {
                 self.copy(job, place).await?.public_key_der().map_err(|e| self.use_error(e))
-            }),
-        )
-        .await
+            }))
+            .await
+        };
+        around(Failpoint::ProofPublicKeys, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn prove_sign(
@@ -57,8 +67,11 @@ impl Prover for SoftwareKeystore {
         algorithm: SignAlgorithm,
         digest: &[u8],
     ) -> Result<Vec<u8>, KeystoreError> {
-        let digest = digest.to_vec();
-        self.use_material(self.copy(job, place).await?, move |m| m.sign(algorithm, &digest)).await
+        let work = async {
+            let digest = digest.to_vec();
+            self.use_material(self.copy(job, place).await?, move |m| m.sign(algorithm, &digest)).await
+        };
+        around(Failpoint::ProofSign, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn prove_decrypt(
@@ -68,39 +81,48 @@ impl Prover for SoftwareKeystore {
         algorithm: DecryptAlgorithm,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
-        let ciphertext = ciphertext.to_vec();
-        self.use_material(self.copy(job, place).await?, move |m| m.decrypt(algorithm, &ciphertext)).await
+        let work = async {
+            let ciphertext = ciphertext.to_vec();
+            self.use_material(self.copy(job, place).await?, move |m| m.decrypt(algorithm, &ciphertext)).await
+        };
+        around(Failpoint::ProofDecrypt, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn digests(&self, job: &JobId, places: &[Place]) -> Result<Vec<[u8; 32]>, KeystoreError> {
-        if places.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (key, own) = (&self.digest_key(job).await?, self.own_copies(job).await?);
-        // A head serves all versions of its resource, which come one after the other.
-        let resources = places.chunk_by(|a, b| a.incarnation == b.incarnation);
-        let digests = in_order(resources.map(|places| async move {
-            let Some(first) = places.first() else { return Ok(Vec::new()) };
-            let head = self.copy_head(job, own, &first.incarnation).await?;
-            let mut digests = Vec::with_capacity(places.len());
-            for place in places {
-                let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
-                digests.push(key.envelope(&self.open_envelope(&head, &place.version, &sealed)?));
+        let work = async {
+            if places.is_empty() {
+                return Ok(Vec::new());
             }
-            Ok(digests)
-        }))
-        .await?;
-        Ok(digests.into_iter().flatten().collect())
+            let (key, own) = (&self.digest_key(job).await?, self.own_copies(job).await?);
+            // A head serves all versions of its resource, which come one after the other.
+            let resources = places.chunk_by(|a, b| a.incarnation == b.incarnation);
+            let digests = in_order(resources.map(|places| async move {
+                let Some(first) = places.first() else { return Ok(Vec::new()) };
+                let head = self.copy_head(job, own, &first.incarnation).await?;
+                let mut digests = Vec::with_capacity(places.len());
+                for place in places {
+                    let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
+                    digests.push(key.envelope(&self.open_envelope(&head, &place.version, &sealed)?));
+                }
+                Ok(digests)
+            }))
+            .await?;
+            Ok(digests.into_iter().flatten().collect())
+        };
+        around(Failpoint::ProofDigests, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn labels(&self, job: &JobId, incarnations: &[Incarnation]) -> Result<Vec<Label>, KeystoreError> {
-        let own = self.own_copies(job).await?;
-        in_order(
-            incarnations
-                .iter()
-                .map(|incarnation| async move { Ok(self.copy_head(job, own, incarnation).await?.label) }),
-        )
-        .await
+        let work = async {
+            let own = self.own_copies(job).await?;
+            in_order(
+                incarnations
+                    .iter()
+                    .map(|incarnation| async move { Ok(self.copy_head(job, own, incarnation).await?.label) }),
+            )
+            .await
+        };
+        around(Failpoint::ProofLabels, work, |injected| self.rehearsed(injected)).await
     }
 }
 

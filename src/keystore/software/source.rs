@@ -15,6 +15,7 @@ use crate::crypto::parcel::{Item, ItemVersion, Parcel, value_aad};
 use crate::crypto::transport::TransportKeys;
 use crate::keystore::{KeystoreError, Source, WrapOrder};
 use crate::model::{Incarnation, JobId};
+use crate::observe::failpoint::{Failpoint, around};
 use crate::store::Compare;
 
 /// A job's transport session as the source knows it: in memory only, apart from the digest key.
@@ -52,63 +53,72 @@ impl Source for SoftwareKeystore {
         now: Timestamp,
         resources: &[WrapOrder],
     ) -> Result<Parcel, KeystoreError> {
-        let refused = |why: &str| Err(KeystoreError::Refused(why.to_owned()));
-        if offer.verify(target).is_err() {
-            return refused("the offer is not signed by the target");
-        }
-        let terms = &offer.offer;
-        if terms.expires_at <= now {
-            return refused("the offer has expired");
-        }
-        if terms.target == self.id {
-            return refused("the offer is our own");
-        }
-        if !terms.algorithms.iter().any(|name| name == WRAPPING) {
-            return refused("the target cannot unwrap what this release wraps");
-        }
-        let session = self.session(offer).await?;
-        let mut parcel = Parcel {
-            job: terms.job.clone(),
-            source: self.id.clone(),
-            target: terms.target.clone(),
-            token: terms.token,
-            offer: session.offer,
-            wrapped_kek: session.wrapped_kek,
-            wrapped_value_key: session.wrapped_value_key,
-            items: Vec::new(),
-            signature: Vec::new(),
+        let work = async {
+            let refused = |why: &str| Err(KeystoreError::Refused(why.to_owned()));
+            if offer.verify(target).is_err() {
+                return refused("the offer is not signed by the target");
+            }
+            let terms = &offer.offer;
+            if terms.expires_at <= now {
+                return refused("the offer has expired");
+            }
+            if terms.target == self.id {
+                return refused("the offer is our own");
+            }
+            if !terms.algorithms.iter().any(|name| name == WRAPPING) {
+                return refused("the target cannot unwrap what this release wraps");
+            }
+            let session = self.session(offer).await?;
+            let mut parcel = Parcel {
+                job: terms.job.clone(),
+                source: self.id.clone(),
+                target: terms.target.clone(),
+                token: terms.token,
+                offer: session.offer,
+                wrapped_kek: session.wrapped_kek,
+                wrapped_value_key: session.wrapped_value_key,
+                items: Vec::new(),
+                signature: Vec::new(),
+            };
+            parcel.items = in_order(resources.iter().map(|order| self.wrap(&parcel, &session.keys, order))).await?;
+            parcel.sign(&self.identity);
+            Ok(parcel)
         };
-        parcel.items = in_order(resources.iter().map(|order| self.wrap(&parcel, &session.keys, order))).await?;
-        parcel.sign(&self.identity);
-        Ok(parcel)
+        around(Failpoint::SourceWrap, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn purge(&self, job: &JobId, token: u64, incarnations: &[Incarnation]) -> Result<(), KeystoreError> {
-        loop {
-            let session = self.admit_source(job, token).await?;
-            let condition = Compare::Revision(layout::session(job), session.revision());
-            let scans = incarnations.iter().map(|i| async move { self.scan(&layout::resource(i)).await });
-            let found = in_order(scans).await?;
-            // Backwards, so that of a resource cut by the limit the head goes last and a second try finds the rest.
-            let keys: Vec<Vec<u8>> = found.into_iter().flatten().map(|(key, _)| key).rev().collect();
-            let gone = self.delete_all(keys, &condition).await;
-            self.drop_opened(&|other| incarnations.contains(other));
-            if gone? {
-                return Ok(());
+        let work = async {
+            loop {
+                let session = self.admit_source(job, token).await?;
+                let condition = Compare::Revision(layout::session(job), session.revision());
+                let scans = incarnations.iter().map(|i| async move { self.scan(&layout::resource(i)).await });
+                let found = in_order(scans).await?;
+                // Backwards, so that of a resource cut by the limit the head goes last and a second try finds the rest.
+                let keys: Vec<Vec<u8>> = found.into_iter().flatten().map(|(key, _)| key).rev().collect();
+                let gone = self.delete_all(keys, &condition).await;
+                self.drop_opened(&|other| incarnations.contains(other));
+                if gone? {
+                    return Ok(());
+                }
             }
-        }
+        };
+        around(Failpoint::SourcePurge, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn close_session(&self, job: &JobId) -> Result<(), KeystoreError> {
-        self.sessions.lock().await.remove(job);
-        loop {
-            let Some(mut session) = self.source_session(job).await? else {
-                return Ok(());
-            };
-            if session.digest_key.take().is_none() || self.put_source_session(job, &session).await? {
-                return Ok(());
+        let work = async {
+            self.sessions.lock().await.remove(job);
+            loop {
+                let Some(mut session) = self.source_session(job).await? else {
+                    return Ok(());
+                };
+                if session.digest_key.take().is_none() || self.put_source_session(job, &session).await? {
+                    return Ok(());
+                }
             }
-        }
+        };
+        around(Failpoint::SourceClose, work, |injected| self.rehearsed(injected)).await
     }
 }
 

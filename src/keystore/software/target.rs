@@ -15,6 +15,7 @@ use crate::crypto::offer::{OFFER_LIFE, Offer, OfferKey, SignedOffer, WRAPPING};
 use crate::crypto::parcel::Parcel;
 use crate::keystore::{KeystoreError, Readiness, Target};
 use crate::model::{Incarnation, JobId};
+use crate::observe::failpoint::{Failpoint, around};
 use crate::store::{Outcome, Transaction};
 
 #[async_trait]
@@ -24,17 +25,22 @@ impl Target for SoftwareKeystore {
     }
 
     async fn ready(&self) -> Result<Readiness, KeystoreError> {
-        let mut mark = [0; 8];
-        self.random.fill(&mut mark);
-        let mut transaction = Transaction::new();
-        transaction.put(layout::READY, mark);
-        match self.commit(transaction).await? {
-            Outcome::Committed(_) => Ok(Readiness { free_bytes: self.free_space.as_ref().and_then(|probe| probe()) }),
-            Outcome::Conflict | Outcome::Unknown => Err(KeystoreError::Unavailable {
-                keystore: self.id.clone(),
-                detail: "a test write was not confirmed".to_owned(),
-            }),
-        }
+        let work = async {
+            let mut mark = [0; 8];
+            self.random.fill(&mut mark);
+            let mut transaction = Transaction::new();
+            transaction.put(layout::READY, mark);
+            match self.commit(transaction).await? {
+                Outcome::Committed(_) => {
+                    Ok(Readiness { free_bytes: self.free_space.as_ref().and_then(|probe| probe()) })
+                }
+                Outcome::Conflict | Outcome::Unknown => Err(KeystoreError::Unavailable {
+                    keystore: self.id.clone(),
+                    detail: "a test write was not confirmed".to_owned(),
+                }),
+            }
+        };
+        around(Failpoint::TargetReady, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn offer(
@@ -44,86 +50,98 @@ impl Target for SoftwareKeystore {
         nonce: [u8; 32],
         now: Timestamp,
     ) -> Result<SignedOffer, KeystoreError> {
-        let key = loop {
-            let mut fence = self.admit(job, token).await?;
-            match fence.state {
-                State::Forgotten => return Err(KeystoreError::Forgotten(job.clone())),
-                State::Closed | State::Activated | State::Settled => {
-                    return Err(KeystoreError::StagingClosed(job.clone()));
+        let work = async {
+            let key = loop {
+                let mut fence = self.admit(job, token).await?;
+                match fence.state {
+                    State::Forgotten => return Err(KeystoreError::Forgotten(job.clone())),
+                    State::Closed | State::Activated | State::Settled => {
+                        return Err(KeystoreError::StagingClosed(job.clone()));
+                    }
+                    State::Staging | State::Closing => {}
                 }
-                State::Staging | State::Closing => {}
-            }
-            let known = self.offers().get(job).filter(|session| session.token == token).map(|s| Arc::clone(&s.key));
-            if let Some(key) = known
-                && fence.state == State::Staging
-                && fence.offered == token
-                && fence.digest_key.is_none()
-            {
-                // Nothing came in under it yet: only nonce and expiry are new.
+                let known = self.offers().get(job).filter(|session| session.token == token).map(|s| Arc::clone(&s.key));
+                if let Some(key) = known
+                    && fence.state == State::Staging
+                    && fence.offered == token
+                    && fence.digest_key.is_none()
+                {
+                    // Nothing came in under it yet: only nonce and expiry are new.
+                    break key;
+                }
+                fence.offered = token;
+                fence.state = State::Staging;
+                fence.digest_key = None;
+                let Some(revision) = self.put_fence(job, &fence).await? else {
+                    continue;
+                };
+                if !self.wipe(job, revision).await? {
+                    continue;
+                }
+                let random = Arc::clone(&self.random);
+                let key = self.off_thread(move || OfferKey::generate(random.as_ref())).await?;
+                let key = Arc::new(key.map_err(|e| self.use_error(e))?);
+                self.offers().insert(job.clone(), OfferSession::new(token, Arc::clone(&key)));
                 break key;
-            }
-            fence.offered = token;
-            fence.state = State::Staging;
-            fence.digest_key = None;
-            let Some(revision) = self.put_fence(job, &fence).await? else {
-                continue;
             };
-            if !self.wipe(job, revision).await? {
-                continue;
+            let life = SignedDuration::try_from(OFFER_LIFE).unwrap_or(SignedDuration::ZERO);
+            let offer = Offer {
+                target: self.id.clone(),
+                job: job.clone(),
+                token,
+                public_key: key.public_der().to_vec(),
+                algorithms: vec![WRAPPING.to_owned()],
+                expires_at: now.saturating_add(life).unwrap_or(now),
+                nonce,
+            };
+            if let Some(session) = self.offers().get_mut(job) {
+                session.offers.insert(offer.digest(), offer.expires_at);
             }
-            let random = Arc::clone(&self.random);
-            let key = self.off_thread(move || OfferKey::generate(random.as_ref())).await?;
-            let key = Arc::new(key.map_err(|e| self.use_error(e))?);
-            self.offers().insert(job.clone(), OfferSession::new(token, Arc::clone(&key)));
-            break key;
+            Ok(SignedOffer::sign(offer, &self.identity))
         };
-        let life = SignedDuration::try_from(OFFER_LIFE).unwrap_or(SignedDuration::ZERO);
-        let offer = Offer {
-            target: self.id.clone(),
-            job: job.clone(),
-            token,
-            public_key: key.public_der().to_vec(),
-            algorithms: vec![WRAPPING.to_owned()],
-            expires_at: now.saturating_add(life).unwrap_or(now),
-            nonce,
-        };
-        if let Some(session) = self.offers().get_mut(job) {
-            session.offers.insert(offer.digest(), offer.expires_at);
-        }
-        Ok(SignedOffer::sign(offer, &self.identity))
+        around(Failpoint::TargetOffer, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn stage(&self, parcel: &Parcel, source: &PublicIdentity) -> Result<(), KeystoreError> {
-        self.stage_parcel(parcel, source).await
+        around(Failpoint::TargetStage, self.stage_parcel(parcel, source), |injected| self.rehearsed(injected)).await
     }
 
     async fn close(&self, job: &JobId, token: u64) -> Result<[u8; 32], KeystoreError> {
-        self.close_staging(job, token).await
+        around(Failpoint::TargetClose, self.close_staging(job, token), |injected| self.rehearsed(injected)).await
     }
 
     async fn closed(&self, job: &JobId, token: u64) -> Result<Option<[u8; 32]>, KeystoreError> {
-        let fence = self.admit(job, token).await?;
-        match fence.state {
-            State::Forgotten => Err(KeystoreError::Forgotten(job.clone())),
-            state if state.has_manifest() => Ok(fence.manifest.map(|manifest| manifest.0)),
-            _ => Ok(None),
-        }
+        let work = async {
+            let fence = self.admit(job, token).await?;
+            match fence.state {
+                State::Forgotten => Err(KeystoreError::Forgotten(job.clone())),
+                state if state.has_manifest() => Ok(fence.manifest.map(|manifest| manifest.0)),
+                _ => Ok(None),
+            }
+        };
+        around(Failpoint::TargetClosed, work, |injected| self.rehearsed(injected)).await
     }
 
     async fn activate(&self, job: &JobId, token: u64, manifest: &[u8; 32]) -> Result<(), KeystoreError> {
-        self.activate_copies(job, token, manifest).await
+        around(Failpoint::TargetActivate, self.activate_copies(job, token, manifest), |injected| {
+            self.rehearsed(injected)
+        })
+        .await
     }
 
     async fn confirm(&self, job: &JobId, token: u64, incarnations: &[Incarnation]) -> Result<(), KeystoreError> {
-        self.confirm_copies(job, token, incarnations).await
+        around(Failpoint::TargetConfirm, self.confirm_copies(job, token, incarnations), |injected| {
+            self.rehearsed(injected)
+        })
+        .await
     }
 
     async fn settle(&self, job: &JobId, token: u64) -> Result<(), KeystoreError> {
-        self.settle_copies(job, token).await
+        around(Failpoint::TargetSettle, self.settle_copies(job, token), |injected| self.rehearsed(injected)).await
     }
 
     async fn forget(&self, job: &JobId, token: u64) -> Result<(), KeystoreError> {
-        self.forget_job(job, token).await
+        around(Failpoint::TargetForget, self.forget_job(job, token), |injected| self.rehearsed(injected)).await
     }
 }
 

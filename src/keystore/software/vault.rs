@@ -11,6 +11,7 @@ use crate::crypto::material::{KeyMaterial, OpenedMaterial};
 use crate::crypto::sealing::{Address, SealingKey};
 use crate::keystore::{KeystoreError, Label, Place};
 use crate::model::{Incarnation, JobId, KeySpec, MaterialId, Scope};
+use crate::observe::failpoint::Injected;
 use crate::store::{Compare, Outcome, Revision, Store, StoreError, Transaction, Versioned};
 
 /// A head with its data key opened.
@@ -32,6 +33,14 @@ pub(super) enum Sight {
 impl SoftwareKeystore {
     pub(super) fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// What a failpoint makes a call answer.
+    pub(super) fn rehearsed(&self, injected: Injected) -> KeystoreError {
+        if injected.refused {
+            return KeystoreError::Refused(format!("rehearsed at {}", injected.point));
+        }
+        KeystoreError::Unavailable { keystore: self.id.clone(), detail: format!("rehearsed at {}", injected.point) }
     }
 
     pub(super) fn store_error(&self, error: StoreError) -> KeystoreError {

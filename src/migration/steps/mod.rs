@@ -72,3 +72,6 @@ pub(super) fn step(state: JobState) -> Option<&'static dyn Step> {
 /// The order in which a roll-back undoes: the reverse of doing.
 pub(super) const UNDO: [JobState; 5] =
     [JobState::CuttingOver, JobState::Activating, JobState::Copying, JobState::RotationOff, JobState::Closing];
+
+#[cfg(test)]
+mod tests;

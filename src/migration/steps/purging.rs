@@ -20,6 +20,8 @@ impl Step for Purging {
         let (job, token) = (context.job.id.clone(), context.lease.token());
         let (for_batches, target_of_batches) = (Arc::clone(&source), Arc::clone(&target));
         let job_of_batches = job.clone();
+        // A target that lost its activation meanwhile confirms nothing until it has it again.
+        super::activating::activate(context).await?;
         // Secrets before keys: a half-purged source never holds a value whose key it has destroyed first.
         let mut plan = context.plan().await?.to_vec();
         plan.reverse();

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::durability::Durability;
 use super::fault::Fault;
 use super::view::{Before, COUNTER, View, encode, revision_of};
+use crate::observe::failpoint::{Failpoint, around_blocking};
 use crate::store::changes::Changes;
 use crate::store::{Operation, Outcome, Revision, StoreError, Transaction};
 
@@ -161,11 +162,14 @@ impl Committer {
     }
 
     fn persist(&mut self, before: Before, batch: Batch) -> Result<(), Fault> {
-        self.view.apply(before, batch)?;
-        self.view.flush()?;
+        let write = || {
+            self.view.apply(before, batch)?;
+            self.view.flush()
+        };
+        around_blocking(Failpoint::StoreWrite, write, Fault::from)?;
         // All blobs that the flushed log names were written before the flush.
         let blobs = self.view.alone(|| self.durability.new_blobs())?;
-        Ok(self.durability.sync(blobs)?)
+        around_blocking(Failpoint::StoreSync, || Ok(self.durability.sync(blobs)?), Fault::from)
     }
 }
 

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use crate::observe::failpoint::Injected;
 use crate::store::StoreError;
 
 /// Why sled could not do something.
@@ -29,6 +30,12 @@ impl Fault {
 impl From<::sled::Error> for Fault {
     fn from(error: ::sled::Error) -> Self {
         Self { damaged: !matches!(error, ::sled::Error::Io(_)), detail: error.to_string() }
+    }
+}
+
+impl From<Injected> for Fault {
+    fn from(injected: Injected) -> Self {
+        Self { detail: format!("rehearsed at {}", injected.point), damaged: false }
     }
 }
 

@@ -1,0 +1,132 @@
+//! The crash matrix: the real binary dies at every failpoint of a migration, and what is left must end by itself, complete
+//! or as it was before, with every invariant of the design held, through the API and in the stores.
+//!
+//! `tests/campaign crash` runs the long form: many runs a point, pairs of points, and kills from outside at any time.
+#![cfg(any(debug_assertions, feature = "failpoints"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod campaign;
+mod case;
+mod client;
+mod daemon;
+mod population;
+mod stores;
+mod stranded;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use case::{Blow, Region, Verdict};
+use keyferry::observe::failpoint::Failpoint;
+
+/// What makes a migration roll back after its entries have flipped.
+pub const ROLL_BACK: &str = "target.confirm.before=refuse";
+
+#[test]
+fn a_crash_at_every_failpoint_heals_by_itself() {
+    let region = block_on(Region::fill());
+    // What is passed before the job begins (the store is written at every start) does not count.
+    let mut passed = block_on(region.trace(""));
+    passed.truncate(passed.iter().position(|point| point == "job.take_over.before").unwrap());
+    let before = counted(&passed);
+    let cases = points();
+    let first_in_job = |point: &Point| match before.get(&point.name) {
+        Some(count) if !point.name.starts_with("job.create") => vec![blow_at(point, count + 1)],
+        _ => vec![blow_at(point, 1)],
+    };
+    let verdicts = run_all(&region, &cases.iter().map(first_in_job).collect::<Vec<_>>());
+    let mut wrong = Vec::new();
+    for (point, verdict) in cases.iter().zip(&verdicts) {
+        let rolls_back = point.only_in_roll_back;
+        let ended = match verdict.state.as_str() {
+            "complete" => !rolls_back || point.name == "journal.rolling_back.before",
+            "failed" => rolls_back,
+            // Asked for, and gone before anything was written.
+            "none" => point.name == "job.create.before",
+            _ => false,
+        };
+        if verdict.fell != 1 || !ended || !verdict.broken.is_empty() {
+            wrong.push(format!("{}: {verdict:#?}", point.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} points:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_failpoint_is_passed_by_a_migration_or_a_roll_back() {
+    let region = block_on(Region::fill());
+    let plain: BTreeSet<String> = block_on(region.trace("")).into_iter().collect();
+    let rolled_back: BTreeSet<String> = block_on(region.trace(ROLL_BACK)).into_iter().collect();
+    let missed: Vec<Point> = points()
+        .into_iter()
+        .filter(|point| !if point.only_in_roll_back { &rolled_back } else { &plain }.contains(&point.name))
+        .collect();
+    assert!(missed.is_empty(), "not passed: {missed:?}");
+    let wrongly: Vec<Point> = points().into_iter().filter(|p| p.only_in_roll_back && plain.contains(&p.name)).collect();
+    assert!(wrongly.is_empty(), "not only in a roll-back: {wrongly:?}");
+}
+
+/// A failpoint's before or after.
+#[derive(Debug, Clone)]
+pub struct Point {
+    pub name: String,
+    pub only_in_roll_back: bool,
+}
+
+/// Every point there is.
+pub fn points() -> Vec<Point> {
+    let sides = |point: Failpoint| {
+        ["before", "after"].map(|side| Point {
+            name: format!("{}.{side}", point.name()),
+            only_in_roll_back: point.only_in_roll_back(),
+        })
+    };
+    Failpoint::all().into_iter().flat_map(sides).collect()
+}
+
+/// Death when a point is passed for the `nth` time, in a run that gets there.
+pub fn blow_at(point: &Point, nth: usize) -> Blow {
+    let roll_back = if point.only_in_roll_back { format!("{ROLL_BACK},") } else { String::new() };
+    Blow::At(format!("{roll_back}{}:{nth}=abort", point.name))
+}
+
+/// How often each was passed.
+pub fn counted(passed: &[String]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    passed.iter().for_each(|name| *counts.entry(name.clone()).or_default() += 1);
+    counts
+}
+
+/// Runs cases side by side; verdicts in their order.
+pub fn run_all(region: &Region, cases: &[Vec<Blow>]) -> Vec<Verdict> {
+    let next = AtomicUsize::new(0);
+    let verdicts: Mutex<Vec<Option<Verdict>>> = Mutex::new(vec![None; cases.len()]);
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(case) = cases.get(n) else { return };
+                    let verdict = block_on(region.run(case));
+                    verdicts.lock().unwrap()[n] = Some(verdict);
+                }
+            });
+        }
+    });
+    verdicts.into_inner().unwrap().into_iter().map(Option::unwrap).collect()
+}
+
+/// Daemons spend much of their time waiting for the disk.
+pub const SIDE_BY_SIDE: usize = 4;
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}

@@ -1,0 +1,91 @@
+//! What must hold in the stores of a daemon that does not run, read past it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use keyferry::catalogue::Catalogue;
+use keyferry::model::{KeystoreId, Scope};
+use keyferry::store::SharedStore;
+use keyferry::store::sled::{Options, SledStore};
+
+use crate::daemon::{ACCOUNT, INSTANCE, REGION};
+
+/// Where material lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holdings {
+    shared: BTreeSet<String>,
+    instance: BTreeSet<String>,
+}
+
+/// What a look at the stores found.
+pub struct Found {
+    pub holdings: Holdings,
+    pub broken: Vec<String>,
+}
+
+/// Looks at the stores below a directory. Nobody else may have them open.
+pub async fn look(directory: &Path) -> Found {
+    let control = control(directory);
+    let instance = open(&directory.join("state/instances").join(INSTANCE));
+    let shared = format!("ks/{REGION}/");
+    let holdings = Holdings { shared: records(&control, &shared).await, instance: records(&instance, "").await };
+    let mut broken = Vec::new();
+    let catalogue = Catalogue::new(Arc::clone(&control));
+    let scope = Scope { region: REGION.parse().unwrap(), account: ACCOUNT.parse().unwrap() };
+    let mut hold = |what: &str, holds: bool| {
+        if !holds {
+            broken.push(format!("in the stores: {what}"));
+        }
+    };
+    hold("a gate stands", catalogue.gate(&scope).await.unwrap().is_none());
+    hold("a lock stands", catalogue.lock_of(&scope).await.unwrap().is_none());
+    let id = INSTANCE.parse().unwrap();
+    hold("the instance's gate stands", catalogue.instance_gate(&id).await.unwrap().is_none());
+    hold("rotation is left off", catalogue.all_marks().await.unwrap().is_empty());
+    hold("a clean-up waits", catalogue.clean_ups().await.unwrap().is_empty());
+    hold("quota is reserved", catalogue.quota(&id).await.unwrap().reserved.is_empty());
+    for job in catalogue.jobs().await.unwrap() {
+        hold("a job has not ended", job.state.is_final());
+    }
+    let keys = catalogue.keys(&scope).await.unwrap();
+    let secrets = catalogue.secrets(&scope).await.unwrap();
+    let entries = keys.iter().map(|key| (key.incarnation.to_string(), key.keystore.clone()));
+    for (incarnation, keystore) in
+        entries.chain(secrets.iter().map(|s| (s.incarnation.to_string(), s.keystore.clone())))
+    {
+        let (here, there) = (
+            holdings.shared.iter().any(|name| name.contains(&incarnation)),
+            holdings.instance.iter().any(|name| name.contains(&incarnation)),
+        );
+        let right = match keystore {
+            KeystoreId::Shared(_) => here && !there,
+            KeystoreId::Instance(_) => there && !here,
+        };
+        hold(&format!("{incarnation} names {keystore}, shared: {here}, instance: {there}"), right);
+    }
+    Found { holdings, broken }
+}
+
+impl Holdings {
+    /// Whether these are the holdings after a whole migration of what was `before`.
+    pub fn are_moved_from(&self, before: &Self) -> bool {
+        self.shared.is_empty() && self.instance == before.shared
+    }
+}
+
+/// Names of the records of material and values.
+async fn records(store: &SharedStore, prefix: &str) -> BTreeSet<String> {
+    let (start, end) = (format!("{prefix}m/"), format!("{prefix}m0"));
+    let page = store.scan(start.as_bytes(), Some(end.as_bytes()), 100_000).await.unwrap();
+    page.entries.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()[prefix.len()..].to_owned()).collect()
+}
+
+/// The control store below a directory.
+pub fn control(directory: &Path) -> SharedStore {
+    open(&directory.join("state/control"))
+}
+
+fn open(directory: &Path) -> SharedStore {
+    Arc::new(SledStore::open(directory, &Options::default()).unwrap().store)
+}
