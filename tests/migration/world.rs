@@ -10,6 +10,7 @@ use keyferry::crypto::envelope::SecretEnvelope;
 use keyferry::crypto::sealing::RootKey;
 use keyferry::keystore::faulty::{FaultPlan, Faulty};
 use keyferry::keystore::software::SoftwareKeystore;
+use keyferry::keystore::software::slots::memory::MemorySlots;
 use keyferry::keystore::{Answer, Keystore, Label, Place, SharedSource, SharedTarget};
 use keyferry::kms::{InstanceFacts, Keystores, RegionFacts, Service};
 use keyferry::migration::{Migrations, Order, Settings};
@@ -31,6 +32,8 @@ const AAD: &[u8] = b"a test";
 pub struct Disks {
     pub control: SharedStore,
     pub instance: SharedStore,
+    pub source_slots: Arc<MemorySlots>,
+    pub instance_slots: Arc<MemorySlots>,
     pub halt: Arc<Halt>,
     pub plan: Arc<FaultPlan>,
     pub free_bytes: Arc<std::sync::atomic::AtomicU64>,
@@ -55,6 +58,8 @@ impl Default for Disks {
         Self {
             control: Arc::new(MemoryStore::new()),
             instance: Arc::new(MemoryStore::new()),
+            source_slots: Arc::default(),
+            instance_slots: Arc::default(),
             halt: Arc::default(),
             plan: Arc::default(),
             free_bytes: Arc::new(std::sync::atomic::AtomicU64::new(u64::MAX)),
@@ -87,6 +92,7 @@ impl World {
         let source = SoftwareKeystore::open(
             KeystoreId::Shared(region.clone()),
             shared,
+            Arc::<MemorySlots>::clone(&disks.source_slots),
             Some(root(1)),
             Arc::clone(&clock),
             Arc::clone(&random),
@@ -95,6 +101,7 @@ impl World {
         let instance = SoftwareKeystore::open(
             KeystoreId::Instance(instance_id()),
             halting(&disks.instance),
+            Arc::<MemorySlots>::clone(&disks.instance_slots),
             Some(root(2)),
             Arc::clone(&clock),
             Arc::clone(&random),
