@@ -419,6 +419,7 @@ fn caller() -> Caller {
         request_id: String::new(),
         nonce: None,
         source: std::net::IpAddr::from([127, 0, 0, 1]),
+        ticket: keyferry::audit::Ticket::default(),
     }
 }
 

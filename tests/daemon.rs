@@ -51,6 +51,23 @@ fn it_starts_reloads_and_stops() {
 }
 
 #[test]
+fn time_zones_need_nothing_of_the_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("keyferry.toml");
+    let schedule = "[[schedule]]\nname = \"nightly\"\nregion = \"cn-hangzhou\"\naccount = \"1000000000000001\"\n\
+        instance = \"kst-one\"\ncron = \"0 2 * * *\"\ntime_zone = \"ZONE\"\nresources = \"all\"\n";
+    let check = |zone: &str| {
+        write(&config, &text(&schedule.replace("ZONE", zone), "s"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyferry"));
+        command.env("TZDIR", dir.path()).arg("--config").arg(&config).args(["config", "check"]);
+        command.output().unwrap()
+    };
+    let known = check("America/St_Johns");
+    assert!(known.status.success(), "{}", String::from_utf8_lossy(&known.stderr));
+    assert_eq!(check("America/Saint_Johns").status.code(), Some(2));
+}
+
+#[test]
 fn another_root_key_is_refused_in_words_and_the_right_one_still_opens() {
     let dir = tempfile::tempdir().unwrap();
     let (right, wrong) = (dir.path().join("right.key"), dir.path().join("wrong.key"));

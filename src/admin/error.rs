@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::protocol::{Advice, ErrorShape, ProblemShape};
 use super::views;
+use crate::audit::AuditError;
 use crate::catalogue::CatalogueError;
 use crate::migration::MigrationError;
 use crate::model::{IdError, ProblemCode};
@@ -132,6 +133,12 @@ impl From<CatalogueError> for AdminError {
             ),
             other => Self::failure(other.to_string()),
         }
+    }
+}
+
+impl From<AuditError> for AdminError {
+    fn from(error: AuditError) -> Self {
+        Self::failure(error.to_string())
     }
 }
 

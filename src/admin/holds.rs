@@ -26,10 +26,14 @@ pub(super) async fn hold(
         return Err(AdminError::usage("InvalidValue", message, "say in a few words why migrations are held"));
     }
     let command = if request.now { "hold --now" } else { "hold" };
-    peer.log(&fields(region.as_ref(), account.as_ref()), &format!("{command}: {reason}"));
+    let (fields, command) = (fields(region.as_ref(), account.as_ref()), format!("{command}: {reason}"));
     let hold = Hold { region, account, reason, since: state.now() };
-    state.migrations().hold(hold, request.now).await?;
-    list(Context(state)).await
+    state
+        .command(peer, &fields, &command, |state| async move {
+            state.migrations().hold(hold, request.now).await?;
+            list(Context(state)).await
+        })
+        .await
 }
 
 pub(super) async fn release(
@@ -41,16 +45,20 @@ pub(super) async fn release(
     let all = region.is_none() && account.is_none();
     let standing = state.catalogue().holds().await?;
     let lifted: Vec<_> =
-        standing.iter().filter(|hold| all || (hold.region == region && hold.account == account)).collect();
+        standing.into_iter().filter(|hold| all || (hold.region == region && hold.account == account)).collect();
     if lifted.is_empty() && !all {
         let remedy = "`keyferry status` shows the holds that stand; without --region and --account all are lifted";
         return Err(AdminError::unknown("HoldNotFound", "no hold was put on exactly this scope", remedy));
     }
-    peer.log(&fields(region.as_ref(), account.as_ref()), &format!("release: {} hold(s)", lifted.len()));
-    for hold in lifted {
-        state.catalogue().remove_hold(hold).await?;
-    }
-    list(Context(state)).await
+    let (fields, command) = (fields(region.as_ref(), account.as_ref()), format!("release: {} hold(s)", lifted.len()));
+    state
+        .command(peer, &fields, &command, |state| async move {
+            for hold in &lifted {
+                state.catalogue().remove_hold(hold).await?;
+            }
+            list(Context(state)).await
+        })
+        .await
 }
 
 const MAX_REASON: usize = 1024;

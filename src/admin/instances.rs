@@ -7,6 +7,7 @@ use super::protocol::{InstanceShape, InstancesShape, ShareRequest};
 use super::{AdminError, Peer, State, views};
 use crate::catalogue::CatalogueError;
 use crate::kms::InstanceFacts;
+use crate::model::AccountId;
 use crate::observe::Fields;
 
 pub(super) async fn list(Context(state): Context<State>) -> Result<Json<InstancesShape>, AdminError> {
@@ -63,7 +64,17 @@ async fn change(
         return Err(AdminError::state("SharedByConfig", message, "remove it from shared_with there, and reload"));
     }
     let command = if share { "instance share" } else { "instance unshare" };
-    peer.log(&Fields::new().instance(&facts.id).account(&account), &format!("{command} {} --with {account}", facts.id));
+    let command = format!("{command} {} --with {account}", facts.id);
+    let fields = Fields::new().instance(&facts.id).account(&account);
+    state.command(peer, &fields, &command, |state| async move { commit(&state, &facts, &account, share).await }).await
+}
+
+async fn commit(
+    state: &State,
+    facts: &InstanceFacts,
+    account: &AccountId,
+    share: bool,
+) -> Result<Json<InstanceShape>, AdminError> {
     for _ in 0..ATTEMPTS {
         let Some(mut record) = state.catalogue().instance(&facts.id).await? else {
             let message = format!("{} has not been set up yet", facts.id);
@@ -76,16 +87,16 @@ async fn change(
             ));
         }
         let changed =
-            if share { record.shared_with.insert(account.clone()) } else { record.shared_with.remove(&account) };
+            if share { record.shared_with.insert(account.clone()) } else { record.shared_with.remove(account) };
         if !changed && !share {
             let message = format!("{} is not shared with {account}", facts.id);
             return Err(AdminError::unknown("NotShared", message, "`keyferry instance show` lists its shares"));
         }
         if !changed {
-            return Ok(Json(view(state, &facts).await?));
+            return Ok(Json(view(state, facts).await?));
         }
         match state.catalogue().update_instance(&record).await {
-            Ok(()) => return Ok(Json(view(state, &facts).await?)),
+            Ok(()) => return Ok(Json(view(state, facts).await?)),
             Err(CatalogueError::Conflict) => {}
             Err(error) => return Err(error.into()),
         }

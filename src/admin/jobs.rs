@@ -8,6 +8,7 @@ use super::protocol::{
     GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, ResourcesShape,
 };
 use super::{AdminError, Peer, State, views};
+use crate::audit::read_report;
 use crate::migration::Order;
 use crate::model::{
     AccountId, InstanceId, Job, JobId, JobState, MAX_SELECTED, Method, ProblemCode, RegionId, Scope, Selection,
@@ -36,7 +37,15 @@ pub(super) async fn report(
     let plan = state.catalogue().plan(&job.id).await?;
     let (keys, secrets) = views::split(plan.iter().map(|item| &item.resource));
     let (plan_digest, manifest) = (job.plan_digest.clone(), job.manifest.clone());
-    Ok(Json(ReportShape { job: views::job(&job), keys, secrets, plan_digest, manifest }))
+    let filed = read_report(state.catalogue().store().as_ref(), &job.id).await?;
+    // One that was altered is shown as it lies there, and said to be.
+    let evidence = match filed.as_ref().and_then(|filed| serde_json::from_slice(&filed.text).ok()) {
+        Some(report) => report,
+        None => state.migrations().report(&job).await?,
+    };
+    let signature = filed.as_ref().map(views::signature);
+    let job = views::job(&job);
+    Ok(Json(ReportShape { job, keys, secrets, plan_digest, manifest, evidence: Some(evidence), signature }))
 }
 
 pub(super) async fn cancel(
@@ -45,9 +54,13 @@ pub(super) async fn cancel(
     Path(id): Path<String>,
 ) -> Result<Json<JobShape>, AdminError> {
     let job = stored(&state, &id).await?;
-    peer.log(&Fields::of_job(&job), &format!("job cancel {}", job.id));
-    state.migrations().cancel(&job.id).await?;
-    find(&state, &id).await.map(Json)
+    let (fields, command) = (Fields::of_job(&job), format!("job cancel {}", job.id));
+    state
+        .command(peer, &fields, &command, |state| async move {
+            state.migrations().cancel(&job.id).await?;
+            find(&state, &id).await.map(Json)
+        })
+        .await
 }
 
 pub(super) async fn plan(
@@ -90,7 +103,7 @@ pub(super) async fn migrate(
     if let [account] = target.accounts.as_slice() {
         fields = fields.account(account);
     }
-    peer.log(&fields, &format!("{command} {}: {} to {}", target.region, accounts.join(", "), target.instance));
+    let command = format!("{command} {}: {} to {}", target.region, accounts.join(", "), target.instance);
     let order = Order {
         region: target.region,
         accounts: target.accounts,
@@ -106,13 +119,17 @@ pub(super) async fn migrate(
         queue: request.queue,
         soak: std::time::Duration::ZERO,
     };
-    let ids = state.migrations().submit(order, Transaction::new()).await?;
-    let mut jobs = Vec::new();
-    for id in &ids {
-        jobs.push(find(&state, id.as_str()).await?);
-    }
-    let group = if jobs.len() > 1 { jobs.first().map(|job| job.id.clone()) } else { None };
-    Ok(Json(GroupShape { group, jobs }))
+    state
+        .command(peer, &fields, &command, |state| async move {
+            let ids = state.migrations().submit(order, Transaction::new()).await?;
+            let mut jobs = Vec::new();
+            for id in &ids {
+                jobs.push(find(&state, id.as_str()).await?);
+            }
+            let group = if jobs.len() > 1 { jobs.first().map(|job| job.id.clone()) } else { None };
+            Ok(Json(GroupShape { group, jobs }))
+        })
+        .await
 }
 
 /// The job of an ID as its shape.

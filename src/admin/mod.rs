@@ -3,6 +3,7 @@
 //! The shapes are those of the documented `--json` output; readers tolerate unknown fields. Whoever can open the socket
 //! may do everything: its mode (0660) and group are the access control.
 
+pub mod audit;
 mod error;
 mod holds;
 mod instances;

@@ -9,7 +9,7 @@ use super::protocol::{EntryShape, RunShape, RunsShape, ScheduleShape, SchedulesS
 use super::query::Parameters;
 use super::{AdminError, Peer, State, jobs, views};
 use crate::config::parse_duration;
-use crate::model::{Cron, IfMissed, ProblemCode, ScheduleEntry, ScheduleState, When};
+use crate::model::{self, Cron, IfMissed, ProblemCode, ScheduleEntry, ScheduleState, When};
 use crate::observe::{Event, Fields, emit};
 use crate::schedule::next_runs;
 
@@ -38,7 +38,7 @@ pub(super) async fn next(
     }
     let zone = match &schedule.entry.when {
         When::At(_) => TimeZone::system(),
-        When::Cron { time_zone, .. } => TimeZone::get(time_zone).unwrap_or(TimeZone::UTC),
+        When::Cron { time_zone, .. } => model::time_zone(time_zone).unwrap_or(TimeZone::UTC),
     };
     let runs = next_runs(&schedule.entry.when, schedule.floor().max(state.now()), count.min(MAX_RUNS));
     let local = |at: Timestamp| at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
@@ -54,13 +54,14 @@ pub(super) async fn add(
 ) -> Result<Json<ScheduleShape>, AdminError> {
     let entry = entry(&state, &request)?;
     let fields = Fields::new().schedule(&entry.name).region(&entry.region).instance(&entry.instance);
-    peer.log(&fields, &format!("schedule add {}", entry.name));
     if let When::At(at) = entry.when
         && at <= state.now()
     {
         return Err(AdminError::usage("InvalidValue", format!("{at} is past"), "name an instant to come"));
     }
-    let added = state.book().add(entry).await?;
+    let command = format!("schedule add {}", entry.name);
+    let added =
+        state.command(peer, &fields, &command, |state| async move { Ok(state.book().add(entry).await?) }).await?;
     emit(Event::ScheduleRegistered, &fields, "a schedule was added on the command line");
     Ok(Json(views::schedule(&added)))
 }
@@ -70,8 +71,12 @@ pub(super) async fn pause(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<ScheduleShape>, AdminError> {
-    peer.log(&Fields::new().schedule(&name), &format!("schedule pause {name}"));
-    Ok(Json(views::schedule(&state.book().pause(&name).await?)))
+    let (fields, command) = (Fields::new().schedule(&name), format!("schedule pause {name}"));
+    state
+        .command(peer, &fields, &command, |state| async move {
+            Ok(Json(views::schedule(&state.book().pause(&name).await?)))
+        })
+        .await
 }
 
 pub(super) async fn resume(
@@ -79,8 +84,12 @@ pub(super) async fn resume(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<ScheduleShape>, AdminError> {
-    peer.log(&Fields::new().schedule(&name), &format!("schedule resume {name}"));
-    Ok(Json(views::schedule(&state.book().resume(&name).await?)))
+    let (fields, command) = (Fields::new().schedule(&name), format!("schedule resume {name}"));
+    state
+        .command(peer, &fields, &command, |state| async move {
+            Ok(Json(views::schedule(&state.book().resume(&name).await?)))
+        })
+        .await
 }
 
 pub(super) async fn cancel(
@@ -88,8 +97,12 @@ pub(super) async fn cancel(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<ScheduleShape>, AdminError> {
-    peer.log(&Fields::new().schedule(&name), &format!("schedule cancel {name}"));
-    Ok(Json(views::schedule(&state.book().cancel(&name).await?)))
+    let (fields, command) = (Fields::new().schedule(&name), format!("schedule cancel {name}"));
+    state
+        .command(peer, &fields, &command, |state| async move {
+            Ok(Json(views::schedule(&state.book().cancel(&name).await?)))
+        })
+        .await
 }
 
 const DEFAULT_RUNS: usize = 5;

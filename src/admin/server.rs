@@ -10,7 +10,8 @@ use tokio::net::UnixListener;
 
 use super::protocol::ROOT;
 use super::socket::{BoundSocket, SocketError, bind};
-use super::{AdminError, State, holds, instances, jobs, resources, schedules, status, watch};
+use super::{AdminError, State, audit, holds, instances, jobs, resources, schedules, status, watch};
+use crate::audit::Actor;
 use crate::observe::{Event, Fields, emit};
 
 /// A bound admin socket.
@@ -55,6 +56,11 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 }
 
 impl Peer {
+    /// As the audit trail names it.
+    pub(super) const fn actor(self) -> Actor {
+        Actor::Operator { uid: self.uid }
+    }
+
     /// Logs a command that changes something, before it is carried out.
     pub(super) fn log(self, fields: &Fields, command: &str) {
         let who = self.uid.map_or_else(|| "an unknown user".to_owned(), |uid| format!("uid {uid}"));
@@ -80,6 +86,8 @@ fn routes() -> Router<State> {
         .route("/schedules/{name}/resume", post(schedules::resume))
         .route("/schedules/{name}/cancel", post(schedules::cancel))
         .route("/holds", get(holds::list).post(holds::hold).delete(holds::release))
+        .route("/audit/verify", get(audit::verify))
+        .route("/audit/key", get(audit::key))
         .route("/instances", get(instances::list))
         .route("/instances/{id}", get(instances::show))
         .route("/instances/{id}/share", post(instances::share))

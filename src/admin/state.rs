@@ -1,18 +1,22 @@
 //! What the handlers work on.
 
+use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::AdminError;
 use super::protocol::Advice;
+use super::{AdminError, Peer};
+use crate::audit::{Entry, OK, Recording, Trail};
 use crate::catalogue::Catalogue;
 use crate::kms::{InstanceFacts, Service};
 use crate::migration::Migrations;
 use crate::model::{AccountId, InstanceId, ProblemCode, RegionId, Scope};
+use crate::observe::Fields;
 use crate::schedule::Book;
+use crate::store::SharedStore;
 
 /// An account of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,7 @@ pub struct State {
     started: Duration,
     accounts: Arc<RwLock<Arc<Vec<AccountName>>>>,
     warnings: Arc<RwLock<Arc<Vec<Advice>>>>,
+    trail: Trail,
     stop: CancellationToken,
 }
 
@@ -39,7 +44,11 @@ impl State {
     #[must_use]
     pub fn new(migrations: Migrations, book: Book, accounts: Vec<AccountName>, stop: CancellationToken) -> Self {
         let started = migrations.service().clock.monotonic();
-        let state = Self { migrations, book, started, accounts: Arc::default(), warnings: Arc::default(), stop };
+        let service = migrations.service();
+        // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
+        let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
+        let (accounts_read, warnings) = (Arc::default(), Arc::default());
+        let state = Self { migrations, book, started, accounts: accounts_read, warnings, trail, stop };
         state.reload(accounts, Vec::new());
         state
     }
@@ -48,6 +57,56 @@ impl State {
     pub fn reload(&self, accounts: Vec<AccountName>, warnings: Vec<Advice>) {
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         *self.warnings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(warnings);
+    }
+
+    /// Exchanges the trail for one that knows the daemon's key.
+    #[must_use]
+    pub fn with_trail(self, trail: Trail) -> Self {
+        Self { trail, ..self }
+    }
+
+    /// Carries out a command that changes something: logs it before, and records it in the audit trail, in the first
+    /// transaction that `work` commits through the state it is given. What was refused, or had nothing to change,
+    /// leaves an entry too.
+    pub(super) async fn command<T, F, Fut>(
+        &self,
+        peer: Peer,
+        fields: &Fields,
+        command: &str,
+        work: F,
+    ) -> Result<T, AdminError>
+    where
+        F: FnOnce(Self) -> Fut + Send,
+        Fut: Future<Output = Result<T, AdminError>> + Send,
+        T: Send,
+    {
+        peer.log(fields, command);
+        let actor = peer.actor();
+        let mut entry = Entry::new(self.now(), actor.clone(), "admin.command").detail(command);
+        let named = [("region", &fields.region), ("account", &fields.account), ("instance", &fields.instance)];
+        let named = named.into_iter().chain([("job", &fields.job), ("schedule", &fields.schedule)]);
+        for (kind, name) in named {
+            if let Some(name) = name {
+                entry = entry.on(format!("{kind}/{name}"));
+            }
+        }
+        let recording = Arc::new(Recording::new(Arc::clone(self.catalogue().store()), entry));
+        let store: SharedStore = Arc::clone(&recording) as SharedStore;
+        let acting = Self {
+            migrations: self.migrations.acting(actor, Arc::clone(&store)),
+            book: self.book.over(store),
+            ..self.clone()
+        };
+        let answer = work(acting).await;
+        let outcome = answer.as_ref().map_or_else(|error| error.body().error.code.as_str(), |_| OK);
+        if let Err(error) = recording.settle(outcome).await {
+            tracing::error!(%error, command, "a command could not be noted in the audit trail");
+        }
+        answer
+    }
+
+    pub(super) fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     pub(super) fn migrations(&self) -> &Migrations {

@@ -80,7 +80,7 @@ impl TestDaemon {
         let mut job = self.migrations.service().catalogue.job(id).await.unwrap().unwrap();
         job.state = state;
         job.finished_at = state.is_final().then(jiff::Timestamp::now);
-        self.migrations.service().catalogue.amend_job(&job).await.unwrap();
+        self.migrations.service().catalogue.amend_job(&job, None).await.unwrap();
         // A hold on nobody is a change like any other.
         let account = Some("9999999999999999".parse().unwrap());
         let hold =

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use super::protocol::{
     Advice, AllWord, EntryShape, HoldShape, JobShape, KeyShape, LeftShape, LockShape, ProblemShape, ResourcesShape,
-    ScheduleShape, SecretShape,
+    ScheduleShape, SecretShape, SignatureShape,
 };
+use crate::audit::StoredReport;
 use crate::catalogue::{GateRecord, Hold};
 use crate::config::format_duration;
 use crate::model::{
@@ -74,6 +75,16 @@ pub(super) fn job(job: &Job) -> JobShape {
         }),
         left_behind: job.left_behind.iter().map(left).collect(),
         warnings: job.warnings.iter().map(problem).collect(),
+    }
+}
+
+pub(super) fn signature(filed: &StoredReport) -> SignatureShape {
+    SignatureShape {
+        at: time(filed.signed.at),
+        digest: hex::encode(filed.signed.digest),
+        signer: filed.signed.signer.to_string(),
+        signature: hex::encode(&filed.signed.signature),
+        intact: filed.is_intact(),
     }
 }
 

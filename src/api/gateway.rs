@@ -9,8 +9,9 @@ use tokio_util::task::TaskTracker;
 use super::nonces::NonceMemory;
 use super::request::{self, RawRequest};
 use super::response::Reply;
-use super::{ApiError, Call, Caller, Dispatcher, Regions, actions, signature};
+use super::{ApiError, Call, Caller, Dispatcher, Parameters, Regions, actions, signature};
 use crate::access::AccessKeys;
+use crate::audit::Ticket;
 use crate::model::{Clock, RegionId};
 
 /// The API version that is served.
@@ -89,6 +90,7 @@ impl Gateway {
             request_id: request_id.to_owned(),
             nonce: Some(nonce),
             source: arrival.source,
+            ticket: Ticket::new(action.name, subject(&parameters)),
         };
         let dispatcher = Arc::clone(&self.dispatcher);
         // A task of its own: an operation half done must not stop because its client hung up.
@@ -97,6 +99,11 @@ impl Gateway {
             task.await.map_err(|error| ApiError::internal(format!("{} did not end: {error}", action.name)))??;
         Ok((action.name, value))
     }
+}
+
+/// What a request names, for the audit trail.
+fn subject(parameters: &Parameters) -> Option<&str> {
+    ["KeyId", "SecretName", "AliasName"].into_iter().find_map(|name| parameters.optional(name))
 }
 
 fn log(error: &ApiError, request_id: &str, source: IpAddr) {

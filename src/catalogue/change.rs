@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, CatalogueError, Demand, DueEntry, Guarded, Intent, IntentRecord, Locked, paths};
+use crate::audit::Entry;
 use crate::model::{
     InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord, SecretVersionRecord,
 };
@@ -14,6 +15,8 @@ pub struct Change {
     transaction: Transaction,
     /// False for a job's change: it moves resources, which changes nothing about when they fall due.
     files_due: bool,
+    /// What it touches, for the audit trail.
+    touched: Vec<String>,
 }
 
 impl Change {
@@ -22,7 +25,7 @@ impl Change {
     pub fn guarded(guarded: &Guarded) -> Self {
         let mut transaction = Transaction::new();
         guarded.apply(&mut transaction);
-        Self { transaction, files_due: true }
+        Self { transaction, files_due: true, touched: Vec::new() }
     }
 
     /// A change by the job that holds the lock.
@@ -30,7 +33,7 @@ impl Change {
     pub fn locked(locked: &Locked) -> Self {
         let mut transaction = Transaction::new();
         locked.apply(&mut transaction);
-        Self { transaction, files_due: false }
+        Self { transaction, files_due: false, touched: Vec::new() }
     }
 
     /// Claims the request's nonce: the change conflicts if it was claimed before.
@@ -40,6 +43,27 @@ impl Change {
     pub fn claim(&mut self, nonce: &NonceClaim) -> Result<&mut Self, CatalogueError> {
         self.transaction.create(&paths::nonce(nonce), &NonceRecord { expires_at: nonce.expires_at })?;
         Ok(self)
+    }
+
+    /// Records what it does: the entry is committed with it, naming the resources that it touches beside those it names
+    /// already. To be called last.
+    ///
+    /// # Errors
+    /// When the entry cannot be written.
+    pub fn record(&mut self, mut entry: Entry) -> Result<&mut Self, CatalogueError> {
+        for touched in &self.touched {
+            if !entry.resources.contains(touched) {
+                entry.resources.push(touched.clone());
+            }
+        }
+        entry.put(&mut self.transaction)?;
+        Ok(self)
+    }
+
+    /// True when it writes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.transaction.operations().is_empty()
     }
 
     /// Ends an intent: conflicts if the sweeper has taken it.
@@ -64,6 +88,7 @@ impl Change {
     /// # Errors
     /// When the record cannot be written.
     pub fn create_key(&mut self, record: &KeyRecord) -> Result<&mut Self, CatalogueError> {
+        self.touch("key", record.id.as_str());
         let scope = scope_of_key(record);
         self.transaction.create(&paths::key(&record.region, &record.id), record)?;
         self.transaction
@@ -77,6 +102,7 @@ impl Change {
     /// # Errors
     /// When the record cannot be written.
     pub fn update_key(&mut self, record: &Stored<KeyRecord>) -> Result<&mut Self, CatalogueError> {
+        self.touch("key", record.id.as_str());
         self.transaction.replace(&paths::key(&record.region, &record.id), record)?;
         self.file(DueEntry::of_key(record));
         Ok(self)
@@ -84,6 +110,7 @@ impl Change {
 
     /// A key that goes, with its aliases. Its versions go by [`Change::delete_key_version`].
     pub fn delete_key(&mut self, record: &Stored<KeyRecord>) -> &mut Self {
+        self.touch("key", record.id.as_str());
         let scope = scope_of_key(record);
         self.transaction.remove(&paths::key(&record.region, &record.id), record);
         self.transaction.delete(paths::index(&scope, ResourceKind::Key, record.created_at, record.id.as_str()));
@@ -117,6 +144,7 @@ impl Change {
     /// # Errors
     /// When the record cannot be written.
     pub fn create_alias(&mut self, scope: &Scope, alias: &str, key: &KeyId) -> Result<&mut Self, CatalogueError> {
+        self.touch("", alias);
         self.transaction.create(&paths::alias(scope, alias), &AliasRecord { key: key.clone() })?;
         Ok(self)
     }
@@ -131,12 +159,14 @@ impl Change {
         alias: &str,
         record: &Stored<AliasRecord>,
     ) -> Result<&mut Self, CatalogueError> {
+        self.touch("", alias);
         self.transaction.replace(&paths::alias(scope, alias), record)?;
         Ok(self)
     }
 
     /// An alias that goes.
     pub fn delete_alias(&mut self, scope: &Scope, alias: &str, record: &Stored<AliasRecord>) -> &mut Self {
+        self.touch("", alias);
         self.transaction.remove(&paths::alias(scope, alias), record);
         self
     }
@@ -150,6 +180,7 @@ impl Change {
         record: &SecretRecord,
         key: Option<&Stored<KeyRecord>>,
     ) -> Result<&mut Self, CatalogueError> {
+        self.touch("secret", record.name.as_str());
         let scope = scope_of_secret(record);
         self.transaction.create(&paths::secret(&scope, &record.name), record)?;
         self.transaction
@@ -167,6 +198,7 @@ impl Change {
     /// # Errors
     /// When the record cannot be written.
     pub fn update_secret(&mut self, record: &Stored<SecretRecord>) -> Result<&mut Self, CatalogueError> {
+        self.touch("secret", record.name.as_str());
         self.transaction.replace(&paths::secret(&scope_of_secret(record), &record.name), record)?;
         self.file(DueEntry::of_secret(record));
         Ok(self)
@@ -174,6 +206,7 @@ impl Change {
 
     /// A secret that goes. Its versions go by [`Change::delete_secret_version`].
     pub fn delete_secret(&mut self, record: &Stored<SecretRecord>) -> &mut Self {
+        self.touch("secret", record.name.as_str());
         let scope = scope_of_secret(record);
         self.transaction.remove(&paths::secret(&scope, &record.name), record);
         self.transaction.delete(paths::index(&scope, ResourceKind::Secret, record.created_at, record.name.as_str()));
@@ -219,6 +252,13 @@ impl Change {
     #[must_use]
     pub fn has_room(&self, records: usize) -> bool {
         self.transaction.has_room(records, records)
+    }
+
+    fn touch(&mut self, kind: &str, name: &str) {
+        let touched = if kind.is_empty() { name.to_owned() } else { format!("{kind}/{name}") };
+        if !self.touched.contains(&touched) {
+            self.touched.push(touched);
+        }
     }
 
     fn file(&mut self, entry: Option<DueEntry>) {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, CatalogueError, paths};
+use crate::audit::{Actor, Entry};
 use crate::keystore::Place;
 use crate::model::{AccountId, InstanceId, Job, JobId, KeySpec, LeftBehind, RegionId, ResourceId};
 use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, get_record, scan_records};
@@ -214,6 +215,8 @@ impl Catalogue {
                 transaction.create(&path, &owner)?;
             }
         }
+        let entry = Entry::new(now, Actor::Daemon, "job.take_over").on(format!("job/{id}")).detail(worker);
+        entry.put(&mut transaction)?;
         let Revision(token) = self.commit_transaction(transaction).await?;
         Ok(Lease { job: id.clone(), token })
     }
@@ -261,17 +264,6 @@ impl Catalogue {
     pub async fn save_job(&self, lease: &Lease, job: &Stored<Job>) -> Result<(), CatalogueError> {
         let mut transaction = Transaction::new();
         lease.apply(&mut transaction);
-        transaction.replace(&paths::job(&job.id), job)?;
-        self.commit_transaction(transaction).await.map(|_| ())
-    }
-
-    /// Changes a job from outside its worker: an operator's cancel, or dropping it from the queue. The job's own revision
-    /// guards it, so of two changes one wins.
-    ///
-    /// # Errors
-    /// `Conflict` when the job changed meanwhile.
-    pub async fn amend_job(&self, job: &Stored<Job>) -> Result<(), CatalogueError> {
-        let mut transaction = Transaction::new();
         transaction.replace(&paths::job(&job.id), job)?;
         self.commit_transaction(transaction).await.map(|_| ())
     }

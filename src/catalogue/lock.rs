@@ -6,8 +6,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::evidence::{put_entry, put_step};
 use super::{Catalogue, CatalogueError, Demand, Lease, paths};
-use crate::model::{InstanceId, Job, JobId, Scope};
+use crate::model::{InstanceId, Job, JobId, JobState, Scope};
 use crate::store::{Compare, Record, Revision, Stored, Transaction, get_record};
 
 /// The gate of a scope or of an instance.
@@ -150,6 +151,7 @@ impl Catalogue {
         transaction.create(&paths::instance_gate(&job.instance), &gate)?;
         self.reserve(&mut transaction, &job.instance, &job.id, demand).await?;
         transaction.replace(&paths::job(&job.id), job)?;
+        put_entry(&mut transaction, lease, job, "job.gate", now, None)?;
         self.commit_transaction(transaction).await.map(|_| ())
     }
 
@@ -164,6 +166,8 @@ impl Catalogue {
         transaction.compare(Compare::Present(paths::gate(&job.scope)));
         transaction.create(&paths::lock(&job.scope), &LockRecord { job: job.id.clone(), since: now })?;
         transaction.replace(&paths::job(&job.id), job)?;
+        put_entry(&mut transaction, lease, job, "job.lock", now, None)?;
+        put_step(&mut transaction, lease, job, JobState::Closing, now)?;
         self.commit_transaction(transaction).await.map(|_| ())
     }
 
@@ -183,6 +187,7 @@ impl Catalogue {
     /// # Errors
     /// `Conflict` when the lease was lost or the job changed.
     pub async fn unlock(&self, lease: &Lease, job: &Stored<Job>, moved: Demand) -> Result<(), CatalogueError> {
+        let from = if job.state == JobState::Complete { JobState::Unlocking } else { JobState::RollingBack };
         let mut transaction = Transaction::new();
         lease.apply(&mut transaction);
         for path in [paths::gate(&job.scope), paths::instance_gate(&job.instance)] {
@@ -199,6 +204,10 @@ impl Catalogue {
         }
         self.release(&mut transaction, &job.instance, &job.id, moved).await?;
         transaction.replace(&paths::job(&job.id), job)?;
+        if let Some(at) = job.finished_at {
+            put_entry(&mut transaction, lease, job, "job.unlock", at, None)?;
+            put_step(&mut transaction, lease, job, from, at)?;
+        }
         self.commit_transaction(transaction).await.map(|_| ())
     }
 }

@@ -7,6 +7,7 @@
 mod change;
 mod due;
 mod error;
+mod evidence;
 mod instances;
 mod intents;
 mod jobs;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub use change::{AliasRecord, Change};
 pub use due::DueEntry;
 pub use error::CatalogueError;
+pub use evidence::{AskedRecord, RotationSeen, StepRecord};
 pub use instances::InstanceRecord;
 pub use intents::{Intent, IntentRecord};
 pub use jobs::{CleanUp, Hold, Lease, LeftPage, PLAN_PAGE, PlanItem, PlanPage};
@@ -45,6 +47,12 @@ impl Catalogue {
     #[must_use]
     pub fn new(store: SharedStore) -> Self {
         Self { store, usage: Arc::default() }
+    }
+
+    /// The same catalogue over another view of the control store.
+    #[must_use]
+    pub fn over(&self, store: SharedStore) -> Self {
+        Self { store, usage: Arc::clone(&self.usage) }
     }
 
     /// The control store, for records of other rooms (schedules).

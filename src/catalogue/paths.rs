@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::DueEntry;
 use crate::model::{
-    AccountId, Incarnation, InstanceId, JobId, KeyId, MaterialId, NonceClaim, RegionId, ResourceId, ResourceKind,
-    Scope, SecretName, SecretVersionId,
+    AccountId, Incarnation, InstanceId, JobId, JobState, KeyId, MaterialId, NonceClaim, RegionId, ResourceId,
+    ResourceKind, Scope, SecretName, SecretVersionId,
 };
 
 pub(super) fn key(region: &RegionId, id: &KeyId) -> Vec<u8> {
@@ -156,6 +156,28 @@ pub(super) fn left_page(id: &JobId, page: u32) -> Vec<u8> {
 
 pub(super) fn left(id: &JobId) -> Vec<u8> {
     format!("j/left/{id}/").into_bytes()
+}
+
+/// Under the first job that was asked for.
+pub(super) fn asked(first: &JobId) -> Vec<u8> {
+    format!("j/asked/{first}").into_bytes()
+}
+
+pub(super) fn step(id: &JobId, at: Timestamp, to: JobState) -> Vec<u8> {
+    let nanos = at.as_nanosecond().max(0);
+    format!("j/step/{id}/{nanos:020}-{}", to.as_str()).into_bytes()
+}
+
+pub(super) fn steps(id: &JobId) -> Vec<u8> {
+    format!("j/step/{id}/").into_bytes()
+}
+
+pub(super) fn rotation_page(id: &JobId, page: u32) -> Vec<u8> {
+    format!("j/rotation/{id}/{page:06}").into_bytes()
+}
+
+pub(super) fn rotation_pages(id: &JobId) -> Vec<u8> {
+    format!("j/rotation/{id}/").into_bytes()
 }
 
 pub(super) fn clean_up(id: &JobId) -> Vec<u8> {

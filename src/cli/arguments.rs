@@ -55,6 +55,12 @@ pub enum Command {
         #[command(subcommand)]
         command: JobCommand,
     },
+    /// The audit trail: who did what, in a form in which a later change shows
+    Audit {
+        /// What to do
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Start no job in a scope until it is released
     Hold(HoldArguments),
     /// Lift holds
@@ -283,11 +289,30 @@ pub enum JobCommand {
         /// Its ID
         job: String,
     },
-    /// One with every resource of its plan
+    /// One with every resource of its plan and how it was proved, signed once the job has ended
     Report {
         /// Its ID
         job: String,
+        /// Print a page of HTML that needs nothing but itself
+        #[arg(long, conflicts_with = "json")]
+        html: bool,
     },
+}
+
+/// `audit …`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Look for any change, deletion, reordering or truncation; exits with 1 if there is one
+    Verify {
+        /// A head kept from the log (event audit.head), as PLACE:LINK: what lies before it must still be what it was
+        #[arg(long, value_name = "HEAD")]
+        head: Option<String>,
+        /// Read the state directory of the configuration, while no daemon runs
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Print the public key that heads and reports are signed with
+    Key,
 }
 
 /// `hold`

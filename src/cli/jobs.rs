@@ -2,11 +2,11 @@
 
 use super::arguments::JobCommand;
 use super::client::{Answer, Client, segment};
-use super::describe;
 use super::outcome::{Exit, Failure};
 use super::table::Table;
 use super::terminal::Terminal;
 use super::watch::{self, Telling};
+use super::{describe, page, report};
 use crate::admin::protocol::{JobShape, JobsShape, ReportShape};
 
 pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobCommand) -> Result<Exit, Failure> {
@@ -34,12 +34,14 @@ pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobC
                 terminal.talk(&format!("It is rolled back; follow it with `keyferry job watch {job}`."));
             }
         }
-        JobCommand::Report { job } => {
+        JobCommand::Report { job, html } => {
             let Answer { raw, shape } = client.get::<ReportShape>(&format!("{}/report", path(job))).await?;
             if terminal.json() {
                 terminal.document(&raw);
+            } else if *html {
+                terminal.print(&page::page(&shape));
             } else {
-                terminal.print(&report(&shape));
+                terminal.print(&report::text(&shape));
             }
         }
     }
@@ -80,18 +82,4 @@ fn list(jobs: &[JobShape]) -> String {
         ]);
     }
     if table.is_empty() { "There is no job.".to_owned() } else { table.render() }
-}
-
-fn report(report: &ReportShape) -> String {
-    let mut lines = vec![describe::job(&report.job)];
-    for (what, digest) in [("Plan", &report.plan_digest), ("Manifest", &report.manifest)] {
-        if let Some(digest) = digest {
-            lines.push(format!("{what:<10} SHA-256 {digest}"));
-        }
-    }
-    for (what, names) in [("Keys", &report.keys), ("Secrets", &report.secrets)] {
-        lines.push(format!("\n{what} of the plan ({}):", names.len()));
-        lines.extend(names.iter().map(|name| format!("  {name}")));
-    }
-    lines.join("\n")
 }

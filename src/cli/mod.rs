@@ -3,6 +3,7 @@
 //! Data goes to standard output, talk to standard error. Exit codes are those of [`Exit`].
 
 mod arguments;
+mod audit;
 mod check;
 mod client;
 mod config;
@@ -13,7 +14,9 @@ mod instructions;
 mod jobs;
 mod migrate;
 mod outcome;
+mod page;
 mod progress;
+mod report;
 mod resources;
 mod run;
 mod schedules;
@@ -72,6 +75,7 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Migrate(options) => migrate::migrate(terminal, &client()?, &options).await,
         Command::Schedule { command } => schedules::schedule(terminal, &client()?, command).await,
         Command::Job { command } => jobs::job(terminal, &client()?, &command).await,
+        Command::Audit { command } => audit::audit(terminal, client, config.as_deref(), command).await,
         Command::Hold(options) => holds::hold(terminal, &client()?, options).await,
         Command::Release(options) => holds::release(terminal, &client()?, options).await,
         Command::Instance { command } => instances::instance(terminal, &client()?, &command).await,

@@ -1,6 +1,8 @@
 //! Ed25519 identities of keystores (RFC 8032). The public half is pinned in the catalogue.
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -11,6 +13,12 @@ use crate::model::Random;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PublicIdentity(#[serde(with = "base64_bytes")] pub [u8; 32]);
+
+impl std::fmt::Display for PublicIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&STANDARD.encode(self.0))
+    }
+}
 
 impl PublicIdentity {
     /// Verifies a signature made for `purpose`.

@@ -14,6 +14,7 @@ use crate::api::Regions;
 use crate::api::gateway::Gateway;
 use crate::api::nonces::NonceMemory;
 use crate::api::operations::Operations;
+use crate::audit::Trail;
 use crate::catalogue::Catalogue;
 use crate::config::{Config, Loaded, check_start};
 use crate::keystore::software::SoftwareKeystore;
@@ -36,6 +37,8 @@ pub(super) struct Parts {
     pub(super) service: Service,
     /// Migrations.
     pub(super) migrations: Migrations,
+    /// The audit trail.
+    pub(super) trail: Trail,
     /// Schedules.
     pub(super) book: Book,
     /// What runs them.
@@ -98,6 +101,7 @@ impl Parts {
             Keystores::new(open.sources(), open.targets(), facts::instances(&config), facts::regions(&config));
         let worker = worker(random.as_ref());
         let service = Service { catalogue, keystores: Arc::new(keystores), clock: Arc::clone(&clock), random, worker };
+        let trail = trail(&service).await?;
         let migrations = Migrations::new(service.clone(), facts::settings(&config));
         let hours = config.migration.allowed_hours.clone();
         let schedule_clock = ScheduleClock::new(book.clone(), migrations.clone(), hours).await?;
@@ -113,7 +117,8 @@ impl Parts {
         };
         let stop = CancellationToken::new();
         let accounts = admin::accounts(&config);
-        let admin = crate::admin::State::new(migrations.clone(), book.clone(), accounts.clone(), stop.clone());
+        let admin = crate::admin::State::new(migrations.clone(), book.clone(), accounts.clone(), stop.clone())
+            .with_trail(trail.clone());
         admin.reload(accounts, admin::advice(&loaded.warnings));
         Ok(Self {
             path,
@@ -121,6 +126,7 @@ impl Parts {
             opener,
             service,
             migrations,
+            trail,
             book,
             clock: Arc::new(schedule_clock),
             access_keys,
@@ -157,6 +163,20 @@ pub(super) async fn pin(catalogue: &Catalogue, open: &Open) -> Result<(), Daemon
         }
     }
     Ok(())
+}
+
+/// The audit trail with the daemon's signing key.
+async fn trail(service: &Service) -> Result<Trail, DaemonError> {
+    let found = service.daemon_identity().await?;
+    if let Some(lost) = found.as_ref().and_then(|found| found.replaces) {
+        let text = format!(
+            "the daemon's signing key {lost} was sealed in a region that is no longer configured; a new one signs from \
+             now on, and `audit verify` tells heads of the former key apart"
+        );
+        emit(Event::StoreDegraded, &Fields::new(), &text);
+    }
+    let store = Arc::clone(service.catalogue.store());
+    Ok(Trail::new(store, Arc::clone(&service.clock), found.map(|found| found.identity)))
 }
 
 fn worker(random: &dyn Random) -> Arc<str> {

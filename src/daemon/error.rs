@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::api::server::ServerError;
 use crate::api::tls::TlsError;
+use crate::audit::AuditError;
 use crate::catalogue::CatalogueError;
 use crate::config::ConfigProblem;
 use crate::keystore::software::OpenError;
@@ -77,6 +78,9 @@ pub enum DaemonError {
     /// The service.
     #[error(transparent)]
     Kms(#[from] KmsError),
+    /// The audit trail.
+    #[error("the audit trail: {0}")]
+    Audit(AuditError),
     /// A part that is to run for ever has ended.
     #[error("{0} ended by itself; this is a fault of the program: restart, and report it with the log")]
     Ended(String),
@@ -94,6 +98,7 @@ impl DaemonError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Unfitting(_) | Self::Schedule(ScheduleError::NameTaken(_)) => 2,
+            Self::Audit(AuditError::NotAHead(_)) => 2,
             _ => 1,
         }
     }

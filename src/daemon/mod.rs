@@ -1,17 +1,20 @@
 //! The daemon: parse, build, spawn, drain. `run` in production, `run --dev` on a laptop, `demo` to see it all.
 //!
-//! One Tokio runtime, made by the caller. Core dumps are left to the unit (`LimitCORE=0`).
+//! One Tokio runtime, made by the caller.
 
 mod admin;
 mod build;
 mod demo;
 mod dev;
 mod error;
+mod evidence;
 mod facts;
 mod in_use;
 mod notify;
+mod offline;
 mod reload;
 mod running;
+mod secrecy;
 mod signals;
 mod stores;
 mod tasks;
@@ -21,6 +24,7 @@ use std::path::PathBuf;
 pub use demo::{DemoOptions, demo};
 pub use dev::DevOptions;
 pub use error::DaemonError;
+pub use offline::verify_offline;
 
 use crate::config::{Config, Loaded, locate};
 use crate::observe::{self, LogHandle};
@@ -57,6 +61,7 @@ async fn serve(
     log: Option<LogHandle>,
     started: impl FnOnce(&Daemon),
 ) -> Result<(), DaemonError> {
+    secrecy::keep_to_ourselves();
     let mut signals = Signals::catch()?;
     notify::status("opening the stores");
     let mut daemon = tokio::select! {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::build::Parts;
-use super::{DaemonError, admin, facts, tasks};
+use super::{DaemonError, admin, evidence, facts, tasks};
 use crate::api::server::{Endpoint, Limits, Server};
 use crate::api::tls::Identity;
 use crate::config::Loaded;
@@ -52,6 +52,7 @@ impl Daemon {
             rest.spawn(server.run(Arc::clone(&parts.gateway), limits, stop_rest.clone()));
         }
         tasks::spawn(&parts, &rest, &stop_rest);
+        evidence::spawn(&parts, &rest, &stop_rest);
         let (stop_clock, stop_runner) = (CancellationToken::new(), CancellationToken::new());
         let (migrations, stop) = (parts.migrations.clone(), stop_runner.clone());
         let running = in_background(async move { migrations.run(stop).await }).map_err(DaemonError::Threads)?;
@@ -123,6 +124,7 @@ impl Daemon {
         let running = self.parts.gateway.running.clone();
         running.close();
         running.wait().await;
+        evidence::close(&self.parts).await;
         // The last of the parts closes the stores, which waits for their threads.
         let _ = tokio::task::spawn_blocking(move || drop(self.parts)).await;
     }

@@ -147,6 +147,15 @@ fn private_directory(path: &Path) -> Result<(), DaemonError> {
     })
 }
 
+/// The control store of a state directory that a daemon has used; none is made.
+pub(super) async fn existing_control(state: &Path) -> Result<SharedStore, DaemonError> {
+    let directory = state.join("control");
+    if let Err(error) = std::fs::metadata(&directory) {
+        return Err(DaemonError::Path { path: directory, error, remedy: "no daemon has used this state_dir" });
+    }
+    open_sled(directory, CONTROL_CACHE).await
+}
+
 async fn open_sled(directory: PathBuf, cache_capacity: u64) -> Result<SharedStore, DaemonError> {
     let opened = tokio::task::spawn_blocking(move || SledStore::open(directory, &Options { cache_capacity })).await;
     let opened = opened.map_err(|error| DaemonError::Ended(format!("opening a store ({error})")))??;

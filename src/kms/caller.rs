@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
+
+use crate::audit::{Actor, Entry, Ticket};
 use crate::model::{AccountId, NonceClaim, RegionId, Scope};
 
 /// An authenticated caller of the API.
@@ -19,9 +22,24 @@ pub struct Caller {
     pub nonce: Option<NonceClaim>,
     /// Where the request came from.
     pub source: IpAddr,
+    /// The operation, for the audit trail.
+    pub ticket: Ticket,
 }
 
 impl Caller {
+    /// The entry of its request.
+    #[must_use]
+    pub fn entry(&self, at: Timestamp) -> Entry {
+        let actor =
+            Actor::AccessKey { account: self.account.clone(), id: self.access_key_id.clone(), source: self.source };
+        let mut entry = Entry::new(at, actor, self.ticket.operation()).in_scope(&self.scope());
+        entry.request = Some(self.request_id.clone());
+        match self.ticket.subject() {
+            Some(subject) => entry.detail(subject),
+            None => entry,
+        }
+    }
+
     /// The scope that the caller's own resources lie in.
     #[must_use]
     pub fn scope(&self) -> Scope {

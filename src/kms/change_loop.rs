@@ -3,15 +3,35 @@
 use std::future::Future;
 
 use super::{Caller, KmsError, Service};
+use crate::audit::{Actor, Entry};
 use crate::catalogue::{CatalogueError, Change, Guarded};
 use crate::model::{NonceClaim, Scope};
 
 /// Conflicts in a row after which the caller is told to come back.
 const ATTEMPTS: usize = 32;
 
+/// On whose behalf something changes.
+#[derive(Debug, Clone, Copy)]
+pub enum By<'a> {
+    /// A client's, by a request.
+    Caller(&'a Caller),
+    /// The daemon's own; carries the action for the audit trail.
+    Daemon(&'static str),
+}
+
+impl By<'_> {
+    const fn nonce(&self) -> Option<&NonceClaim> {
+        match self {
+            Self::Caller(caller) => caller.nonce.as_ref(),
+            Self::Daemon(_) => None,
+        }
+    }
+}
+
 impl Service {
     /// Runs a management operation of `caller`: `attempt` reads what it needs and adds its writes to the change; it is
-    /// run again when something changed in between. The caller's nonce is claimed in the same transaction.
+    /// run again when something changed in between. The caller's nonce is claimed, and its entry for the
+    /// audit trail put, in the same transaction.
     ///
     /// # Errors
     /// `Migrating` while the scope is locked, `NonceUsed` when the nonce was claimed before, else what `attempt` answers.
@@ -21,32 +41,62 @@ impl Service {
         Fut: Future<Output = Result<(Change, T), KmsError>> + Send,
         T: Send,
     {
-        self.change(&caller.scope(), caller.nonce.as_ref(), attempt).await
+        self.change(&caller.scope(), By::Caller(caller), attempt).await
     }
 
-    /// As [`Service::manage`], for a change that no request asked for (`nonce` absent): what falls due, service keys.
+    /// As [`Service::manage`], also for a change that no request asked for: what falls due, service keys.
     ///
     /// # Errors
     /// As [`Service::manage`].
-    pub async fn change<T, F, Fut>(&self, scope: &Scope, nonce: Option<&NonceClaim>, attempt: F) -> Result<T, KmsError>
+    pub async fn change<T, F, Fut>(&self, scope: &Scope, by: By<'_>, attempt: F) -> Result<T, KmsError>
     where
         F: Fn(Guarded) -> Fut + Send,
         Fut: Future<Output = Result<(Change, T), KmsError>> + Send,
         T: Send,
     {
+        let nonce = by.nonce();
         for _ in 0..ATTEMPTS {
             let guarded = self.admit(scope, nonce).await?;
             let (mut change, answer) = attempt(guarded).await?;
             if let Some(nonce) = nonce {
                 change.claim(nonce)?;
             }
+            match by {
+                By::Caller(caller) => {
+                    change.record(caller.entry(self.clock.now()))?;
+                }
+                // What turned out not to be due leaves nothing.
+                By::Daemon(_) if change.is_empty() => {}
+                By::Daemon(action) => {
+                    let entry = Entry::new(self.clock.now(), Actor::Daemon, action).in_scope(scope);
+                    change.record(entry)?;
+                }
+            }
             match self.catalogue.commit(change).await {
-                Ok(()) => return Ok(answer),
+                Ok(()) => {
+                    if let By::Caller(caller) = by {
+                        caller.ticket.settle();
+                    }
+                    return Ok(answer);
+                }
                 Err(CatalogueError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(KmsError::Unavailable("too many changes at the same time".to_owned()))
+    }
+
+    /// Leaves the entry of a management operation that no transaction took along: it was refused with this code, or
+    /// changed nothing ([`crate::audit::OK`]).
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn note(&self, caller: &Caller, outcome: &str) -> Result<(), KmsError> {
+        if !caller.ticket.is_settled() {
+            self.catalogue.record(&caller.entry(self.clock.now()).outcome(outcome)).await?;
+            caller.ticket.settle();
+        }
+        Ok(())
     }
 
     /// Refuses early what the transaction would refuse: before material is made.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::new_material::NewMaterial;
-use super::{Caller, InstanceFacts, KeyView, KmsError, Service, check_policy, default_policy};
+use super::{By, Caller, InstanceFacts, KeyView, KmsError, Service, check_policy, default_policy};
 use crate::catalogue::{Change, Demand, Guarded};
 use crate::model::{
     InstanceId, KeyId, KeyOrigin, KeyRecord, KeySpec, KeyState, KeyUsage, KeyVersionRecord, KeystoreId,
@@ -69,7 +69,7 @@ impl Service {
             self.check_room(facts, Demand { keys: 1, secrets: 0 }, None).await?;
         }
         let key = self.new_key_record(caller, new, facts.as_ref());
-        self.file_key(&scope, key, facts.as_ref(), Some(caller)).await
+        self.file_key(&scope, key, facts.as_ref(), By::Caller(caller)).await
     }
 
     /// An instance in which the account may create resources: its own, or one that is shared with it.
@@ -123,7 +123,7 @@ impl Service {
         scope: &Scope,
         key: KeyRecord,
         facts: Option<&InstanceFacts>,
-        caller: Option<&Caller>,
+        by: By<'_>,
     ) -> Result<KeyView, KmsError> {
         let material = match key.origin {
             KeyOrigin::Kms => Some(self.generate_version(&key).await?),
@@ -132,10 +132,9 @@ impl Service {
         let mut key = key;
         key.primary_version = material.as_ref().map(|m| m.place.version.clone());
         key.version_count = u32::from(material.is_some());
-        let nonce = caller.and_then(|caller| caller.nonce.as_ref());
         let (entry, made) = (&key, material.as_ref());
         let committed =
-            self.change(scope, nonce, |guarded| async move {
+            self.change(scope, by, |guarded| async move {
                 Ok((self.entry_change(&guarded, entry, made, facts).await?, ()))
             })
             .await;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::due::{Done, forgive_conflict};
 use super::key_versions::MAX_VERSIONS;
-use super::{KmsError, Service};
+use super::{By, KmsError, Service};
 use crate::catalogue::{Change, Demand, DueEntry, IntentRecord, KeyOrAlias};
 use crate::model::{KeyId, KeyRecord, KeyState, ResourceId};
 use crate::observe::{Event, Fields, emit};
@@ -47,7 +47,7 @@ impl Service {
         let name = &KeyOrAlias::Id(id.clone());
         loop {
             let left = self
-                .change(&entry.scope, None, |guarded| async move {
+                .change(&entry.scope, By::Daemon("key.destroyed"), |guarded| async move {
                     let mut key = self.find(guarded.scope(), name).await?;
                     let mut change = Change::guarded(&guarded);
                     if due_now(&key, now) != Some(Due::Destruction) {
@@ -87,7 +87,7 @@ impl Service {
     async fn expire_material(&self, entry: &DueEntry, id: &KeyId, now: Timestamp) -> Result<Done, KmsError> {
         let name = &KeyOrAlias::Id(id.clone());
         let left = self
-            .change(&entry.scope, None, |guarded| async move {
+            .change(&entry.scope, By::Daemon("key.material_expired"), |guarded| async move {
                 let key = self.find(guarded.scope(), name).await?;
                 let mut change = Change::guarded(&guarded);
                 let left = match due_now(&key, now) {
@@ -133,7 +133,7 @@ impl Service {
         let material = self.generate_version(key).await?;
         let made = &material;
         let rotated = self
-            .change(&entry.scope, None, |guarded| async move {
+            .change(&entry.scope, By::Daemon("key.rotated"), |guarded| async move {
                 let key = self.find(guarded.scope(), name).await?;
                 if due_now(&key, now) != Some(Due::Rotation) || self.held(&key).await? {
                     return Ok((Change::guarded(&guarded), false));

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::due::{Done, forgive_conflict};
-use super::{KmsError, Service};
+use super::{By, KmsError, Service};
 use crate::catalogue::{Change, Demand, DueEntry, Guarded, IntentRecord};
 use crate::keystore::Place;
 use crate::model::{ResourceId, SecretName, SecretRecord};
@@ -67,7 +67,7 @@ impl Service {
 
     async fn destroy_due_secret(&self, entry: &DueEntry, name: &SecretName, now: Timestamp) -> Result<Done, KmsError> {
         let left = self
-            .change(&entry.scope, None, |guarded| async move {
+            .change(&entry.scope, By::Daemon("secret.destroyed"), |guarded| async move {
                 match self.catalogue.secret(guarded.scope(), name).await? {
                     Some(secret) if secret.planned_delete_at.is_some_and(|at| at <= now) => {
                         let (change, place) = self.remove_secret(&guarded, &secret).await?;

@@ -132,9 +132,13 @@ impl Service {
     }
 
     async fn token_key(&self, region: &RegionId) -> Result<KeyRecord, KmsError> {
-        // No tenant has this account, so no list, lock or plan ever meets the key.
+        self.system_key(region, "import-token").await
+    }
+
+    /// A key of the region for a purpose of our own. No tenant has its account, so no list, lock or plan ever meets it.
+    pub(super) async fn system_key(&self, region: &RegionId, purpose: &str) -> Result<KeyRecord, KmsError> {
         let account: AccountId = SYSTEM_ACCOUNT.parse().map_err(|_| KmsError::Internal("system account".to_owned()))?;
-        self.service_key(&Scope { region: region.clone(), account }, "import-token").await
+        self.service_key(&Scope { region: region.clone(), account }, purpose).await
     }
 }
 

@@ -8,6 +8,7 @@ mod asymmetric;
 mod caller;
 mod change_loop;
 mod create_key;
+mod daemon_identity;
 mod describe;
 mod due;
 mod due_keys;
@@ -40,7 +41,9 @@ use std::sync::Arc;
 
 pub use asymmetric::{Signed, Unwrapped, Wrapped};
 pub use caller::Caller;
+pub use change_loop::By;
 pub use create_key::NewKey;
+pub use daemon_identity::DaemonIdentity;
 pub use describe::{AutomaticRotation, KeyView};
 pub use due::DueReport;
 pub use error::KmsError;

@@ -1,7 +1,7 @@
 //! Service keys: made for a cloud product, under the alias `alias/acs/PRODUCT`. They are usable, but not manageable, they
 //! stay in the shared KMS for ever, and count for no quota.
 
-use super::{KmsError, Service};
+use super::{By, KmsError, Service};
 use crate::model::{AccountId, KeyOrigin, KeyRecord, KeySpec, RegionId, Scope};
 
 impl Service {
@@ -48,7 +48,7 @@ impl Service {
         key.service = Some(product.to_owned());
         key.description = format!("Service key of {product}");
         key.aliases.insert(alias.clone());
-        match self.file_key(scope, key, None, None).await {
+        match self.file_key(scope, key, None, By::Daemon("key.service")).await {
             Ok(_) => Ok(true),
             // Somebody else was faster.
             Err(_) if self.catalogue.alias(scope, &alias).await?.is_some() => Ok(false),

@@ -175,5 +175,6 @@ pub(in crate::kms) fn caller(account: &str) -> Caller {
         request_id: "request".to_owned(),
         nonce: Some(nonce),
         source: [127, 0, 0, 1].into(),
+        ticket: crate::audit::Ticket::default(),
     }
 }

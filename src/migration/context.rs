@@ -137,7 +137,13 @@ impl Context {
             self.reload().await?;
             let mut job = self.job.clone();
             change(&mut job)?;
-            match self.migrations.service.catalogue.save_job(&self.lease, &job).await {
+            let (from, catalogue) = (self.job.state, &self.migrations.service.catalogue);
+            let saved = if job.state == from {
+                catalogue.save_job(&self.lease, &job).await
+            } else {
+                catalogue.save_step(&self.lease, &job, from, self.now()).await
+            };
+            match saved {
                 Ok(()) => {
                     self.reload().await?;
                     self.migrations.touch();

@@ -15,6 +15,7 @@ mod progress;
 mod proofs;
 mod queue;
 mod recovery;
+mod report;
 mod runner;
 mod settings;
 mod steps;
@@ -30,7 +31,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use crate::audit::Actor;
 use crate::kms::Service;
+use crate::store::SharedStore;
 
 /// The migrations of this deployment. Cheap to clone.
 #[derive(Clone)]
@@ -38,13 +41,27 @@ pub struct Migrations {
     service: Service,
     settings: Arc<RwLock<Settings>>,
     changed: Arc<watch::Sender<u64>>,
+    /// On whose behalf jobs are asked for and canceled.
+    actor: Actor,
 }
 
 impl Migrations {
     /// Migrations over a service.
     #[must_use]
     pub fn new(service: Service, settings: Settings) -> Self {
-        Self { service, settings: Arc::new(RwLock::new(settings)), changed: Arc::new(watch::Sender::new(0)) }
+        Self {
+            service,
+            settings: Arc::new(RwLock::new(settings)),
+            changed: Arc::new(watch::Sender::new(0)),
+            actor: Actor::Daemon,
+        }
+    }
+
+    /// The same migrations on somebody's behalf, over that command's view of the control store.
+    #[must_use]
+    pub fn acting(&self, actor: Actor, store: SharedStore) -> Self {
+        let service = Service { catalogue: self.service.catalogue.over(store), ..self.service.clone() };
+        Self { service, actor, ..self.clone() }
     }
 
     /// The service they work on.

@@ -2,7 +2,8 @@
 
 use super::preflight::run_problem;
 use super::{MigrationError, Migrations, Order};
-use crate::catalogue::{CatalogueError, Hold};
+use crate::audit::{Actor, Entry};
+use crate::catalogue::{AskedRecord, CatalogueError, Hold};
 use crate::model::{Job, JobEvent, JobId, JobState, Problem, ProblemCode, Scope};
 use crate::observe::{Event, Fields, emit};
 use crate::store::{Stored, Transaction};
@@ -26,7 +27,7 @@ impl Migrations {
             }
         }
         let jobs = self.jobs_of(&order);
-        self.service.catalogue.create_jobs(&jobs, extra).await?;
+        self.service.catalogue.create_jobs(&jobs, self.asked(&order, &jobs, extra)?).await?;
         for job in &jobs {
             emit(Event::MigrationQueued, &Fields::of_job(job), "migration queued");
         }
@@ -53,7 +54,9 @@ impl Migrations {
             } else {
                 job.cancel_requested = true;
             }
-            match self.service.catalogue.amend_job(&job).await {
+            let action = if job.state.is_final() { "job.canceled" } else { "job.cancel" };
+            let entry = Entry::new(self.service.clock.now(), self.actor.clone(), action).in_scope(&job.scope);
+            match self.service.catalogue.amend_job(&job, Some(&entry.on(format!("job/{}", job.id)))).await {
                 Ok(()) => {
                     if job.state == JobState::Canceled {
                         emit(Event::MigrationCanceled, &Fields::of_job(&job), "migration canceled before it began");
@@ -114,6 +117,25 @@ impl Migrations {
                 "wait for it (`keyferry job watch`), or use --wait to queue behind it",
             )
         }))
+    }
+
+    /// Adds to the transaction that makes the jobs who asked for them.
+    fn asked(&self, order: &Order, jobs: &[Job], mut transaction: Transaction) -> Result<Transaction, MigrationError> {
+        let by = match &order.schedule {
+            Some(name) => Actor::Schedule { name: name.clone() },
+            None => self.actor.clone(),
+        };
+        let at = self.service.clock.now();
+        if let Some(first) = jobs.first() {
+            AskedRecord { by: by.clone(), at }.put(&first.id, &mut transaction)?;
+        }
+        let mut entry = Entry::new(at, by, "job.queued");
+        if let [only] = jobs {
+            entry = entry.in_scope(&only.scope);
+        }
+        entry.resources = jobs.iter().map(|job| format!("job/{}", job.id)).collect();
+        entry.put(&mut transaction).map_err(CatalogueError::from)?;
+        Ok(transaction)
     }
 
     fn jobs_of(&self, order: &Order) -> Vec<Job> {

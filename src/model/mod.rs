@@ -8,6 +8,7 @@ mod job;
 mod key;
 mod nonce;
 mod problem;
+mod report;
 mod schedule;
 mod secret;
 mod selection;
@@ -27,6 +28,7 @@ pub use key::{
 };
 pub use nonce::NonceClaim;
 pub use problem::{Problem, ProblemCode};
+pub use report::{Report, ReportResource, ReportRotation, ReportStep, ReportVersion, RotationFacts};
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
 pub use secret::{SecretRecord, SecretType, SecretVersionRecord};
 pub use selection::{MAX_SELECTED, Selection};

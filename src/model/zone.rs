@@ -1,18 +1,16 @@
 //! Civil time in an IANA zone, right over the changes of daylight-saving time.
 //!
-//! Zones come from the system's time zone database (`tzdata`), read by jiff.
+//! Zones come from the system's time zone database (`tzdata`), which is kept up to date, and where the machine has none
+//! or does not know a zone, from the one in the binary.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use thiserror::Error;
 
-/// A time zone that the system's database does not know.
+/// A time zone that no database knows.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "{found:?} is not a time zone of the IANA database, such as Asia/Shanghai or UTC \
-     (the system's tzdata package must be installed)"
-)]
+#[error("{found:?} is not a time zone of the IANA database, such as Asia/Shanghai or UTC")]
 pub struct ZoneError {
     /// The name as it came.
     pub found: String,
@@ -21,9 +19,10 @@ pub struct ZoneError {
 /// Looks a zone up by its IANA name.
 ///
 /// # Errors
-/// When the name is unknown, or the system has no time zone database.
+/// When the name is unknown.
 pub fn time_zone(name: &str) -> Result<TimeZone, ZoneError> {
-    TimeZone::get(name).ok().filter(|zone| !zone.is_unknown()).ok_or_else(|| ZoneError { found: name.to_owned() })
+    let found = TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name)).ok();
+    found.filter(|zone| !zone.is_unknown()).ok_or_else(|| ZoneError { found: name.to_owned() })
 }
 
 /// The instant at which a civil time comes, exactly once for each: a time that a spring change leaves out comes at the

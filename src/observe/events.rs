@@ -129,6 +129,8 @@ events! {
     RequestDenied = "request.denied" Warn,
     /// A command came over the admin socket.
     AdminCommand = "admin.command" Info,
+    /// The head of the audit trail, every minute and at the end of a job: what `audit verify --head` compares with.
+    AuditHead = "audit.head" Info,
 }
 
 /// The fields of a line beside event and message; only those that are set appear. Nothing secret goes in here.
@@ -162,6 +164,8 @@ pub struct Fields {
     pub eta_seconds: Option<u64>,
     /// Problem or error code.
     pub code: Option<String>,
+    /// Head of the audit trail.
+    pub head: Option<String>,
 }
 
 macro_rules! text_fields {
@@ -195,6 +199,8 @@ impl Fields {
         instance: &InstanceId,
         /// Sets the code.
         code: impl Display,
+        /// Sets the head of the audit trail.
+        head: impl Display,
     }
 
     /// Sets region and account.
@@ -263,6 +269,7 @@ pub fn emit(event: Event, fields: &Fields, message: &str) {
                 percent = fields.percent,
                 eta_seconds = fields.eta_seconds,
                 code = fields.code.as_deref(),
+                head = fields.head.as_deref(),
                 message = message,
             )
         };
@@ -288,7 +295,7 @@ mod tests {
         migration.resumed lock.acquired lock.released lock.overdue operation.refused rotation.suspended \
         rotation.restored rotation.performed rotation.failed rotation.unserved rotation.stranded resource.verified \
         resource.cut_over resource.purged resource.left_behind verification.failed instance.unreachable \
-        instance.expiring certificate.expiring key.usage_high request.denied admin.command";
+        instance.expiring certificate.expiring key.usage_high request.denied admin.command audit.head";
 
     #[test]
     fn the_catalogue_is_the_contract() {

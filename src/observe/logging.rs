@@ -100,6 +100,7 @@ impl LogHandle {
 pub fn install(format: LogFormat, level: LogLevel) -> Result<LogHandle, LoggingError> {
     let (subscriber, handle) = logger(format, level, Box::new(std::io::stderr()));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Twice)?;
+    super::foreign::listen();
     Ok(handle)
 }
 

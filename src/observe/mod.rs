@@ -1,6 +1,7 @@
 //! What the daemon tells the world while it runs: log lines and the catalogue of events.
 
 mod events;
+mod foreign;
 mod line;
 mod logging;
 

@@ -25,6 +25,12 @@ impl Book {
         Self { store, clock }
     }
 
+    /// The same schedules over another view of the control store.
+    #[must_use]
+    pub fn over(&self, store: SharedStore) -> Self {
+        Self { store, clock: Arc::clone(&self.clock) }
+    }
+
     /// Every schedule, by name.
     ///
     /// # Errors

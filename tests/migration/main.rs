@@ -9,6 +9,7 @@
     unreachable_pub
 )]
 
+mod evidence;
 mod halting;
 mod refusals;
 mod world;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Advice, LeftShape, ProblemShape, ResourcesShape};
+use crate::model::Report;
 
 /// Request of `plan` and `migrate`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,4 +139,25 @@ pub struct ReportShape {
     pub plan_digest: Option<String>,
     /// The target's digest over every staged record, hexadecimal.
     pub manifest: Option<String>,
+    /// What moved and how it was proved; as filed where the job has ended.
+    #[serde(default)]
+    pub evidence: Option<Report>,
+    /// The daemon's signature over the filed report; `null` while there is none.
+    #[serde(default)]
+    pub signature: Option<SignatureShape>,
+}
+
+/// The signature over a filed report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureShape {
+    /// When it was filed.
+    pub at: String,
+    /// SHA-256 over the report as filed, hexadecimal; the audit trail has the same.
+    pub digest: String,
+    /// The key it is signed with (Ed25519), Base64.
+    pub signer: String,
+    /// The signature over job, instant and digest, hexadecimal.
+    pub signature: String,
+    /// Text, digest and signature agree.
+    pub intact: bool,
 }

@@ -1,12 +1,14 @@
 //! Paths, requests and response shapes. Times are RFC 3339, absent values `null`; fields are only ever added.
 
+mod audit;
 mod inventory;
 mod jobs;
 mod schedules;
 mod scopes;
 
+pub use audit::{AuditKeyShape, AuditShape, FindingShape, SignedHeadShape};
 pub use inventory::{InstanceShape, InstancesShape, KeyShape, ResourceListShape, SecretShape, ShareRequest};
-pub use jobs::{GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape};
+pub use jobs::{GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, SignatureShape};
 pub use schedules::{EntryShape, RunShape, RunsShape, ScheduleShape, SchedulesShape};
 pub use scopes::{CheckShape, HoldRequest, HoldShape, HoldsShape, NextShape, ReleaseRequest, ScopeShape, StatusShape};
 

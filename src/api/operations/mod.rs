@@ -17,7 +17,8 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{ApiError, Call, Caller, Dispatcher, Parameters};
+use super::{ApiError, Call, Caller, Dispatcher, Parameters, Plane};
+use crate::audit::OK;
 use crate::kms::Service;
 use crate::observe::{Event, Fields, emit};
 
@@ -37,13 +38,22 @@ impl Operations {
 #[async_trait]
 impl Dispatcher for Operations {
     async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
-        let row = table().find(|row| row.name == call.action.name).ok_or_else(ApiError::unsupported_operation)?;
-        let answer = (row.run)(&self.service, &call.caller, &call.parameters).await;
+        let answer = match table().find(|row| row.name == call.action.name) {
+            Some(row) => (row.run)(&self.service, &call.caller, &call.parameters).await,
+            None => Err(ApiError::unsupported_operation()),
+        };
         if let Err(error) = &answer
             && error.code == "Rejected.Migrating"
         {
             let fields = Fields::new().scope(&call.caller.scope()).code(error.code);
-            emit(Event::OperationRefused, &fields, &format!("{} is refused while a migration runs", row.name));
+            emit(Event::OperationRefused, &fields, &format!("{} is refused while a migration runs", call.action.name));
+        }
+        if call.action.plane == Plane::Management {
+            let outcome = answer.as_ref().map_or_else(|error| error.code, |_| OK);
+            // Whoever asked is answered all the same: what is done is done, and what is refused stays refused.
+            if let Err(error) = self.service.note(&call.caller, outcome).await {
+                tracing::error!(operation = call.action.name, %error, "an operation could not be noted in the audit trail");
+            }
         }
         answer
     }
@@ -86,5 +96,7 @@ fn table() -> impl Iterator<Item = &'static Row> {
     .flatten()
 }
 
+#[cfg(test)]
+mod audit_tests;
 #[cfg(test)]
 mod tests;

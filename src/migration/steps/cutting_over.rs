@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Ended, Step};
+use crate::audit::{Actor, Entry};
 use crate::catalogue::{CatalogueError, Change, PlanItem};
 use crate::migration::MigrationError;
 use crate::migration::context::Context;
@@ -44,6 +45,13 @@ enum Way {
 }
 
 impl Way {
+    const fn action(&self) -> &'static str {
+        match self {
+            Self::Over(_) => "job.cut_over",
+            Self::Back(_) => "job.cut_back",
+        }
+    }
+
     fn apply<T: Flip>(&self, entry: &mut T) -> bool {
         match self {
             Self::Over(to) => entry.flip(to),
@@ -102,6 +110,8 @@ async fn rewrite(context: &Context, batch: &[PlanItem], way: &Way) -> Result<(),
         if flipped.is_empty() {
             return Ok(());
         }
+        let actor = Actor::Job { job: context.job.id.clone(), token: context.lease.token() };
+        change.record(Entry::new(context.now(), actor, way.action()).in_scope(scope))?;
         match catalogue.commit(change).await {
             Ok(()) => {
                 if let Way::Over(_) = way {

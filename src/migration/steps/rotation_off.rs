@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Ended, Step};
+use crate::catalogue::RotationSeen;
 use crate::migration::MigrationError;
 use crate::migration::context::Context;
 use crate::model::{JobEvent, ResourceId};
@@ -17,12 +18,14 @@ impl Step for RotationOff {
         let locked = context.locked().await?;
         let keys = catalogue.keys(locked.scope()).await?;
         let secrets = catalogue.secrets(locked.scope()).await?;
-        let rotating: Vec<ResourceId> = keys
-            .iter()
-            .filter(|key| key.rotation.enabled)
-            .map(|key| ResourceId::Key(key.id.clone()))
-            .chain(secrets.iter().filter(|s| s.rotation.enabled).map(|s| ResourceId::Secret(s.name.clone())))
+        let settings = keys.iter().map(|key| (ResourceId::Key(key.id.clone()), &key.rotation));
+        let settings = settings.chain(secrets.iter().map(|s| (ResourceId::Secret(s.name.clone()), &s.rotation)));
+        let seen: Vec<RotationSeen> = settings
+            .filter(|(_, rotation)| rotation.enabled)
+            .map(|(resource, rotation)| RotationSeen::of(resource, rotation))
             .collect();
+        let rotating: Vec<ResourceId> = seen.iter().map(|seen| seen.resource.clone()).collect();
+        catalogue.note_rotation(&context.lease, &seen).await?;
         catalogue.set_marks(&locked, &rotating).await?;
         for resource in &rotating {
             emit(Event::RotationSuspended, &context.fields().resource(resource), "rotation held back by the migration");
