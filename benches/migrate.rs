@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use keyferry::catalogue::{Catalogue, KeyOrAlias};
 use keyferry::crypto::sealing::RootKey;
 use keyferry::keystore::software::SoftwareKeystore;
+use keyferry::keystore::software::slots::files::FileSlots;
 use keyferry::keystore::{SharedSource, SharedTarget};
 use keyferry::kms::secrets::{NewSecret, NewValue, RotationOrder};
 use keyferry::kms::{Caller, InstanceFacts, Keystores, NewKey, RegionFacts, Service};
@@ -287,11 +288,16 @@ async fn open(dir: &Path) -> (Migrations, [Notes; 2]) {
     let instance: InstanceId = INSTANCE.parse().unwrap();
     let shared: SharedStore = Arc::new(Prefixed::new(Arc::clone(&control), format!("ks/{REGION}/")));
     let root = |byte| Some(RootKey::new(Zeroizing::new([byte; 32])).unwrap());
+    let slots = |name: &str| Arc::new(FileSlots::open(&dir.join("slots").join(name), Arc::clone(&random)).unwrap());
     let id = KeystoreId::Shared(region.clone());
-    let source = SoftwareKeystore::open(id, shared, root(1), Arc::clone(&clock), Arc::clone(&random)).await.unwrap();
+    let source = SoftwareKeystore::open(id, shared, slots(REGION), root(1), Arc::clone(&clock), Arc::clone(&random))
+        .await
+        .unwrap();
     let id = KeystoreId::Instance(instance.clone());
     let store = noted(1, sled(&dir.join("instance")));
-    let target = SoftwareKeystore::open(id, store, root(2), Arc::clone(&clock), Arc::clone(&random)).await.unwrap();
+    let target = SoftwareKeystore::open(id, store, slots(INSTANCE), root(2), Arc::clone(&clock), Arc::clone(&random))
+        .await
+        .unwrap();
     let identity = target.public_identity();
     let facts = InstanceFacts {
         id: instance.clone(),

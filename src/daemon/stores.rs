@@ -10,6 +10,7 @@ use super::DaemonError;
 use crate::config::{Config, Instance, RootKey};
 use crate::crypto::sealing::RootKey as SealingRoot;
 use crate::keystore::software::rootkey::{self, RootKeySource};
+use crate::keystore::software::slots::files::FileSlots;
 use crate::keystore::software::{SoftwareKeystore, is_empty};
 use crate::model::{Clock, InstanceId, KeystoreId, Random, RegionId};
 use crate::observe::{Event, Fields, emit};
@@ -28,7 +29,7 @@ pub(super) struct Opener {
 impl Opener {
     /// Makes the state directory (mode 0700) if there is none.
     pub(super) fn new(state: &Path, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, DaemonError> {
-        for directory in [state.to_owned(), state.join("keys"), state.join("instances")] {
+        for directory in [state.to_owned(), state.join("keys"), state.join("instances"), state.join("slots")] {
             private_directory(&directory)?;
         }
         Ok(Self { state: state.to_owned(), clock, random })
@@ -88,7 +89,22 @@ impl Opener {
         root: SealingRoot,
     ) -> Result<Arc<SoftwareKeystore>, DaemonError> {
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        Ok(Arc::new(SoftwareKeystore::open(id, store, Some(root), clock, random).await?))
+        let slots = Arc::new(self.slots(&id)?);
+        Ok(Arc::new(SoftwareKeystore::open(id, store, slots, Some(root), clock, random).await?))
+    }
+
+    /// The slots of a keystore: files beside its store, so that what is destroyed in them leaves no old pages.
+    fn slots(&self, id: &KeystoreId) -> Result<FileSlots, DaemonError> {
+        let name = match id {
+            KeystoreId::Shared(region) => region.as_str(),
+            KeystoreId::Instance(instance) => instance.as_str(),
+        };
+        let path = self.state.join("slots").join(name);
+        FileSlots::open(&path, Arc::clone(&self.random)).map_err(|error| DaemonError::Path {
+            path,
+            error,
+            remedy: "state_dir must be a directory that this user can write to",
+        })
     }
 
     fn root_key(

@@ -57,6 +57,15 @@ pub(super) fn spawn(parts: &Arc<Parts>, tracker: &TaskTracker, stop: &Cancellati
         let open = parts.open();
         open.shared.values().chain(open.instances.values()).for_each(|keystore| keystore.sweep_cache());
     });
+    // The first round is at the start: it ends what a crash cut.
+    every(tracker, stop, SHRED_EVERY, parts, |parts: Arc<Parts>| async move {
+        let open = parts.open();
+        for keystore in open.shared.values().chain(open.instances.values()) {
+            if let Err(error) = keystore.shred_deleted().await {
+                tracing::error!(%error, "what was deleted could not be shredded yet; trying again");
+            }
+        }
+    });
     if let Some(period) = notify::watchdog_period() {
         every(tracker, stop, period, parts, |parts: Arc<Parts>| async move {
             // A daemon whose store hangs is not alive.
@@ -74,6 +83,8 @@ const TEND_EVERY: Duration = Duration::from_secs(2);
 const INTENTS_EVERY: Duration = Duration::from_secs(60);
 const NONCES_EVERY: Duration = Duration::from_secs(300);
 const CACHES_EVERY: Duration = Duration::from_secs(10);
+/// However much is deleted, the keys of an account are exchanged at most once in this time (a migration's purge apart).
+const SHRED_EVERY: Duration = Duration::from_secs(3600);
 const PROBE: Duration = Duration::from_secs(5);
 
 fn every<F, Fut>(tracker: &TaskTracker, stop: &CancellationToken, period: Duration, parts: &Arc<Parts>, work: F)

@@ -15,7 +15,7 @@ use super::{Answer, Keystore, KeystoreError, Label, Place, Prover, Readiness, So
 use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
-use crate::model::{Incarnation, JobId, KeystoreId};
+use crate::model::{Incarnation, JobId, KeystoreId, Scope};
 
 /// What is to go wrong; shared between whoever breaks things and the keystore that breaks.
 #[derive(Default)]
@@ -304,6 +304,7 @@ delegate! {
     async fn nonce(&self, job: &JobId) -> Result<[u8; 32], KeystoreError>;
     async fn wrap_out(&self, offer: &SignedOffer, target: &PublicIdentity, now: Timestamp, resources: &[WrapOrder]) -> Result<Parcel, KeystoreError>;
     async fn purge(&self, job: &JobId, token: u64, incarnations: &[Incarnation]) -> Result<(), KeystoreError>;
+    async fn shred(&self, job: &JobId, token: u64, scope: &Scope) -> Result<(), KeystoreError>;
     async fn close_session(&self, job: &JobId) -> Result<(), KeystoreError>;
 }
 

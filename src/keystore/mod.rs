@@ -23,7 +23,7 @@ pub use label::{Label, Place};
 use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
-use crate::model::{Incarnation, JobId, KeystoreId};
+use crate::model::{Incarnation, JobId, KeystoreId, Scope};
 
 /// Daily use: creation, cryptography, reading, destruction. A call for something that is not here answers
 /// [`KeystoreError::Moved`]: the caller reads the catalogue again.
@@ -139,6 +139,10 @@ pub trait Source: Keystore + Prover {
 
     /// Destroys the source copies of a batch, fenced: refuses a token lower than the highest seen for the job.
     async fn purge(&self, job: &JobId, token: u64, incarnations: &[Incarnation]) -> Result<(), KeystoreError>;
+
+    /// Makes what was purged of a scope unreadable also in what the store's medium keeps of it. Once a job, after all its
+    /// purges; fenced like them; idempotent.
+    async fn shred(&self, job: &JobId, token: u64, scope: &Scope) -> Result<(), KeystoreError>;
 
     /// Forgets the job's session (digest key, nonce). Idempotent.
     async fn close_session(&self, job: &JobId) -> Result<(), KeystoreError>;

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::catalogue::{Catalogue, Demand, Lease};
 use crate::crypto::sealing::RootKey;
 use crate::keystore::software::SoftwareKeystore;
+use crate::keystore::software::slots::memory::MemorySlots;
 use crate::keystore::{SharedSource, SharedTarget};
 use crate::kms::{Caller, InstanceFacts, Keystores, NewKey, RegionFacts, Service};
 use crate::model::{
@@ -119,7 +120,8 @@ async fn open(
     let store: SharedStore = Arc::new(MemoryStore::new());
     stores.insert(id.clone(), Arc::clone(&store));
     let root = RootKey::new(Zeroizing::new([7; 32])).unwrap();
-    SoftwareKeystore::open(id.clone(), store, Some(root), clock.clone(), Arc::clone(random)).await.unwrap()
+    let slots = Arc::new(MemorySlots::default());
+    SoftwareKeystore::open(id.clone(), store, slots, Some(root), clock.clone(), Arc::clone(random)).await.unwrap()
 }
 
 fn job(scope: &Scope, now: Timestamp) -> Job {

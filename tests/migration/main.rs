@@ -29,9 +29,14 @@ async fn everything_moves_and_nothing_is_left_behind() {
     let disks = Disks::default();
     let world = World::open(&disks).await;
     let remembered = world.fill().await;
+    let slots = disks.source_slots.names();
     let id = world.submit(world.order()).await;
     let job = world.finish(&id).await;
     assert_eq!(job.state, JobState::Complete, "{:?}", job.failure);
+    // What was purged is shredded: its key was in a slot that is gone.
+    assert_eq!(slots.len(), 1);
+    assert_eq!(disks.source_slots.names().len(), 1);
+    assert_ne!(disks.source_slots.names(), slots);
     assert_eq!((job.keys_total, job.keys_done, job.secrets_total, job.secrets_done), (3, 3, 2, 2));
     world.assert_moved(&remembered).await;
     let left = disks.control.scan(b"ks/cn-hangzhou/m/", Some(b"ks/cn-hangzhou/m0"), 10).await.unwrap();
@@ -72,6 +77,9 @@ async fn a_crash_at_any_commit_heals_by_itself() {
             let job = next.finish(&id).await;
             assert_eq!(job.state, JobState::Complete, "halted at {at} (after: {after}): {:?}", job.failure);
             next.assert_moved(&remembered).await;
+            let marks = disks.control.scan(b"ks/cn-hangzhou/d/", Some(b"ks/cn-hangzhou/d0"), 1).await.unwrap();
+            assert!(marks.entries.is_empty(), "halted at {at} (after: {after}): purged, but not shredded");
+            assert_eq!(disks.source_slots.names().len(), 1, "halted at {at} (after: {after})");
             completed += 1;
         }
         assert!(completed > 20, "only {completed} points");

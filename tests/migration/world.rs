@@ -10,6 +10,7 @@ use keyferry::crypto::envelope::SecretEnvelope;
 use keyferry::crypto::sealing::RootKey;
 use keyferry::keystore::faulty::{FaultPlan, Faulty};
 use keyferry::keystore::software::SoftwareKeystore;
+use keyferry::keystore::software::slots::memory::MemorySlots;
 use keyferry::keystore::{Answer, Keystore, Label, Place, SharedSource, SharedTarget};
 use keyferry::kms::{InstanceFacts, Keystores, RegionFacts, Service};
 use keyferry::migration::{Migrations, Order, Settings};
@@ -32,6 +33,8 @@ const AAD: &[u8] = b"a test";
 pub struct Disks {
     pub control: SharedStore,
     pub instance: Arc<Rewinding>,
+    pub source_slots: Arc<MemorySlots>,
+    pub instance_slots: Arc<MemorySlots>,
     pub halt: Arc<Halt>,
     pub plan: Arc<FaultPlan>,
     pub free_bytes: Arc<std::sync::atomic::AtomicU64>,
@@ -56,6 +59,8 @@ impl Default for Disks {
         Self {
             control: Arc::new(MemoryStore::new()),
             instance: Arc::default(),
+            source_slots: Arc::default(),
+            instance_slots: Arc::default(),
             halt: Arc::default(),
             plan: Arc::default(),
             free_bytes: Arc::new(std::sync::atomic::AtomicU64::new(u64::MAX)),
@@ -81,6 +86,8 @@ impl Disks {
         Self {
             control: Arc::clone(&self.control),
             instance: Arc::clone(&self.instance),
+            source_slots: Arc::clone(&self.source_slots),
+            instance_slots: Arc::clone(&self.instance_slots),
             halt: Arc::default(),
             plan: Arc::default(),
             free_bytes: Arc::clone(&self.free_bytes),
@@ -106,6 +113,7 @@ impl World {
         let source = SoftwareKeystore::open(
             KeystoreId::Shared(region.clone()),
             shared,
+            Arc::<MemorySlots>::clone(&disks.source_slots),
             Some(root(1)),
             Arc::clone(&clock),
             Arc::clone(&random),
@@ -114,6 +122,7 @@ impl World {
         let instance = SoftwareKeystore::open(
             KeystoreId::Instance(instance_id()),
             halting(&(Arc::clone(&disks.instance) as SharedStore)),
+            Arc::<MemorySlots>::clone(&disks.instance_slots),
             Some(root(2)),
             Arc::clone(&clock),
             Arc::clone(&random),

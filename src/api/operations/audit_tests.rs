@@ -18,6 +18,7 @@ use crate::crypto::sealing::RootKey;
 use crate::crypto::verify::encrypt_to;
 use crate::keystore::SharedSource;
 use crate::keystore::software::SoftwareKeystore;
+use crate::keystore::software::slots::memory::MemorySlots;
 use crate::kms::{Keystores, RegionFacts, Service};
 use crate::model::{KeystoreId, NonceClaim, RegionId, SystemClock, SystemRandom};
 use crate::store::memory::MemoryStore;
@@ -86,6 +87,7 @@ impl World {
         let keystore = SoftwareKeystore::open(
             KeystoreId::Shared(region.clone()),
             Arc::new(MemoryStore::new()),
+            Arc::new(MemorySlots::default()),
             Some(RootKey::new(Zeroizing::new([7; 32])).unwrap()),
             clock.clone(),
             random.clone(),

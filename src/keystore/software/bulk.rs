@@ -1,9 +1,13 @@
 //! Many records at once: scans, deletions, and several transactions under way.
 
+use std::collections::BTreeSet;
+
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::SoftwareKeystore;
+use super::records::Head;
+use super::{SoftwareKeystore, layout};
 use crate::keystore::KeystoreError;
+use crate::model::Scope;
 use crate::store::{Compare, Outcome, Transaction, Versioned, prefix_end};
 
 /// Records as stored, in the order of their keys.
@@ -31,18 +35,24 @@ impl SoftwareKeystore {
         }
     }
 
-    /// Deletes keys in as few transactions as the limits allow, each under the condition. False: the condition failed
-    /// or the outcome is unknown.
+    /// Deletes keys in as few transactions as the limits allow, each under the condition, and each putting the marks that
+    /// have the deletion shredded later. False: the condition failed or the outcome is unknown.
     pub(super) async fn delete_all(
         &self,
         keys: impl IntoIterator<Item = Vec<u8>>,
         condition: &Compare,
+        marks: &[Vec<u8>],
     ) -> Result<bool, KeystoreError> {
         let mut transactions = Vec::new();
         let mut transaction = Transaction::new();
         for key in keys {
             if !transaction.has_room(1, 1) {
                 transactions.push(std::mem::take(&mut transaction));
+            }
+            if transaction.operations().is_empty() {
+                for mark in marks {
+                    transaction.put(mark.clone(), MARK);
+                }
             }
             transaction.compare(condition.clone()).delete(key);
         }
@@ -51,7 +61,27 @@ impl SoftwareKeystore {
         }
         self.commit_all(transactions).await
     }
+
+    /// The marks of the scopes whose heads are among these entries.
+    pub(super) fn marks_of<'a>(
+        &self,
+        entries: impl Iterator<Item = &'a (Vec<u8>, Versioned)>,
+    ) -> Result<Vec<Vec<u8>>, KeystoreError> {
+        let mut marks = BTreeSet::new();
+        for (_, head) in entries.filter(|(key, _)| key.ends_with(b"/head")) {
+            marks.insert(layout::mark(&self.clear_scope(head)?));
+        }
+        Ok(marks.into_iter().collect())
+    }
+
+    /// The scope that a head names in the clear.
+    pub(super) fn clear_scope(&self, head: &Versioned) -> Result<Scope, KeystoreError> {
+        Head::decode(&head.value).map(|head| head.scope).map_err(|e| self.stored_error("head", e))
+    }
 }
+
+/// Value of a mark.
+pub(super) const MARK: &[u8] = &[1];
 
 /// Runs work, some of it at a time; the results come in the order of the work.
 pub(super) async fn in_order<T, F>(work: impl Iterator<Item = F>) -> Result<Vec<T>, KeystoreError>

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
+use super::bulk::MARK;
 use super::vault::{OpenHead, Sight};
 use super::{SoftwareKeystore, layout, records};
 use crate::crypto::envelope::SecretEnvelope;
@@ -112,7 +113,7 @@ impl Keystore for SoftwareKeystore {
             let gone = match versions {
                 Some(places) => {
                     let keys = self.version_keys(incarnation, places).await?;
-                    self.delete_all(keys, &condition).await
+                    self.delete_all(keys, &condition, &[]).await
                 }
                 None => self.destroy_all(&head, &condition).await,
             };
@@ -138,6 +139,7 @@ impl Keystore for SoftwareKeystore {
             };
             let mut transaction = Transaction::new();
             transaction.compare(Compare::Revision(key.clone(), head.revision)).delete(key.clone());
+            transaction.put(layout::mark(&self.clear_scope(head)?), MARK);
             let outcome = self.commit(transaction).await?;
             self.drop_opened(&|other| other == incarnation);
             if matches!(outcome, Outcome::Committed(_)) {
@@ -178,8 +180,8 @@ impl SoftwareKeystore {
                     head
                 }
                 None => {
-                    let (bytes, head) = self.new_head(label, None).await?;
-                    transaction.compare(Compare::Absent(head_key.clone())).put(head_key.clone(), bytes);
+                    let (bytes, head, guard) = self.new_head(label, None).await?;
+                    transaction.compare(guard).compare(Compare::Absent(head_key.clone())).put(head_key.clone(), bytes);
                     head
                 }
             };
@@ -253,11 +255,12 @@ impl SoftwareKeystore {
         let mut keys: Vec<Vec<u8>> =
             self.scan(&layout::resource(incarnation)).await?.into_iter().map(|(k, _)| k).collect();
         keys.retain(|key| *key != head_key);
-        if !self.delete_all(keys, condition).await? {
+        let mark = [layout::mark(&head.label.scope)];
+        if !self.delete_all(keys, condition, &mark).await? {
             return Ok(false);
         }
         let mut last = vec![head_key];
         last.extend(head.staged_by.as_ref().map(|job| layout::staged_resource(job, incarnation)));
-        self.delete_all(last, condition).await
+        self.delete_all(last, condition, &mark).await
     }
 }

@@ -166,10 +166,16 @@ impl SoftwareKeystore {
         };
         let entries = self.scan(&layout::resource(incarnation)).await?;
         let found = records::stored_digest(entries.iter().map(|(key, v)| (key.as_slice(), v.value.as_slice())));
-        if Digest(found) == expected {
-            Ok(())
-        } else {
-            Err(mismatch(job, &format!("{incarnation} is not as it was staged")))
+        let changed = || mismatch(job, &format!("{incarnation} is not as it was staged"));
+        if Digest(found) != expected {
+            return Err(changed());
+        }
+        // The wrapped data key is not in the digest: it is as it should be if it opens the label.
+        let (_, head) = entries.iter().find(|(key, _)| key.ends_with(b"/head")).ok_or_else(changed)?;
+        match self.open_head(incarnation, head).await {
+            Ok(_) => Ok(()),
+            Err(KeystoreError::Damaged { .. }) => Err(changed()),
+            Err(error) => Err(error),
         }
     }
 }

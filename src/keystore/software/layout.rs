@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `check` | root key ID and the sealed constant |
 //! | `id/ed25519` | sealed seed of the identity |
-//! | `k/REGION/ACCOUNT` | KEK, sealed under the root key |
+//! | `k/REGION/ACCOUNT` | which slots hold the KEK; a slot lies outside the store |
+//! | `d/REGION/ACCOUNT` | something was destroyed that is not shredded yet |
 //! | `m/INCARNATION/head` | data key, sealed label, the job that staged it |
 //! | `m/INCARNATION/v/VERSION`, `…/VERSION/NNNN` | sealed material or envelope, and its further chunks |
 //! | `s/JOB/INCARNATION` | what a job staged: digests to hold it to |
@@ -17,9 +18,28 @@ use crate::model::{Incarnation, JobId, MaterialId, Scope};
 pub(super) const CHECK: &[u8] = b"check";
 pub(super) const IDENTITY: &[u8] = b"id/ed25519";
 pub(super) const READY: &[u8] = b"ready";
+pub(super) const SLOTS: &[u8] = b"k/";
+pub(super) const MARKS: &[u8] = b"d/";
+pub(super) const RESOURCES: &[u8] = b"m/";
 
-pub(super) fn kek(scope: &Scope) -> Vec<u8> {
+pub(super) fn slots(scope: &Scope) -> Vec<u8> {
     format!("k/{}/{}", scope.region, scope.account).into_bytes()
+}
+
+pub(super) fn mark(scope: &Scope) -> Vec<u8> {
+    format!("d/{}/{}", scope.region, scope.account).into_bytes()
+}
+
+/// The scope that the key of its slots or of its mark names.
+pub(super) fn scope(key: &[u8]) -> Option<Scope> {
+    let mut parts = std::str::from_utf8(key).ok()?.split('/').skip(1);
+    let (region, account) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some(Scope { region, account })
+}
+
+/// The incarnation that a key under `m/` belongs to.
+pub(super) fn incarnation(key: &[u8]) -> Option<Incarnation> {
+    std::str::from_utf8(key).ok()?.split('/').nth(1)?.parse().ok()
 }
 
 pub(super) fn resource(incarnation: &Incarnation) -> Vec<u8> {

@@ -9,10 +9,13 @@ mod cache;
 mod daily;
 mod fence;
 mod finish;
+mod keks;
 mod layout;
 mod proof;
 mod records;
 pub mod rootkey;
+mod shred;
+pub mod slots;
 mod source;
 mod staging;
 mod target;
@@ -28,7 +31,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::identity::{Identity, PublicIdentity};
 use crate::crypto::material::OpenedMaterial;
-use crate::crypto::sealing::{Address, RootKey, SealingKey};
+use crate::crypto::sealing::{Address, RootKey};
 use crate::crypto::{CryptoError, Reader, Writer};
 use crate::model::{Clock, Incarnation, JobId, KeystoreId, Random, Scope};
 use crate::store::{Compare, Outcome, SharedStore, StoreError, Transaction};
@@ -36,6 +39,8 @@ use crate::store::{Compare, Outcome, SharedStore, StoreError, Transaction};
 use super::Place;
 use cache::Cache;
 use fence::State;
+use keks::Keks;
+use slots::SharedSlots;
 use vault::OpenHead;
 
 /// Opened material that was not used for this long is dropped by [`SoftwareKeystore::sweep_cache`].
@@ -45,11 +50,13 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 pub struct SoftwareKeystore {
     id: KeystoreId,
     store: SharedStore,
+    slots: SharedSlots,
     root: RootKey,
     identity: Identity,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    keks: Cache<Scope, Arc<SealingKey>>,
+    keks: Cache<Scope, Arc<Keks>>,
+    slot_locks: std::sync::Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
     heads: Cache<Incarnation, Arc<OpenHead>>,
     opened: Cache<Place, (Arc<OpenedMaterial>, Option<JobId>)>,
     job_states: Cache<JobId, State>,
@@ -123,13 +130,14 @@ pub async fn is_empty(store: &SharedStore) -> Result<bool, StoreError> {
 }
 
 impl SoftwareKeystore {
-    /// Opens the keystore in `store`, or sets it up there if the store is empty.
+    /// Opens the keystore in `store` and `slots`, or sets it up there if the store is empty.
     ///
     /// # Errors
     /// Another root key than the one it is sealed under, or none: names what is missing. Damage, or an unusable store.
     pub async fn open(
         id: KeystoreId,
         store: SharedStore,
+        slots: SharedSlots,
         root: Option<RootKey>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
@@ -168,21 +176,27 @@ impl SoftwareKeystore {
             let seed = root.sealing().open(&Address::of(&id, "identity"), &stored.value);
             let seed = seed.ok().and_then(|seed| <[u8; 32]>::try_from(seed.as_slice()).ok().map(Zeroizing::new));
             let identity = Identity::from_seed(seed.ok_or_else(|| damaged("the identity does not open"))?)?;
-            return Ok(Self {
+            let keystore = Self {
                 id,
                 store,
+                slots,
                 root,
                 identity,
                 clock,
                 random,
                 keks: Cache::new(),
+                slot_locks: std::sync::Mutex::default(),
                 heads: Cache::new(),
                 opened: Cache::new(),
                 job_states: Cache::new(),
                 offers: std::sync::Mutex::default(),
                 sessions: tokio::sync::Mutex::default(),
                 free_space: None,
-            });
+            };
+            let adopted = keystore.adopt_inline().await;
+            let id = &keystore.id;
+            adopted.map_err(|e| OpenError::Damaged { keystore: id.clone(), detail: e.to_string() })?;
+            return Ok(keystore);
         }
     }
 

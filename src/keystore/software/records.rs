@@ -80,11 +80,14 @@ pub(super) fn split_version(value: &[u8]) -> Result<(usize, &[u8]), CryptoError>
     Ok((usize::try_from(further).map_err(|_| CryptoError::Malformed("version record"))?, reader.rest()))
 }
 
-/// SHA-256 over stored keys and values in their order: what a staged resource is held to.
+/// SHA-256 over stored keys and values in their order: what a staged resource is held to. The wrapped data key of a head
+/// is left out, since it changes with the key-encryption key; that it opens the label is looked at apart.
 pub(super) fn stored_digest<'a>(entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for (key, value) in entries {
-        hash.update(Writer::new().field(key).field(value).finish());
+        let lasting = if key.ends_with(b"/head") { Head::decode(value).ok() } else { None };
+        let lasting = lasting.map(|head| Head { wrapped_dek: Vec::new(), ..head }.encode());
+        hash.update(Writer::new().field(key).field(lasting.as_deref().unwrap_or(value)).finish());
     }
     hash.finalize().into()
 }

@@ -14,7 +14,7 @@ use crate::crypto::offer::{SignedOffer, WRAPPING};
 use crate::crypto::parcel::{Item, ItemVersion, Parcel, value_aad};
 use crate::crypto::transport::TransportKeys;
 use crate::keystore::{KeystoreError, Source, WrapOrder};
-use crate::model::{Incarnation, JobId};
+use crate::model::{Incarnation, JobId, Scope};
 use crate::observe::failpoint::{Failpoint, around};
 use crate::store::Compare;
 
@@ -94,9 +94,10 @@ impl Source for SoftwareKeystore {
                 let condition = Compare::Revision(layout::session(job), session.revision());
                 let scans = incarnations.iter().map(|i| async move { self.scan(&layout::resource(i)).await });
                 let found = in_order(scans).await?;
+                let marks = self.marks_of(found.iter().flatten())?;
                 // Backwards, so that of a resource cut by the limit the head goes last and a second try finds the rest.
                 let keys: Vec<Vec<u8>> = found.into_iter().flatten().map(|(key, _)| key).rev().collect();
-                let gone = self.delete_all(keys, &condition).await;
+                let gone = self.delete_all(keys, &condition, &marks).await;
                 self.drop_opened(&|other| incarnations.contains(other));
                 if gone? {
                     return Ok(());
@@ -104,6 +105,10 @@ impl Source for SoftwareKeystore {
             }
         };
         around(Failpoint::SourcePurge, work, |injected| self.rehearsed(injected)).await
+    }
+
+    async fn shred(&self, job: &JobId, token: u64, scope: &Scope) -> Result<(), KeystoreError> {
+        self.shred_for(job, token, scope).await
     }
 
     async fn close_session(&self, job: &JobId) -> Result<(), KeystoreError> {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-use super::bulk::in_order;
+use super::bulk::{Entries, in_order};
 use super::fence::{Digest, Fence, State};
 use super::unpacking::Prepared;
 use super::{SoftwareKeystore, layout, records};
@@ -106,14 +106,16 @@ impl SoftwareKeystore {
         indexes: &[Vec<u8>],
         condition: &Compare,
     ) -> Result<bool, KeystoreError> {
-        let keys = in_order(indexes.iter().map(|index| self.staged_keys(job, index))).await?;
+        let found = in_order(indexes.iter().map(|index| self.staged_entries(job, index))).await?;
+        let marks = self.marks_of(found.iter().flatten())?;
+        let keys = found.into_iter().flatten().map(|(key, _)| key);
         // The indexes go last: while they stand, a second try finds what is left.
-        Ok(self.delete_all(keys.into_iter().flatten(), condition).await?
-            && self.delete_all(indexes.iter().cloned(), condition).await?)
+        Ok(self.delete_all(keys, condition, &marks).await?
+            && self.delete_all(indexes.iter().cloned(), condition, &[]).await?)
     }
 
     /// The records of a staged resource; none if its place is another's.
-    async fn staged_keys(&self, job: &JobId, index: &[u8]) -> Result<Vec<Vec<u8>>, KeystoreError> {
+    async fn staged_entries(&self, job: &JobId, index: &[u8]) -> Result<Entries, KeystoreError> {
         let Some(incarnation) = layout::last(index) else {
             return Ok(Vec::new());
         };
@@ -123,7 +125,7 @@ impl SoftwareKeystore {
         if head.is_some_and(|head| head.staged_by.as_ref() != Some(job)) {
             return Ok(Vec::new());
         }
-        Ok(self.scan(&layout::resource(&incarnation)).await?.into_iter().map(|(key, _)| key).collect())
+        self.scan(&layout::resource(&incarnation)).await
     }
 
     /// The fence, if parcels are taken under the parcel's token.
@@ -209,7 +211,7 @@ impl SoftwareKeystore {
                 large.push(prepared);
                 continue;
             }
-            if !shared.has_room(3, prepared.versions.len().saturating_add(2)) {
+            if !shared.has_room(4, prepared.versions.len().saturating_add(2)) {
                 transactions.push(std::mem::take(&mut shared));
             }
             self.write_first(&mut shared, &prepared, &prepared.index, &guard)?;
@@ -234,7 +236,8 @@ impl SoftwareKeystore {
         index: &Staged,
         guard: &Compare,
     ) -> Result<(), KeystoreError> {
-        transaction.compare(guard.clone()).compare(Compare::Absent(prepared.head.0.clone()));
+        transaction.compare(guard.clone()).compare(prepared.slots.clone());
+        transaction.compare(Compare::Absent(prepared.head.0.clone()));
         transaction.put(prepared.head.0.clone(), prepared.head.1.clone());
         transaction.create(&prepared.index_key, index).map_err(|e| self.store_error(e))?;
         Ok(())

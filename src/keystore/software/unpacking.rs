@@ -14,6 +14,8 @@ use crate::store::Compare;
 
 /// One resource ready to be written.
 pub(super) struct Prepared {
+    /// Keeps the head from being written under a key that is being given up.
+    pub(super) slots: Compare,
     pub(super) head: (Vec<u8>, Vec<u8>),
     pub(super) versions: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) index_key: Vec<u8>,
@@ -56,7 +58,7 @@ impl SoftwareKeystore {
             incarnation: item.incarnation.clone(),
             spec: item.spec,
         };
-        let (head_value, head) = self.new_head(&label, Some(&parcel.job)).await?;
+        let (head_value, head, slots) = self.new_head(&label, Some(&parcel.job)).await?;
         let mut versions = Vec::new();
         for (version, opened) in &opened {
             let sealed = match opened {
@@ -72,7 +74,7 @@ impl SoftwareKeystore {
         );
         let count = u32::try_from(opened.len()).unwrap_or(u32::MAX);
         let index = Staged { content, stored: Some(Digest(stored)), versions: count };
-        Ok(Some(Prepared { head, versions, index_key, index }))
+        Ok(Some(Prepared { slots, head, versions, index_key, index }))
     }
 
     fn open_item(

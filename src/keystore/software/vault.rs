@@ -10,7 +10,7 @@ use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::material::{KeyMaterial, OpenedMaterial};
 use crate::crypto::sealing::{Address, SealingKey};
 use crate::keystore::{KeystoreError, Label, Place};
-use crate::model::{Incarnation, JobId, KeySpec, MaterialId, Scope};
+use crate::model::{Incarnation, JobId, KeySpec, MaterialId};
 use crate::observe::failpoint::Injected;
 use crate::store::{Compare, Outcome, Revision, Store, StoreError, Transaction, Versioned};
 
@@ -82,73 +82,61 @@ impl SoftwareKeystore {
         self.store.get(key).await.map_err(|e| self.store_error(e))
     }
 
-    /// The KEK of a scope; made when the scope is first used.
-    pub(super) async fn kek(&self, scope: &Scope) -> Result<Arc<SealingKey>, KeystoreError> {
-        let now = self.clock.monotonic();
-        if let Some(kek) = self.keks.get(scope, now) {
-            return Ok(kek);
-        }
-        let address = Address { scope: Some(scope), ..Address::of(&self.id, "kek") };
-        let root = self.root.sealing();
-        let key = layout::kek(scope);
-        loop {
-            let generation = self.keks.generation();
-            if let Some(stored) = self.get(&key).await? {
-                let kek =
-                    root.unwrap(&address, &stored.value).map_err(|e| self.stored_error("key-encryption key", e))?;
-                let kek = Arc::new(kek);
-                self.keks.insert(generation, scope.clone(), Arc::clone(&kek), now);
-                return Ok(kek);
-            }
-            let wrapped = SealingKey::generate(self.random.as_ref())
-                .and_then(|kek| root.wrap(self.random.as_ref(), &address, &kek))
-                .map_err(|e| self.use_error(e))?;
-            let mut transaction = Transaction::new();
-            transaction.compare(Compare::Absent(key.clone())).put(key.clone(), wrapped);
-            // Whoever wins, the next read shows it.
-            let _ = self.commit(transaction).await?;
-        }
-    }
-
-    /// A new head: its bytes, and opened (with a revision that is not known yet).
+    /// A new head: its bytes, and opened (with a revision that is not known yet). The transaction that writes it takes
+    /// the guard along: it keeps the head from appearing under a key that is being given up.
     pub(super) async fn new_head(
         &self,
         label: &Label,
         staged_by: Option<&JobId>,
-    ) -> Result<(Vec<u8>, OpenHead), KeystoreError> {
-        let kek = self.kek(&label.scope).await?;
+    ) -> Result<(Vec<u8>, OpenHead, Compare), KeystoreError> {
+        let keks = self.keks(&label.scope).await?;
         let random = self.random.as_ref();
         let beside = records::clear(&label.scope, staged_by);
         let text = serde_json::to_vec(label).map_err(|e| self.label_error(&e))?;
         let make = || {
             let dek = SealingKey::generate(random)?;
-            let wrapped_dek = kek.wrap(random, &self.head_address(&label.incarnation, "dek", &beside), &dek)?;
+            let wrapped_dek = keks.seals.wrap(random, &self.head_address(&label.incarnation, "dek", &beside), &dek)?;
             let sealed_label = dek.seal(random, &self.head_address(&label.incarnation, "label", &beside), &text)?;
             Ok((dek, wrapped_dek, sealed_label))
         };
         let (dek, wrapped_dek, sealed_label) = make().map_err(|e| self.use_error(e))?;
         let head = Head { scope: label.scope.clone(), staged_by: staged_by.cloned(), wrapped_dek, sealed_label };
         let open = OpenHead { label: label.clone(), staged_by: staged_by.cloned(), revision: Revision(0), dek };
-        Ok((head.encode(), open))
+        Ok((head.encode(), open, keks.guard.clone()))
     }
 
-    /// Opens a head as stored.
+    /// Opens a head as stored. Where the key was exchanged between the reading of the two, both are read again.
     pub(super) async fn open_head(
         &self,
         incarnation: &Incarnation,
         stored: &Versioned,
     ) -> Result<OpenHead, KeystoreError> {
-        let head = Head::decode(&stored.value).map_err(|e| self.stored_error("head", e))?;
-        let kek = self.kek(&head.scope).await?;
-        let beside = records::clear(&head.scope, head.staged_by.as_ref());
-        let open = || {
-            let dek = kek.unwrap(&self.head_address(incarnation, "dek", &beside), &head.wrapped_dek)?;
-            let label = dek.open(&self.head_address(incarnation, "label", &beside), &head.sealed_label)?;
-            Ok((dek, label))
-        };
-        let (dek, label) = open().map_err(|e| self.stored_error("head", e))?;
-        let label = serde_json::from_slice(&label).map_err(|e| self.label_error(&e))?;
-        Ok(OpenHead { label, staged_by: head.staged_by, revision: stored.revision, dek })
+        let mut stored = stored.clone();
+        loop {
+            let head = Head::decode(&stored.value).map_err(|e| self.stored_error("head", e))?;
+            let keks = self.keks(&head.scope).await?;
+            let beside = records::clear(&head.scope, head.staged_by.as_ref());
+            let open = || {
+                let dek = keks.unwrap(&self.head_address(incarnation, "dek", &beside), &head.wrapped_dek)?;
+                let label = dek.open(&self.head_address(incarnation, "label", &beside), &head.sealed_label)?;
+                Ok((dek, label))
+            };
+            match open() {
+                Ok((dek, label)) => {
+                    let label: Label = serde_json::from_slice(&label).map_err(|e| self.label_error(&e))?;
+                    return Ok(OpenHead { label, staged_by: head.staged_by, revision: stored.revision, dek });
+                }
+                Err(error) => {
+                    let again = self.get(&layout::head(incarnation)).await?.ok_or_else(|| self.moved())?;
+                    self.keks.retain(|other, _| *other != head.scope);
+                    let same_keks = self.keks(&head.scope).await?.guard == keks.guard;
+                    if again.revision == stored.revision && same_keks {
+                        return Err(self.stored_error("head", error));
+                    }
+                    stored = again;
+                }
+            }
+        }
     }
 
     /// The head of an incarnation from the durable store, whether daily use sees it or not.
@@ -199,7 +187,12 @@ impl SoftwareKeystore {
         }
     }
 
-    fn head_address<'a>(&'a self, incarnation: &'a Incarnation, field: &'static str, beside: &'a [u8]) -> Address<'a> {
+    pub(super) fn head_address<'a>(
+        &'a self,
+        incarnation: &'a Incarnation,
+        field: &'static str,
+        beside: &'a [u8],
+    ) -> Address<'a> {
         Address { incarnation: Some(incarnation), beside, ..Address::of(&self.id, field) }
     }
 

@@ -43,6 +43,8 @@ impl Step for Purging {
                 }
             })
             .await?;
+        // Once for all of them: deleted is not destroyed while the engine's old pages can be opened.
+        source.shred(&job, token, &context.job.scope).await?;
         target.settle(&job, token).await?;
         source.close_session(&job).await?;
         Ok(Ended::With(JobEvent::Done))

@@ -149,7 +149,8 @@ async fn another_root_key_or_none_is_refused_and_named() {
     let world = World::new().await;
     let again = |id: &str, root: Option<RootKey>, store: &SharedStore| {
         let clock: Arc<dyn Clock> = Arc::<StandingClock>::clone(&world.clock);
-        SoftwareKeystore::open(id.parse().unwrap(), Arc::clone(store), root, clock, Arc::new(SystemRandom))
+        let slots = Arc::<MemorySlots>::clone(&world.source_slots);
+        SoftwareKeystore::open(id.parse().unwrap(), Arc::clone(store), slots, root, clock, Arc::new(SystemRandom))
     };
     let before = dump(&world.source_store, "").await;
     let expected = root(SOURCE.1).id();

@@ -5,12 +5,14 @@ mod daily;
 mod life;
 mod outage;
 mod refusal;
+mod shredding;
 
 use std::sync::Mutex;
 
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use super::slots::memory::MemorySlots;
 use super::*;
 use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::material::KeyMaterial;
@@ -43,6 +45,8 @@ pub(super) struct World {
     pub(super) clock: Arc<StandingClock>,
     pub(super) source_store: SharedStore,
     pub(super) target_store: SharedStore,
+    pub(super) source_slots: Arc<MemorySlots>,
+    pub(super) target_slots: Arc<MemorySlots>,
     pub(super) source: SoftwareKeystore,
     pub(super) target: SoftwareKeystore,
 }
@@ -63,14 +67,15 @@ impl World {
         let clock = Arc::new(StandingClock(Mutex::default()));
         let (source_store, target_store): (SharedStore, SharedStore) =
             (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()));
-        let source = open(SOURCE, &source_store, &clock).await;
-        let target = open(TARGET, &target_store, &clock).await;
-        Self { clock, source_store, target_store, source, target }
+        let (source_slots, target_slots) = (Arc::<MemorySlots>::default(), Arc::<MemorySlots>::default());
+        let source = open(SOURCE, &source_store, &source_slots, &clock).await;
+        let target = open(TARGET, &target_store, &target_slots, &clock).await;
+        Self { clock, source_store, target_store, source_slots, target_slots, source, target }
     }
 
     pub(super) async fn restart(&mut self) {
-        self.source = open(SOURCE, &self.source_store, &self.clock).await;
-        self.target = open(TARGET, &self.target_store, &self.clock).await;
+        self.source = open(SOURCE, &self.source_store, &self.source_slots, &self.clock).await;
+        self.target = open(TARGET, &self.target_store, &self.target_slots, &self.clock).await;
     }
 
     pub(super) async fn offer(&self, token: u64) -> Result<SignedOffer, KeystoreError> {
@@ -94,11 +99,15 @@ impl World {
     }
 }
 
-async fn open((id, seed): (&str, u8), store: &SharedStore, clock: &Arc<StandingClock>) -> SoftwareKeystore {
-    let clock: Arc<dyn Clock> = Arc::<StandingClock>::clone(clock);
-    SoftwareKeystore::open(id.parse().unwrap(), Arc::clone(store), Some(root(seed)), clock, Arc::new(SystemRandom))
-        .await
-        .unwrap()
+async fn open(
+    (id, seed): (&str, u8),
+    store: &SharedStore,
+    slots: &Arc<impl slots::Slots>,
+    clock: &Arc<StandingClock>,
+) -> SoftwareKeystore {
+    let (clock, slots): (Arc<dyn Clock>, SharedSlots) = (Arc::<StandingClock>::clone(clock), Arc::clone(slots) as _);
+    let (id, store) = (id.parse().unwrap(), Arc::clone(store));
+    SoftwareKeystore::open(id, store, slots, Some(root(seed)), clock, Arc::new(SystemRandom)).await.unwrap()
 }
 
 pub(super) fn incarnation(n: u32) -> Incarnation {

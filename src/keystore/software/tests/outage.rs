@@ -88,10 +88,10 @@ async fn a_target_that_stops_at_any_commit_ends_activated_or_empty() {
             // The second takes several transactions.
             let orders = [secret(&world.source, 20, 2, 40).await, secret(&world.source, 21, 70, 9_000).await];
             let sound = Arc::clone(&world.target_store);
-            world.target = open(TARGET, &troubled(&sound, commits, trip), &world.clock).await;
+            world.target = open(TARGET, &troubled(&sound, commits, trip), &world.target_slots, &world.clock).await;
             let first = target_part(&world, &orders, 5).await;
 
-            world.target = open(TARGET, &sound, &world.clock).await;
+            world.target = open(TARGET, &sound, &world.target_slots, &world.clock).await;
             if commits % 2 == 0 {
                 target_part(&world, &orders, 6).await.unwrap();
                 world.target.confirm(&job(), 6, &[]).await.unwrap();
@@ -99,7 +99,8 @@ async fn a_target_that_stops_at_any_commit_ends_activated_or_empty() {
             } else {
                 // Rolling back can stop anywhere, too.
                 for commits in 1.. {
-                    let stopping = open(TARGET, &troubled(&sound, commits, trip), &world.clock).await;
+                    let stopping =
+                        open(TARGET, &troubled(&sound, commits, trip), &world.target_slots, &world.clock).await;
                     if stopping.forget(&job(), 6).await.is_ok() {
                         break;
                     }
@@ -131,7 +132,7 @@ async fn a_write_that_was_under_way_when_the_lease_was_lost_does_not_land() {
         held: Some((Semaphore::new(0), Semaphore::new(0))),
     });
     let store: SharedStore = Arc::<Troubled>::clone(&held);
-    world.target = open(TARGET, &store, &world.clock).await;
+    world.target = open(TARGET, &store, &world.target_slots, &world.clock).await;
     let (arrived, let_go) = held.held.as_ref().unwrap();
     let offer = world.offer(5).await.unwrap();
     let parcel = world.wrap(&offer, &orders).await.unwrap();
