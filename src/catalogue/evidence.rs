@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Catalogue, CatalogueError, Lease, paths};
 use crate::audit::{Actor, Entry};
 use crate::model::{Job, JobId, JobState, ResourceId, Rotation};
+use crate::observe::failpoint::Failpoint;
 use crate::store::{Record, Stored, Transaction, scan_records};
 
 /// Who asked for a job, or for the group it belongs to.
@@ -152,7 +153,7 @@ impl Catalogue {
         lease.apply(&mut transaction);
         transaction.replace(&paths::job(&job.id), job)?;
         put_step(&mut transaction, lease, job, from, at)?;
-        self.commit_transaction(transaction).await.map(|_| ())
+        self.commit_at(Failpoint::Journal(job.state), transaction).await.map(|_| ())
     }
 
     /// Changes a job from outside its worker: an operator's cancel, or dropping it from the queue. The job's own revision

@@ -11,6 +11,9 @@ use keyferry::store::sled::{Options, SledStore};
 
 use crate::daemon::{ACCOUNT, INSTANCE, REGION};
 
+/// The account of keys that the deployment itself uses.
+const SYSTEM_ACCOUNT: &str = "0000000000000000";
+
 /// Where material lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holdings {
@@ -29,9 +32,15 @@ pub async fn look(directory: &Path) -> Found {
     let control = control(directory);
     let instance = open(&directory.join("state/instances").join(INSTANCE));
     let shared = format!("ks/{REGION}/");
-    let holdings = Holdings { shared: records(&control, &shared).await, instance: records(&instance, "").await };
     let mut broken = Vec::new();
     let catalogue = Catalogue::new(Arc::clone(&control));
+    let mut holdings = Holdings { shared: records(&control, &shared).await, instance: records(&instance, "").await };
+    // The keys that the deployment itself uses belong to nobody and stay where they are.
+    let system = Scope { region: REGION.parse().unwrap(), account: SYSTEM_ACCOUNT.parse().unwrap() };
+    for key in catalogue.keys(&system).await.unwrap() {
+        let of_the_system = format!("m/{}/", key.incarnation.as_str());
+        holdings.shared.retain(|record| !record.starts_with(&of_the_system));
+    }
     let scope = Scope { region: REGION.parse().unwrap(), account: ACCOUNT.parse().unwrap() };
     let mut hold = |what: &str, holds: bool| {
         if !holds {
