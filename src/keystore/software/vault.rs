@@ -75,7 +75,12 @@ impl SoftwareKeystore {
     }
 
     pub(super) async fn commit(&self, transaction: Transaction) -> Result<Outcome, KeystoreError> {
-        self.store.commit(transaction).await.map_err(|e| self.store_error(e))
+        let outcome = self.store.commit(transaction).await.map_err(|e| self.store_error(e))?;
+        if !matches!(outcome, Outcome::Committed(_)) {
+            // The slot that a KEK in memory came from may not be the current one any more: whoever tries again reads it.
+            self.keks.retain(|_, _| false);
+        }
+        Ok(outcome)
     }
 
     pub(super) async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, KeystoreError> {
