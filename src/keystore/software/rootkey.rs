@@ -3,6 +3,8 @@
 //! The file holds 32 raw bytes or 64 hexadecimal digits (a newline may follow). It must be a regular file that nobody
 //! but its owner can use (mode 0600 or stricter); a credential is protected by systemd.
 
+pub mod succession;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -30,6 +32,8 @@ pub enum RootKeySource {
 pub struct Loaded {
     /// The key.
     pub key: RootKey,
+    /// The key that a rotation goes to, if one is there.
+    pub next: Option<RootKey>,
     /// The file that was written.
     pub generated: Option<PathBuf>,
 }
@@ -72,6 +76,12 @@ pub enum RootKeyError {
         /// The file.
         path: PathBuf,
     },
+    /// There is no key to rotate to, and none can be made here.
+    #[error(
+        "there is no next root key, and the daemon cannot make one here: provide 32 random bytes or 64 hexadecimal \
+         digits as {0} (mode 0600; a credential wants a restart), and rotate again"
+    )]
+    NoNext(String),
     /// The cryptographic library failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -84,11 +94,7 @@ pub enum RootKeyError {
 pub fn load(source: &RootKeySource, store_is_empty: bool, random: &dyn Random) -> Result<Loaded, RootKeyError> {
     let (path, guarded) = match source {
         RootKeySource::File(path) | RootKeySource::Generated(path) => (path.clone(), true),
-        RootKeySource::Credential(name) => {
-            let directory = std::env::var_os("CREDENTIALS_DIRECTORY");
-            let directory = directory.ok_or_else(|| RootKeyError::NoCredentials(name.clone()))?;
-            (Path::new(&directory).join(name), false)
-        }
+        RootKeySource::Credential(name) => (credential(name)?, false),
     };
     match read(&path, guarded) {
         Err(RootKeyError::File { source: e, .. })
@@ -100,11 +106,21 @@ pub fn load(source: &RootKeySource, store_is_empty: bool, random: &dyn Random) -
             let mut bytes = Zeroizing::new([0; 32]);
             random.fill(bytes.as_mut_slice());
             write(&path, &bytes).map_err(|source| RootKeyError::File { path: path.clone(), source })?;
-            Ok(Loaded { key: RootKey::new(bytes)?, generated: Some(path) })
+            Ok(Loaded { key: RootKey::new(bytes)?, next: None, generated: Some(path) })
         }
         Err(error) => Err(error),
-        Ok(bytes) => Ok(Loaded { key: RootKey::new(bytes)?, generated: None }),
+        Ok(bytes) => Ok(Loaded { key: RootKey::new(bytes)?, next: succession::next(source)?, generated: None }),
     }
+}
+
+fn credential(name: &str) -> Result<PathBuf, RootKeyError> {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY");
+    let directory = directory.ok_or_else(|| RootKeyError::NoCredentials(name.to_owned()))?;
+    Ok(Path::new(&directory).join(name))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 fn read(path: &Path, guarded: bool) -> Result<Zeroizing<[u8; 32]>, RootKeyError> {
@@ -139,10 +155,6 @@ fn parse(content: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
 /// Writes the key under another name, syncs it, gives it its name and syncs the directory: whoever seals a store under
 /// it can rely on finding it after a power loss.
 fn write(path: &Path, bytes: &[u8; 32]) -> std::io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
@@ -161,7 +173,7 @@ fn write(path: &Path, bytes: &[u8; 32]) -> std::io::Result<()> {
     // A link, unlike a rename, never replaces a key that is there.
     fs::hard_link(&part, path)?;
     fs::remove_file(&part)?;
-    File::open(directory)?.sync_all()
+    File::open(directory_of(path))?.sync_all()
 }
 
 #[cfg(test)]
