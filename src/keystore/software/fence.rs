@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::roots::Roots;
 use super::{SoftwareKeystore, layout};
 use crate::crypto::base64_bytes;
 use crate::crypto::sealing::Address;
@@ -108,7 +109,27 @@ impl SoftwareKeystore {
         job: &JobId,
         fence: &Stored<Fence>,
     ) -> Result<Option<Revision>, KeystoreError> {
+        self.put_fence_under(Transaction::new(), job, fence).await
+    }
+
+    /// As [`Self::put_fence`], with a digest key that was just sealed under these root keys.
+    pub(super) async fn put_sealing_fence(
+        &self,
+        roots: &Roots,
+        job: &JobId,
+        fence: &Stored<Fence>,
+    ) -> Result<Option<Revision>, KeystoreError> {
         let mut transaction = Transaction::new();
+        transaction.compare(roots.guard.clone());
+        self.put_fence_under(transaction, job, fence).await
+    }
+
+    async fn put_fence_under(
+        &self,
+        mut transaction: Transaction,
+        job: &JobId,
+        fence: &Stored<Fence>,
+    ) -> Result<Option<Revision>, KeystoreError> {
         transaction.replace(&layout::fence(job), fence).map_err(|e| self.store_error(e))?;
         let work = self.commit(transaction);
         let outcome = around(Failpoint::KeystoreFence, work, |injected| self.rehearsed(injected)).await;
@@ -166,31 +187,35 @@ impl SoftwareKeystore {
         get_record(self.store(), &layout::session(job)).await.map_err(|e| self.store_error(e))
     }
 
-    /// Writes a changed session if nobody else changed it; false: read again.
+    /// Writes a changed session if nobody else changed it; false: read again. With root keys: it has a digest key that
+    /// was just sealed under them.
     pub(super) async fn put_source_session(
         &self,
         job: &JobId,
         session: &Stored<SourceSession>,
+        sealed: Option<&Roots>,
     ) -> Result<bool, KeystoreError> {
         let mut transaction = Transaction::new();
+        if let Some(roots) = sealed {
+            transaction.compare(roots.guard.clone());
+        }
         transaction.replace(&layout::session(job), session).map_err(|e| self.store_error(e))?;
         Ok(matches!(self.commit(transaction).await?, Outcome::Committed(_)))
     }
 
-    pub(super) fn seal_digest_key(&self, job: &JobId, key: &DigestKey) -> Result<Sealed, KeystoreError> {
-        let sealed = self.root.sealing().seal(self.random.as_ref(), &self.digest_address(job), key.expose());
+    pub(super) fn seal_digest_key(&self, roots: &Roots, job: &JobId, key: &DigestKey) -> Result<Sealed, KeystoreError> {
+        let sealed = roots.sealing().seal(self.random.as_ref(), &self.digest_address(job), key.expose());
         sealed.map(Sealed).map_err(|e| self.stored_error("digest key", e))
     }
 
     pub(super) fn open_digest_key(&self, job: &JobId, sealed: &Sealed) -> Result<DigestKey, KeystoreError> {
-        self.root
-            .sealing()
+        self.roots()
             .open(&self.digest_address(job), &sealed.0)
             .and_then(|bytes| DigestKey::from_slice(&bytes))
             .map_err(|e| self.stored_error("digest key", e))
     }
 
-    fn digest_address<'a>(&'a self, job: &'a JobId) -> Address<'a> {
+    pub(super) fn digest_address<'a>(&'a self, job: &'a JobId) -> Address<'a> {
         Address { beside: job.as_str().as_bytes(), ..Address::of(&self.id, "digest key") }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::bulk::MARK;
+use super::roots::Roots;
 use super::slots::{SlotError, SlotName};
 use super::{SoftwareKeystore, layout};
 use crate::crypto::sealing::{Address, SealingKey};
@@ -65,6 +66,16 @@ impl SlotState {
             (Self::Shredding { current, .. }, SlotEvent::Shredded) => Self::Settled { current },
             _ => return Err(SlotTransitionError),
         })
+    }
+
+    /// The slots that hold a key which is needed.
+    fn standing(&self) -> impl Iterator<Item = &SlotName> {
+        let (one, other) = match self {
+            Self::Making { old, .. } => (old.as_ref(), None),
+            Self::Settled { current } | Self::Shredding { current, .. } => (Some(current), None),
+            Self::Rewrapping { old, new } => (Some(old), Some(new)),
+        };
+        one.into_iter().chain(other)
     }
 
     /// The slot under whose key new data keys go, and the one that may still hold others. `None`: not usable yet.
@@ -152,7 +163,7 @@ impl SoftwareKeystore {
                 continue;
             };
             let address = Address { scope: Some(&scope), ..Address::of(&self.id, "kek") };
-            let kek = self.root.sealing().unwrap(&address, &stored.value);
+            let kek = self.roots().unwrap(&address, &stored.value);
             let kek = kek.map_err(|e| self.stored_error("key-encryption key", e))?;
             let current = SlotName::generate(self.random.as_ref());
             self.write_slot(&scope, &current, &kek).await?;
@@ -166,9 +177,7 @@ impl SoftwareKeystore {
     }
 
     async fn write_slot(&self, scope: &Scope, name: &SlotName, kek: &SealingKey) -> Result<(), KeystoreError> {
-        let sealed = self.root.sealing().wrap(self.random.as_ref(), &self.slot_address(scope, name), kek);
-        let sealed = sealed.map_err(|e| self.use_error(e))?;
-        let content = Writer::new().u8(FORMAT).text(&self.root.id()).field(&sealed).finish();
+        let content = self.slot_content(scope, name, kek)?;
         self.slots.create(name, &content).await.map_err(|e| self.slot_error(&e))
     }
 
@@ -177,17 +186,38 @@ impl SoftwareKeystore {
         let Some(content) = self.slots.read(name).await.map_err(|e| self.slot_error(&e))? else {
             return Ok(None);
         };
-        let open = || {
-            let mut reader = Reader::new(&content, "slot");
-            if reader.u8()? != FORMAT {
-                return Err(CryptoError::Malformed("slot of an unknown format"));
+        let opened =
+            sealed_part(&content).and_then(|(_, sealed)| self.roots().unwrap(&self.slot_address(scope, name), sealed));
+        opened.map(Some).map_err(|e| self.stored_error(&format!("slot {name}"), e))
+    }
+
+    /// Seals the slots of a scope again that are not under the present root key. Answers how many.
+    pub(super) async fn renew_slots(&self, roots: &Roots, scope: &Scope) -> Result<usize, KeystoreError> {
+        let lock = self.slot_lock(scope);
+        // An exchange makes and destroys slots under this lock.
+        let _alone = lock.lock().await;
+        let state = self.slot_state(scope).await?;
+        let mut done = 0_usize;
+        for name in state.iter().flat_map(|state| state.standing()) {
+            let content = self.slots.read(name).await.map_err(|e| self.slot_error(&e))?;
+            let content = content.ok_or_else(|| self.lost_slot(scope))?;
+            let (under, _) = sealed_part(&content).map_err(|e| self.stored_error(&format!("slot {name}"), e))?;
+            if under == roots.id() {
+                continue;
             }
-            let _root_key_id: String = reader.text()?;
-            let sealed = reader.field()?;
-            reader.end()?;
-            self.root.sealing().unwrap(&self.slot_address(scope, name), sealed)
-        };
-        open().map(Some).map_err(|e| self.stored_error(&format!("slot {name}"), e))
+            let kek = self.open_slot(scope, name).await?.ok_or_else(|| self.lost_slot(scope))?;
+            let content = self.slot_content(scope, name, &kek)?;
+            self.slots.replace(name, &content).await.map_err(|e| self.slot_error(&e))?;
+            done = done.saturating_add(1);
+        }
+        Ok(done)
+    }
+
+    fn slot_content(&self, scope: &Scope, name: &SlotName, kek: &SealingKey) -> Result<Vec<u8>, KeystoreError> {
+        let roots = self.roots();
+        let sealed = roots.sealing().wrap(self.random.as_ref(), &self.slot_address(scope, name), kek);
+        let sealed = sealed.map_err(|e| self.use_error(e))?;
+        Ok(Writer::new().u8(FORMAT).text(&roots.id()).field(&sealed).finish())
     }
 
     pub(super) fn slot_error(&self, error: &SlotError) -> KeystoreError {
@@ -223,6 +253,17 @@ impl SoftwareKeystore {
     fn slot_address<'a>(&'a self, scope: &'a Scope, name: &'a SlotName) -> Address<'a> {
         Address { scope: Some(scope), beside: name.as_str().as_bytes(), ..Address::of(&self.id, "kek") }
     }
+}
+
+/// The ID of the root key that a slot is sealed under, and the sealed key.
+fn sealed_part(content: &[u8]) -> Result<(String, &[u8]), CryptoError> {
+    let mut reader = Reader::new(content, "slot");
+    if reader.u8()? != FORMAT {
+        return Err(CryptoError::Malformed("slot of an unknown format"));
+    }
+    let part = (reader.text()?, reader.field()?);
+    reader.end()?;
+    Ok(part)
 }
 
 /// First byte of a sealed key where earlier releases kept one; a record begins with another.

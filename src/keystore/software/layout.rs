@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `check` | root key ID and the sealed constant |
+//! | `check` | root key ID and the sealed constant; during an exchange of root keys, of both |
 //! | `id/ed25519` | sealed seed of the identity |
 //! | `k/REGION/ACCOUNT` | which slots hold the KEK; a slot lies outside the store |
 //! | `d/REGION/ACCOUNT` | something was destroyed that is not shredded yet |
@@ -20,6 +20,8 @@ pub(super) const IDENTITY: &[u8] = b"id/ed25519";
 pub(super) const READY: &[u8] = b"ready";
 pub(super) const SLOTS: &[u8] = b"k/";
 pub(super) const MARKS: &[u8] = b"d/";
+pub(super) const FENCES: &[u8] = b"f/";
+pub(super) const SESSIONS: &[u8] = b"p/";
 pub(super) const RESOURCES: &[u8] = b"m/";
 
 pub(super) fn slots(scope: &Scope) -> Vec<u8> {

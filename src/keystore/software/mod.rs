@@ -14,6 +14,7 @@ mod layout;
 mod proof;
 mod records;
 pub mod rootkey;
+mod roots;
 mod shred;
 pub mod slots;
 mod source;
@@ -23,16 +24,16 @@ mod unpacking;
 mod vault;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::crypto::CryptoError;
 use crate::crypto::identity::{Identity, PublicIdentity};
 use crate::crypto::material::OpenedMaterial;
 use crate::crypto::sealing::{Address, RootKey};
-use crate::crypto::{CryptoError, Reader, Writer};
 use crate::model::{Clock, Incarnation, JobId, KeystoreId, Random, Scope};
 use crate::store::{Compare, Outcome, SharedStore, StoreError, Transaction};
 
@@ -40,6 +41,8 @@ use super::Place;
 use cache::Cache;
 use fence::State;
 use keks::Keks;
+pub use roots::RootKeys;
+use roots::Roots;
 use slots::SharedSlots;
 use vault::OpenHead;
 
@@ -51,7 +54,7 @@ pub struct SoftwareKeystore {
     id: KeystoreId,
     store: SharedStore,
     slots: SharedSlots,
-    root: RootKey,
+    roots: RwLock<Arc<Roots>>,
     identity: Identity,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -130,7 +133,8 @@ pub async fn is_empty(store: &SharedStore) -> Result<bool, StoreError> {
 }
 
 impl SoftwareKeystore {
-    /// Opens the keystore in `store` and `slots`, or sets it up there if the store is empty.
+    /// Opens the keystore in `store` and `slots`, or sets it up there, under the first root key, if the store is empty.
+    /// While root keys are being exchanged both have to be given, in any order.
     ///
     /// # Errors
     /// Another root key than the one it is sealed under, or none: names what is missing. Damage, or an unusable store.
@@ -138,10 +142,11 @@ impl SoftwareKeystore {
         id: KeystoreId,
         store: SharedStore,
         slots: SharedSlots,
-        root: Option<RootKey>,
+        roots: impl IntoIterator<Item = RootKey> + Send,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
+        let given: Vec<Arc<RootKey>> = roots.into_iter().map(Arc::new).collect();
         let unusable = |source| OpenError::Store { keystore: id.clone(), source };
         let damaged = |detail: &str| OpenError::Damaged { keystore: id.clone(), detail: detail.to_owned() };
         loop {
@@ -149,7 +154,7 @@ impl SoftwareKeystore {
                 if !is_empty(&store).await.map_err(unusable)? {
                     return Err(damaged("there are records but no check record"));
                 }
-                let Some(root) = &root else {
+                let Some(root) = given.first() else {
                     return Err(OpenError::NoRootKey(id));
                 };
                 let transaction = set_up(&id, root, random.as_ref())?;
@@ -157,30 +162,17 @@ impl SoftwareKeystore {
                 let _: Outcome = store.commit(transaction).await.map_err(unusable)?;
                 continue;
             };
-            let mut reader = Reader::new(&check.value, "check record");
-            let (expected, record) = match (reader.text::<String>(), reader.field(), reader.end()) {
-                (Ok(expected), Ok(record), Ok(())) => (expected, record),
-                _ => return Err(damaged("the check record cannot be read")),
-            };
-            let Some(root) = root else {
-                return Err(OpenError::MissingRootKey { keystore: id, root_key_id: expected });
-            };
-            if root.id() != expected {
-                return Err(OpenError::WrongRootKey { keystore: id, expected, found: root.id() });
-            }
-            if !root.opens_check(&id, record) {
-                return Err(damaged("the check record does not open; is it the store of another keystore?"));
-            }
+            let roots = roots::find(&id, &check, &given)?;
             let stored = store.get(layout::IDENTITY).await.map_err(unusable)?;
             let stored = stored.ok_or_else(|| damaged("the identity is missing"))?;
-            let seed = root.sealing().open(&Address::of(&id, "identity"), &stored.value);
+            let seed = roots.open(&Address::of(&id, "identity"), &stored.value);
             let seed = seed.ok().and_then(|seed| <[u8; 32]>::try_from(seed.as_slice()).ok().map(Zeroizing::new));
             let identity = Identity::from_seed(seed.ok_or_else(|| damaged("the identity does not open"))?)?;
             let keystore = Self {
                 id,
                 store,
                 slots,
-                root,
+                roots: RwLock::new(Arc::new(roots)),
                 identity,
                 clock,
                 random,
@@ -213,12 +205,6 @@ impl SoftwareKeystore {
         self.identity.public()
     }
 
-    /// ID of the root key it is sealed under.
-    #[must_use]
-    pub fn root_key_id(&self) -> String {
-        self.root.id()
-    }
-
     /// Drops keys from memory that were not used for [`IDLE_AFTER`]. To be called every few seconds.
     pub fn sweep_cache(&self) {
         let since = self.clock.monotonic().saturating_sub(IDLE_AFTER);
@@ -232,7 +218,7 @@ impl SoftwareKeystore {
 fn set_up(id: &KeystoreId, root: &RootKey, random: &dyn Random) -> Result<Transaction, CryptoError> {
     let identity = Identity::generate(random)?;
     let seed = root.sealing().seal(random, &Address::of(id, "identity"), identity.seed())?;
-    let check = Writer::new().text(&root.id()).field(&root.check_record(random, id)?).finish();
+    let check = roots::first(id, root, random)?;
     let mut transaction = Transaction::new();
     transaction.compare(Compare::Absent(layout::CHECK.to_vec())).compare(Compare::Absent(layout::IDENTITY.to_vec()));
     transaction.put(layout::CHECK, check).put(layout::IDENTITY, seed);

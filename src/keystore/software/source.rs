@@ -118,7 +118,7 @@ impl Source for SoftwareKeystore {
                 let Some(mut session) = self.source_session(job).await? else {
                     return Ok(());
                 };
-                if session.digest_key.take().is_none() || self.put_source_session(job, &session).await? {
+                if session.digest_key.take().is_none() || self.put_source_session(job, &session, None).await? {
                     return Ok(());
                 }
             }
@@ -150,8 +150,9 @@ impl SoftwareKeystore {
         let digest_key = keys.digest_key(job).map_err(|e| self.use_error(e))?;
         loop {
             let mut stored = self.admit_source(job, offer.offer.token).await?;
-            stored.digest_key = Some(self.seal_digest_key(job, &digest_key)?);
-            if self.put_source_session(job, &stored).await? {
+            let roots = self.roots();
+            stored.digest_key = Some(self.seal_digest_key(&roots, job, &digest_key)?);
+            if self.put_source_session(job, &stored, Some(&roots)).await? {
                 break;
             }
         }

@@ -185,8 +185,9 @@ impl SoftwareKeystore {
             }
             return Ok(Some(fence));
         }
-        fence.digest_key = Some(self.seal_digest_key(&parcel.job, key)?);
-        self.put_fence(&parcel.job, &fence).await?;
+        let roots = self.roots();
+        fence.digest_key = Some(self.seal_digest_key(&roots, &parcel.job, key)?);
+        self.put_sealing_fence(&roots, &parcel.job, &fence).await?;
         Ok(None)
     }
 

@@ -3,8 +3,10 @@
 
 mod daily;
 mod life;
+mod mortal;
 mod outage;
 mod refusal;
+mod roots;
 mod shredding;
 
 use std::sync::Mutex;
@@ -105,9 +107,18 @@ async fn open(
     slots: &Arc<impl slots::Slots>,
     clock: &Arc<StandingClock>,
 ) -> SoftwareKeystore {
+    open_under((id, &[seed]), store, slots, clock).await.unwrap()
+}
+
+pub(super) async fn open_under(
+    (id, seeds): (&str, &[u8]),
+    store: &SharedStore,
+    slots: &Arc<impl slots::Slots>,
+    clock: &Arc<StandingClock>,
+) -> Result<SoftwareKeystore, OpenError> {
     let (clock, slots): (Arc<dyn Clock>, SharedSlots) = (Arc::<StandingClock>::clone(clock), Arc::clone(slots) as _);
-    let (id, store) = (id.parse().unwrap(), Arc::clone(store));
-    SoftwareKeystore::open(id, store, slots, Some(root(seed)), clock, Arc::new(SystemRandom)).await.unwrap()
+    let (id, store, roots) = (id.parse().unwrap(), Arc::clone(store), seeds.iter().map(|seed| root(*seed)));
+    SoftwareKeystore::open(id, store, slots, roots.collect::<Vec<_>>(), clock, Arc::new(SystemRandom)).await
 }
 
 pub(super) fn incarnation(n: u32) -> Incarnation {

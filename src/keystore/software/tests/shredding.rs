@@ -2,16 +2,14 @@
 //! crash on the way there loses anything else.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use async_trait::async_trait;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::keks::{SlotEvent, SlotState};
 use super::super::slots::files::FileSlots;
-use super::super::slots::{SlotError, SlotName, Slots};
+use super::super::slots::{SlotName, Slots};
+use super::mortal::{Death, Mortal};
 use super::*;
 use crate::store::sled::{Options, SledStore};
-use crate::store::{Page, Revision, Store, Versioned};
 
 fn scope() -> Scope {
     label(1, None).scope
@@ -121,103 +119,6 @@ async fn daily_deletions_are_shredded_together() {
     assert_eq!(read(&world.source, &place(3, 1)).await.unwrap().0, value(3, 1, 10));
 }
 
-/// Store and slots of a process that dies at a chosen call, before or after the call had its effect.
-#[derive(Default)]
-struct Death {
-    at: AtomicU64,
-    after: AtomicBool,
-    calls: AtomicU64,
-    dead: AtomicBool,
-}
-
-impl Death {
-    fn arm(&self, at: u64, after: bool) {
-        self.at.store(at, Ordering::SeqCst);
-        self.after.store(after, Ordering::SeqCst);
-        self.calls.store(0, Ordering::SeqCst);
-        self.dead.store(false, Ordering::SeqCst);
-    }
-
-    /// Whether the call takes effect, and whether it answers.
-    fn strike(&self) -> (bool, bool) {
-        if self.dead.load(Ordering::SeqCst) {
-            return (false, false);
-        }
-        if self.calls.fetch_add(1, Ordering::SeqCst) + 1 == self.at.load(Ordering::SeqCst) {
-            self.dead.store(true, Ordering::SeqCst);
-            return (self.after.load(Ordering::SeqCst), false);
-        }
-        (true, true)
-    }
-}
-
-struct Mortal<T: ?Sized>(Arc<Death>, Arc<T>);
-
-#[async_trait]
-impl Store for Mortal<dyn Store> {
-    async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, StoreError> {
-        self.1.get(key).await
-    }
-
-    async fn scan(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Page, StoreError> {
-        self.1.scan(start, end, limit).await
-    }
-
-    async fn commit(&self, transaction: Transaction) -> Result<Outcome, StoreError> {
-        let (acts, answers) = self.0.strike();
-        let outcome = if acts { self.1.commit(transaction).await? } else { Outcome::Unknown };
-        if answers { Ok(outcome) } else { Err(StoreError::Unavailable("dead".to_owned())) }
-    }
-
-    async fn changed(&self, prefix: &[u8], since: Revision) {
-        self.1.changed(prefix, since).await;
-    }
-
-    fn revision(&self) -> Revision {
-        self.1.revision()
-    }
-}
-
-impl Mortal<MemorySlots> {
-    fn answer(name: &SlotName, answers: bool) -> Result<(), SlotError> {
-        let dead = || SlotError::Medium { name: name.clone(), source: std::io::Error::other("dead") };
-        if answers { Ok(()) } else { Err(dead()) }
-    }
-}
-
-#[async_trait]
-impl Slots for Mortal<MemorySlots> {
-    async fn create(&self, name: &SlotName, content: &[u8]) -> Result<(), SlotError> {
-        let (acts, answers) = self.0.strike();
-        // A file that dies on the way is there in part.
-        let part = if acts && !answers { content.split_at(20).0 } else { content };
-        if acts {
-            self.1.create(name, part).await?;
-        }
-        Self::answer(name, answers)
-    }
-
-    async fn read(&self, name: &SlotName) -> Result<Option<Vec<u8>>, SlotError> {
-        self.1.read(name).await
-    }
-
-    async fn replace(&self, name: &SlotName, content: &[u8]) -> Result<(), SlotError> {
-        let (acts, answers) = self.0.strike();
-        if acts {
-            self.1.replace(name, content).await?;
-        }
-        Self::answer(name, answers)
-    }
-
-    async fn shred(&self, name: &SlotName) -> Result<(), SlotError> {
-        let (acts, answers) = self.0.strike();
-        if acts {
-            self.1.shred(name).await?;
-        }
-        Self::answer(name, answers)
-    }
-}
-
 #[tokio::test]
 async fn a_crash_at_any_point_of_an_exchange_heals() {
     for after in [false, true] {
@@ -237,7 +138,7 @@ async fn a_crash_at_any_point_of_an_exchange_heals() {
             let mortal = open(SOURCE, &store, &slots, &world.clock).await;
             death.arm(at, after);
             if mortal.shred(&job(), 5, &scope()).await.is_ok() {
-                assert!(!death.dead.load(Ordering::SeqCst));
+                assert!(!death.struck());
                 break;
             }
             drop(mortal);
