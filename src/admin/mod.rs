@@ -13,6 +13,7 @@ mod query;
 mod resources;
 mod schedules;
 mod scopes;
+mod seal;
 mod server;
 mod socket;
 mod state;
@@ -25,6 +26,7 @@ mod views;
 mod watch;
 
 pub use error::AdminError;
+pub use seal::Seal;
 pub use server::{AdminServer, Peer};
 pub use socket::SocketError;
 pub use state::{AccountName, State};

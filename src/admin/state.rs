@@ -1,14 +1,14 @@
 //! What the handlers work on.
 
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::Advice;
-use super::{AdminError, Peer};
+use super::{AdminError, Peer, Seal};
 use crate::audit::{Entry, OK, Recording, Trail};
 use crate::catalogue::Catalogue;
 use crate::kms::{InstanceFacts, Service};
@@ -36,6 +36,7 @@ pub struct State {
     accounts: Arc<RwLock<Arc<Vec<AccountName>>>>,
     warnings: Arc<RwLock<Arc<Vec<Advice>>>>,
     trail: Trail,
+    seal: Arc<OnceLock<Arc<dyn Seal>>>,
     stop: CancellationToken,
 }
 
@@ -48,7 +49,8 @@ impl State {
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
         let (accounts_read, warnings) = (Arc::default(), Arc::default());
-        let state = Self { migrations, book, started, accounts: accounts_read, warnings, trail, stop };
+        let seal = Arc::default();
+        let state = Self { migrations, book, started, accounts: accounts_read, warnings, trail, seal, stop };
         state.reload(accounts, Vec::new());
         state
     }
@@ -103,6 +105,16 @@ impl State {
             tracing::error!(%error, command, "a command could not be noted in the audit trail");
         }
         answer
+    }
+
+    /// Gives it the root keys, once.
+    pub fn set_seal(&self, seal: Arc<dyn Seal>) {
+        // A second one would be of the same daemon.
+        let _ = self.seal.set(seal);
+    }
+
+    pub(super) fn seal(&self) -> Option<Arc<dyn Seal>> {
+        self.seal.get().map(Arc::clone)
     }
 
     pub(super) fn trail(&self) -> &Trail {

@@ -61,6 +61,12 @@ pub enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Root keys, under which everything is sealed
+    Seal {
+        /// What to do
+        #[command(subcommand)]
+        command: SealCommand,
+    },
     /// Start no job in a scope until it is released
     Hold(HoldArguments),
     /// Lift holds
@@ -313,6 +319,27 @@ pub enum AuditCommand {
     },
     /// Print the public key that heads and reports are signed with
     Key,
+}
+
+/// `seal …`
+#[derive(Debug, Subcommand)]
+pub enum SealCommand {
+    /// Which root keys there are, where they lie, and whether one is being exchanged
+    Status,
+    /// Exchange root keys while everything goes on: what is new is sealed under the next key at once, the rest follows
+    Rotate {
+        /// `shared` or an instance ID; without it every root key is exchanged
+        name: Option<String>,
+        /// Wait until nothing is sealed under the old keys any more
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Write the root keys that the configuration names into a new file (mode 0600), for escrow; works without a daemon
+    Export {
+        /// The file; it must not be there yet
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
 }
 
 /// `hold`

@@ -20,6 +20,7 @@ mod report;
 mod resources;
 mod run;
 mod schedules;
+mod seal;
 mod socket;
 mod status;
 mod table;
@@ -76,6 +77,7 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Schedule { command } => schedules::schedule(terminal, &client()?, command).await,
         Command::Job { command } => jobs::job(terminal, &client()?, &command).await,
         Command::Audit { command } => audit::audit(terminal, client, config.as_deref(), command).await,
+        Command::Seal { command } => seal::seal(terminal, client, config.as_deref(), command).await,
         Command::Hold(options) => holds::hold(terminal, &client()?, options).await,
         Command::Release(options) => holds::release(terminal, &client()?, options).await,
         Command::Instance { command } => instances::instance(terminal, &client()?, &command).await,

@@ -14,6 +14,7 @@ mod notify;
 mod offline;
 mod reload;
 mod running;
+mod seal;
 mod secrecy;
 mod signals;
 mod stores;
@@ -25,6 +26,7 @@ pub use demo::{DemoOptions, demo};
 pub use dev::DevOptions;
 pub use error::DaemonError;
 pub use offline::verify_offline;
+pub use seal::export as export_root_keys;
 
 use crate::config::{Config, Loaded, locate};
 use crate::observe::{self, LogHandle};

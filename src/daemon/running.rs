@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::build::Parts;
+use super::seal::RootKeyRing;
 use super::{DaemonError, admin, evidence, facts, tasks};
+use crate::admin::Seal;
 use crate::api::server::{Endpoint, Limits, Server};
 use crate::api::tls::Identity;
 use crate::config::Loaded;
@@ -39,6 +41,8 @@ impl Daemon {
         let config = parts.config();
         let servers = bind(&parts).await?;
         let stop_rest = parts.stop.clone();
+        let ring = RootKeyRing::new(&parts);
+        parts.admin.set_seal(Arc::<RootKeyRing>::clone(&ring) as Arc<dyn Seal>);
         let admin = admin::spawn(&parts)?;
         // Before the first request: it takes over what an earlier process left.
         parts.migrations.recover().await?;
@@ -51,7 +55,7 @@ impl Daemon {
             let limits = Limits { drain: facts::DRAIN, ..Limits::default() };
             rest.spawn(server.run(Arc::clone(&parts.gateway), limits, stop_rest.clone()));
         }
-        tasks::spawn(&parts, &rest, &stop_rest);
+        tasks::spawn(&parts, &ring, &rest, &stop_rest);
         evidence::spawn(&parts, &rest, &stop_rest);
         let (stop_clock, stop_runner) = (CancellationToken::new(), CancellationToken::new());
         let (migrations, stop) = (parts.migrations.clone(), stop_runner.clone());

@@ -6,10 +6,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::DaemonError;
+use super::{DaemonError, seal};
 use crate::config::{Config, Instance, RootKey};
 use crate::crypto::sealing::RootKey as SealingRoot;
-use crate::keystore::software::rootkey::{self, RootKeySource};
+use crate::keystore::software::rootkey;
 use crate::keystore::software::slots::files::FileSlots;
 use crate::keystore::software::{SoftwareKeystore, is_empty};
 use crate::model::{Clock, InstanceId, KeystoreId, Random, RegionId};
@@ -52,7 +52,7 @@ impl Opener {
         for (n, region) in config.regions.iter().enumerate() {
             let id = KeystoreId::Shared(region.id.clone());
             // The first region may have the key generated; the next ones find it.
-            let root = self.root_key(&id, &config.root_key, "shared", empty && n == 0)?;
+            let root = self.root_key(&id, &config.root_key, seal::SHARED, empty && n == 0)?;
             // Region IDs have no slash, so no prefix begins with another.
             let store = Prefixed::new(Arc::clone(control), format!("{SHARED}{}/", region.id));
             opened.insert(region.id.clone(), self.keystore(id, Arc::new(store), root).await?);
@@ -86,11 +86,11 @@ impl Opener {
         &self,
         id: KeystoreId,
         store: SharedStore,
-        root: SealingRoot,
+        roots: Vec<SealingRoot>,
     ) -> Result<Arc<SoftwareKeystore>, DaemonError> {
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
         let slots = Arc::new(self.slots(&id)?);
-        Ok(Arc::new(SoftwareKeystore::open(id, store, slots, Some(root), clock, random).await?))
+        Ok(Arc::new(SoftwareKeystore::open(id, store, slots, roots, clock, random).await?))
     }
 
     /// The slots of a keystore: files beside its store, so that what is destroyed in them leaves no old pages.
@@ -113,12 +113,8 @@ impl Opener {
         from: &RootKey,
         name: &str,
         empty: bool,
-    ) -> Result<SealingRoot, DaemonError> {
-        let source = match from {
-            RootKey::Credential(name) => RootKeySource::Credential(name.clone()),
-            RootKey::File(path) => RootKeySource::File(path.clone()),
-            RootKey::Generated => RootKeySource::Generated(self.state.join("keys").join(format!("{name}.key"))),
-        };
+    ) -> Result<Vec<SealingRoot>, DaemonError> {
+        let source = seal::source(from, &self.state, name);
         let loaded = rootkey::load(&source, empty, self.random.as_ref())
             .map_err(|error| DaemonError::RootKey { keystore: keystore.clone(), error })?;
         if let Some(path) = loaded.generated {
@@ -131,7 +127,7 @@ impl Opener {
             );
             emit(Event::SealGenerated, &fields, &text);
         }
-        Ok(loaded.key)
+        Ok(std::iter::once(loaded.key).chain(loaded.next).collect())
     }
 }
 

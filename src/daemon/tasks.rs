@@ -10,9 +10,10 @@ use tokio_util::task::TaskTracker;
 
 use super::build::Parts;
 use super::notify;
+use super::seal::RootKeyRing;
 
 /// Starts all periodic work; each ends at `stop`, after what it is doing.
-pub(super) fn spawn(parts: &Arc<Parts>, tracker: &TaskTracker, stop: &CancellationToken) {
+pub(super) fn spawn(parts: &Arc<Parts>, ring: &Arc<RootKeyRing>, tracker: &TaskTracker, stop: &CancellationToken) {
     // Deletions, expiries and rotations that waited for an unlock come right after it.
     let (due, mut changes, ended) = (Arc::clone(parts), parts.migrations.changes(), stop.clone());
     tracker.spawn(async move {
@@ -66,6 +67,12 @@ pub(super) fn spawn(parts: &Arc<Parts>, tracker: &TaskTracker, stop: &Cancellati
             }
         }
     });
+    // Exchanges of root keys that a crash cut, or that could not be ended.
+    let ring = Arc::clone(ring);
+    every(tracker, stop, SEAL_EVERY, parts, move |_| {
+        let ring = Arc::clone(&ring);
+        async move { ring.carry_on().await }
+    });
     if let Some(period) = notify::watchdog_period() {
         every(tracker, stop, period, parts, |parts: Arc<Parts>| async move {
             // A daemon whose store hangs is not alive.
@@ -85,6 +92,7 @@ const NONCES_EVERY: Duration = Duration::from_secs(300);
 const CACHES_EVERY: Duration = Duration::from_secs(10);
 /// However much is deleted, the keys of an account are exchanged at most once in this time (a migration's purge apart).
 const SHRED_EVERY: Duration = Duration::from_secs(3600);
+const SEAL_EVERY: Duration = Duration::from_secs(60);
 const PROBE: Duration = Duration::from_secs(5);
 
 fn every<F, Fut>(tracker: &TaskTracker, stop: &CancellationToken, period: Duration, parts: &Arc<Parts>, work: F)

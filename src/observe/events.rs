@@ -51,6 +51,8 @@ events! {
     ConfigRejected = "config.rejected" Error,
     /// A root key was generated: it wants a backup.
     SealGenerated = "seal.generated" Warn,
+    /// A root key was exchanged: everything is sealed under the new one.
+    SealRotated = "seal.rotated" Info,
     /// The store works with a fault, such as a damaged snapshot that was set aside.
     StoreDegraded = "store.degraded" Error,
     /// The wall clock jumped.

@@ -5,12 +5,15 @@ mod inventory;
 mod jobs;
 mod schedules;
 mod scopes;
+mod seal;
 
 pub use audit::{AuditKeyShape, AuditShape, FindingShape, SignedHeadShape};
 pub use inventory::{InstanceShape, InstancesShape, KeyShape, ResourceListShape, SecretShape, ShareRequest};
 pub use jobs::{GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, SignatureShape};
 pub use schedules::{EntryShape, RunShape, RunsShape, ScheduleShape, SchedulesShape};
 pub use scopes::{CheckShape, HoldRequest, HoldShape, HoldsShape, NextShape, ReleaseRequest, ScopeShape, StatusShape};
+
+pub use seal::{RetiredShape, RootKeyShape, RotateRequest, SealShape};
 
 use serde::{Deserialize, Serialize};
 
