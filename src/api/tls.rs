@@ -59,14 +59,17 @@ impl Identity {
         Ok(Self { certificate: certificate.to_owned(), private_key: private_key.to_owned(), config })
     }
 
-    /// Reads the files again; what was there stays when that fails.
+    /// Reads the files again; nothing changes before [`Identity::present`].
     ///
     /// # Errors
     /// As [`Identity::load`].
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let config = read(&self.certificate, &self.private_key)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
-        Ok(())
+    pub fn read_again(&self) -> Result<Fresh, TlsError> {
+        read(&self.certificate, &self.private_key).map(Fresh)
+    }
+
+    /// Presents what was read.
+    pub fn present(&self, fresh: Fresh) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = fresh.0;
     }
 
     /// The present configuration.
@@ -75,6 +78,9 @@ impl Identity {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+/// Certificate and key that were read and fit each other.
+pub struct Fresh(Arc<ServerConfig>);
 
 fn read(certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let malformed = |path: &Path, what, error: String| TlsError::Pem { path: path.to_owned(), what, error };
@@ -123,10 +129,10 @@ mod tests {
         let before = identity.config();
         let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         std::fs::write(&private_key, other.signing_key.serialize_pem()).unwrap();
-        assert!(identity.reload().is_err());
+        assert!(identity.read_again().is_err());
         assert!(Arc::ptr_eq(&before, &identity.config()));
         std::fs::write(&certificate, other.cert.pem()).unwrap();
-        identity.reload().unwrap();
+        identity.present(identity.read_again().unwrap());
         assert!(!Arc::ptr_eq(&before, &identity.config()));
     }
 }

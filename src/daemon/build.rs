@@ -14,6 +14,7 @@ use crate::api::Regions;
 use crate::api::gateway::Gateway;
 use crate::api::nonces::NonceMemory;
 use crate::api::operations::Operations;
+use crate::api::tls::Identity;
 use crate::audit::Trail;
 use crate::catalogue::Catalogue;
 use crate::config::{Config, Loaded, check_start};
@@ -55,6 +56,8 @@ pub(super) struct Parts {
     pub(super) stop: CancellationToken,
     /// The keystores that are open.
     pub(super) open: Mutex<Open>,
+    /// What the listeners present; `None`: plain HTTP.
+    pub(super) tls: Option<Arc<Identity>>,
 }
 
 /// Keystores by what they are for.
@@ -115,6 +118,10 @@ impl Parts {
             dispatcher: Arc::new(Operations::new(service.clone())),
             running: TaskTracker::new(),
         };
+        let tls = match &config.api.tls {
+            Some(tls) => Some(Arc::new(Identity::load(&tls.certificate, &tls.private_key)?)),
+            None => None,
+        };
         let stop = CancellationToken::new();
         let accounts = admin::accounts(&config);
         let admin = crate::admin::State::new(migrations.clone(), book.clone(), accounts.clone(), stop.clone())
@@ -135,6 +142,7 @@ impl Parts {
             admin,
             stop,
             open: Mutex::new(open),
+            tls,
         })
     }
 

@@ -31,6 +31,7 @@ impl Parts {
         let catalogue = &self.service.catalogue;
         let changes = reload_diff(&old, &new, &in_use::read(catalogue).await?).map_err(DaemonError::Unfitting)?;
         // Everything that can fail comes first.
+        let certificate = self.tls.as_ref().map(|tls| tls.read_again()).transpose()?;
         let open = self.reopen(&new, &changes).await?;
         pin(catalogue, &open).await?;
         let registered = self.book.reconcile(&new.schedules).await?;
@@ -40,6 +41,9 @@ impl Parts {
         keystores.reload(facts::instances(&new), facts::regions(&new));
         keystores.exchange(open.sources(), open.targets());
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open;
+        if let (Some(tls), Some(fresh)) = (&self.tls, certificate) {
+            tls.present(fresh);
+        }
         self.access_keys.replace(facts::access_keys(&new));
         self.regions.replace(facts::region_ids(&new));
         self.migrations.reload(facts::settings(&new));

@@ -13,7 +13,6 @@ use super::seal::RootKeyRing;
 use super::{DaemonError, admin, evidence, facts, tasks};
 use crate::admin::Seal;
 use crate::api::server::{Endpoint, Limits, Server};
-use crate::api::tls::Identity;
 use crate::config::Loaded;
 use crate::migration::in_background;
 use crate::model::RegionId;
@@ -164,15 +163,11 @@ async fn ended(task: JoinHandle<()>) {
 
 async fn bind(parts: &Parts) -> Result<Vec<(Option<RegionId>, Server)>, DaemonError> {
     let config = parts.config();
-    let tls = match &config.api.tls {
-        Some(tls) => Some(Arc::new(Identity::load(&tls.certificate, &tls.private_key)?)),
-        None => None,
-    };
     let mut wanted = vec![(None, config.api.listen)];
     wanted.extend(config.regions.iter().filter_map(|r| Some((Some(r.id.clone()), r.listen?))));
     let mut servers = Vec::new();
     for (region, address) in wanted {
-        let endpoint = Endpoint { address, region: region.clone(), tls: tls.clone() };
+        let endpoint = Endpoint { address, region: region.clone(), tls: parts.tls.clone() };
         servers.push((region, Server::bind(endpoint).await?));
     }
     Ok(servers)

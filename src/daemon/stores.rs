@@ -55,7 +55,8 @@ impl Opener {
             let root = self.root_key(&id, &config.root_key, seal::SHARED, empty && n == 0)?;
             // Region IDs have no slash, so no prefix begins with another.
             let store = Prefixed::new(Arc::clone(control), format!("{SHARED}{}/", region.id));
-            opened.insert(region.id.clone(), self.keystore(id, Arc::new(store), root).await?);
+            let keystore = self.keystore(id, Arc::new(store), root).await?;
+            opened.insert(region.id.clone(), Arc::new(keystore));
         }
         Ok(opened)
     }
@@ -63,11 +64,12 @@ impl Opener {
     /// An instance, in a store of its own under a root key of its own.
     pub(super) async fn instance(&self, instance: &Instance) -> Result<Arc<SoftwareKeystore>, DaemonError> {
         let directory = self.state.join("instances").join(instance.id.as_str());
-        let store = open_sled(directory, INSTANCE_CACHE).await?;
+        let store = open_sled(directory.clone(), INSTANCE_CACHE).await?;
         let id = KeystoreId::Instance(instance.id.clone());
         let empty = is_empty(&store).await?;
         let root = self.root_key(&id, &instance.root_key, instance.id.as_str(), empty)?;
-        self.keystore(id, store, root).await
+        let keystore = self.keystore(id, store, root).await?;
+        Ok(Arc::new(keystore.with_free_space(Box::new(move || free_space(&directory)))))
     }
 
     /// All instances.
@@ -87,10 +89,10 @@ impl Opener {
         id: KeystoreId,
         store: SharedStore,
         roots: Vec<SealingRoot>,
-    ) -> Result<Arc<SoftwareKeystore>, DaemonError> {
+    ) -> Result<SoftwareKeystore, DaemonError> {
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
         let slots = Arc::new(self.slots(&id)?);
-        Ok(Arc::new(SoftwareKeystore::open(id, store, slots, roots, clock, random).await?))
+        Ok(SoftwareKeystore::open(id, store, slots, roots, clock, random).await?)
     }
 
     /// The slots of a keystore: files beside its store, so that what is destroyed in them leaves no old pages.
@@ -135,6 +137,12 @@ const SHARED: &str = "ks/";
 const CONTROL_CACHE: u64 = 256 * 1024 * 1024;
 const INSTANCE_CACHE: u64 = 64 * 1024 * 1024;
 
+/// Bytes that this user can still write where a directory lies.
+fn free_space(directory: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(directory).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 fn private_directory(path: &Path) -> Result<(), DaemonError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| DaemonError::Path {
         path: path.to_owned(),
@@ -156,4 +164,22 @@ async fn open_sled(directory: PathBuf, cache_capacity: u64) -> Result<SharedStor
     let opened = tokio::task::spawn_blocking(move || SledStore::open(directory, &Options { cache_capacity })).await;
     let opened = opened.map_err(|error| DaemonError::Ended(format!("opening a store ({error})")))??;
     Ok(Arc::new(opened.store))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_space_is_what_the_file_system_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let asked = std::process::Command::new("df").args(["-B1", "--output=avail"]).arg(directory.path()).output();
+        let said = String::from_utf8(asked.unwrap().stdout).unwrap();
+        let said: u64 = said.lines().last().unwrap().trim().parse().unwrap();
+        let found = free_space(directory.path()).unwrap();
+        // Others write meanwhile.
+        assert!(found.abs_diff(said) < 4 << 30, "{found} and {said}");
+        assert_eq!(free_space(&directory.path().join("none")), None);
+    }
 }

@@ -1,0 +1,92 @@
+"""The daemon as a service: a second signal, a changed configuration, new certificates, allowed hours."""
+
+import datetime
+import signal
+import socket
+import ssl
+import subprocess
+
+from deployment import PATIENCE
+from population import Population
+
+OTHER = "kst-hzz0000000000000003"
+
+
+def hours(begin, end):
+    """An entry of allowed_hours, from and to so many hours from now."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    shown = [(now + datetime.timedelta(hours=at)).strftime("%H:%M") for at in (begin, end)]
+    return f'[migration]\nallowed_hours = ["{shown[0]}-{shown[1]} Etc/UTC"]\n'
+
+
+def test_a_second_sigterm_leaves_at_once_and_nothing_is_lost(deployment):
+    population = Population(deployment.sdk()).fill_small()
+    # A request under way keeps the daemon from leaving at the first.
+    with socket.create_connection(("127.0.0.1", deployment.port)) as half:
+        half.sendall(b"POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: 100\r\n\r\nhalf")
+        mark = deployment.log.mark()
+        deployment.process.send_signal(signal.SIGTERM)
+        deployment.log.wait("daemon.stopping", since=mark)
+        assert deployment.process.poll() is None
+        deployment.process.send_signal(signal.SIGTERM)
+        assert deployment.process.wait(5) == 128 + signal.SIGTERM
+    deployment.start()
+    population.check_use()
+
+
+def test_a_reload_brings_an_instance_that_is_at_once_a_target(deployment):
+    population = Population(deployment.sdk()).fill_small()
+    deployment.instances.append(OTHER)
+    assert "instance" in deployment.reload()["message"]
+    code, document = deployment.migrate("--all", instance=OTHER)
+    assert code == 0, document
+    population.check_use()
+    # One that holds something cannot go, and then nothing else of the file is taken either.
+    deployment.instances.remove(OTHER)
+    deployment.extra = hours(-1, 1)
+    rejected = deployment.reload(expect="config.rejected")
+    assert OTHER in rejected["message"]
+    code, status = deployment.cli("status")
+    assert code == 0, status
+    population.check_use()
+
+
+def certificate(directory, name):
+    """A self-signed certificate in the place of the present one; answers it in DER form."""
+    pem, key = directory / "tls.pem", directory / "tls.key"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    command += ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(pem)]
+    subprocess.run(command, check=True, capture_output=True)
+    return ssl.PEM_cert_to_DER_cert(pem.read_text())
+
+
+def presented(port):
+    return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", port), timeout=PATIENCE))
+
+
+def test_sighup_presents_a_new_certificate_and_keeps_the_old_one_when_it_is_broken(unstarted):
+    deployment = unstarted
+    first = certificate(deployment.directory, "one")
+    pem, key = deployment.directory / "tls.pem", deployment.directory / "tls.key"
+    deployment.extra = f'[api.tls]\ncertificate = "{pem}"\nprivate_key = "{key}"\n'
+    deployment.start()
+    assert presented(deployment.port) == first
+    second = certificate(deployment.directory, "two")
+    deployment.reload()
+    assert presented(deployment.port) == second != first
+    pem.write_text("no certificate")
+    rejected = deployment.reload(expect="config.rejected")
+    assert str(pem) in rejected["message"]
+    assert presented(deployment.port) == second
+
+
+def test_scheduled_migrations_start_in_the_allowed_hours_only(deployment):
+    population = Population(deployment.sdk()).fill_small()
+    deployment.extra = hours(2, 4)
+    deployment.schedule("closed", seconds=2, window='"10m"')
+    missed = deployment.log.wait("schedule.missed", schedule="closed")
+    assert missed["code"] == "OutsideAllowedHours", missed
+    deployment.extra = hours(-1, 1)
+    deployment.schedule("open", seconds=2, window='"10m"')
+    deployment.log.wait("migration.complete", schedule="open")
+    population.check_use()
