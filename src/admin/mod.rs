@@ -4,6 +4,7 @@
 //! may do everything: its mode (0660) and group are the access control.
 
 pub mod audit;
+mod clock;
 mod error;
 mod holds;
 mod instances;

@@ -8,7 +8,7 @@ use axum::extract::{RawQuery, State as Context};
 use super::protocol::{Advice, CheckShape, NextShape, StatusShape};
 use super::query::Parameters;
 use super::scopes::{Surroundings, row};
-use super::{AdminError, State, views};
+use super::{AdminError, State, clock, views};
 use crate::model::{JobId, JobState, ProblemCode, ScheduleState};
 
 pub(super) async fn check(
@@ -47,7 +47,7 @@ pub(super) async fn status(Context(state): Context<State>) -> Result<Json<Status
         next: next.map(|(at, name)| NextShape { schedule: name.clone(), at: views::time(at) }),
         rotation_held: rotation_held(&state, &around).await?,
         holds: holds.iter().map(|hold| views::hold(hold)).collect(),
-        warnings: warnings(&state, &around),
+        warnings: warnings(&state, &around).into_iter().chain(clock::warning(&state).await?).collect(),
     }))
 }
 

@@ -179,7 +179,7 @@ impl Catalogue {
             let mut transaction = Transaction::new();
             lease.apply(&mut transaction);
             transaction.overwrite(&paths::rotation_page(lease.job(), page), &RotationPage { items: items.to_vec() })?;
-            self.commit_transaction(transaction).await?;
+            self.commit_at(Failpoint::RotationNote, transaction).await?;
         }
         Ok(())
     }

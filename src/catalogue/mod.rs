@@ -5,6 +5,7 @@
 //! its lease was not taken over. There is no third way to change a resource.
 
 mod change;
+mod clock;
 mod due;
 mod error;
 mod evidence;
@@ -22,6 +23,7 @@ mod usage;
 use std::sync::Arc;
 
 pub use change::{AliasRecord, Change};
+pub use clock::{ClockRecord, ClockStep};
 pub use due::DueEntry;
 pub use error::CatalogueError;
 pub use evidence::{AskedRecord, RotationSeen, StepRecord};

@@ -50,6 +50,9 @@ pub(super) fn under_key_prefix(region: &RegionId, id: &KeyId) -> Vec<u8> {
     format!("c/under/{region}/{id}/").into_bytes()
 }
 
+/// The last look at the wall clock.
+pub(super) const CLOCK: &[u8] = b"t/clock";
+
 pub(super) const INDEX: &[u8] = b"c/index/";
 
 /// Lists walk this: by account, region, kind, creation instant, ID; a cut-over does not change it.

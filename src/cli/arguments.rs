@@ -67,6 +67,12 @@ pub enum Command {
         #[command(subcommand)]
         command: SealCommand,
     },
+    /// The wall clock, by which deletions and expiries fall due
+    Clock {
+        /// What to do
+        #[command(subcommand)]
+        command: ClockCommand,
+    },
     /// Start no job in a scope until it is released
     Hold(HoldArguments),
     /// Lift holds
@@ -319,6 +325,13 @@ pub enum AuditCommand {
     },
     /// Print the public key that heads and reports are signed with
     Key,
+}
+
+/// `clock …`
+#[derive(Debug, Subcommand)]
+pub enum ClockCommand {
+    /// Say that the clock is right after it was set forward: what waited because of that is carried out
+    Confirm,
 }
 
 /// `seal …`

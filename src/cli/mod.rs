@@ -6,6 +6,7 @@ mod arguments;
 mod audit;
 mod check;
 mod client;
+mod clock;
 mod config;
 mod describe;
 mod holds;
@@ -78,6 +79,7 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Job { command } => jobs::job(terminal, &client()?, &command).await,
         Command::Audit { command } => audit::audit(terminal, client, config.as_deref(), command).await,
         Command::Seal { command } => seal::seal(terminal, client, config.as_deref(), command).await,
+        Command::Clock { command } => clock::clock(terminal, &client()?, &command).await,
         Command::Hold(options) => holds::hold(terminal, &client()?, options).await,
         Command::Release(options) => holds::release(terminal, &client()?, options).await,
         Command::Instance { command } => instances::instance(terminal, &client()?, &command).await,

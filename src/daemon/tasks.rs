@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::build::Parts;
 use super::notify;
 use super::seal::RootKeyRing;
+use crate::kms::clock_watch::ClockWatch;
 
 /// Starts all periodic work; each ends at `stop`, after what it is doing.
 pub(super) fn spawn(parts: &Arc<Parts>, ring: &Arc<RootKeyRing>, tracker: &TaskTracker, stop: &CancellationToken) {
@@ -20,6 +21,7 @@ pub(super) fn spawn(parts: &Arc<Parts>, ring: &Arc<RootKeyRing>, tracker: &TaskT
         let mut ticks = interval(DUE_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last: Option<Instant> = None;
+        let mut watch = ClockWatch::default();
         loop {
             tokio::select! {
                 biased;
@@ -34,7 +36,12 @@ pub(super) fn spawn(parts: &Arc<Parts>, ring: &Arc<RootKeyRing>, tracker: &TaskT
                 }
             }
             last = Some(Instant::now());
-            if let Err(error) = due.service.run_due(due.service.clock.now()).await {
+            let service = &due.service;
+            let done = match watch.look(service, service.clock.now(), service.clock.monotonic()).await {
+                Ok(look) => service.run_due_within(look).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
                 tracing::warn!(%error, "what is due could not be done; trying again");
             }
         }

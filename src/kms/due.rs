@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::clock_watch::Look;
 use super::{KmsError, Service};
 use crate::catalogue::{CatalogueError, DueEntry};
 use crate::model::ResourceId;
@@ -50,14 +51,23 @@ impl Service {
     /// # Errors
     /// When the list of due entries cannot be read; what fails with one entry is counted, logged and tried again.
     pub async fn run_due(&self, now: Timestamp) -> Result<DueReport, KmsError> {
+        self.run_due_within(Look { now, destroy_until: now }).await
+    }
+
+    /// As [`Service::run_due`], but destroys and expires only what the look at the clock allows; the rest waits.
+    ///
+    /// # Errors
+    /// As [`Service::run_due`].
+    pub async fn run_due_within(&self, look: Look) -> Result<DueReport, KmsError> {
+        let now = look.now;
         let mut report = DueReport::default();
         let mut last: Option<DueEntry> = None;
         loop {
             let page = self.catalogue.due(now, last.as_ref(), PAGE).await?;
             for entry in &page {
                 let done = match &entry.resource {
-                    ResourceId::Key(id) => self.due_key(entry, id, now).await,
-                    ResourceId::Secret(name) => self.due_secret(entry, name, now).await,
+                    ResourceId::Key(id) => self.due_key(entry, id, look).await,
+                    ResourceId::Secret(name) => self.due_secret(entry, name, look).await,
                 };
                 report.count(entry, done);
             }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::clock_watch::Look;
 use super::due::{Done, forgive_conflict};
 use super::key_versions::MAX_VERSIONS;
 use super::{By, KmsError, Service};
@@ -21,12 +22,18 @@ enum Due {
 }
 
 impl Service {
-    pub(super) async fn due_key(&self, entry: &DueEntry, id: &KeyId, now: Timestamp) -> Result<Done, KmsError> {
+    pub(super) async fn due_key(&self, entry: &DueEntry, id: &KeyId, look: Look) -> Result<Done, KmsError> {
         if self.closed(entry).await? {
             return Ok(Done::Waiting);
         }
         let key = self.catalogue.key(&entry.scope.region, id).await?;
-        let done = match key.as_ref().and_then(|key| due_now(key, now)) {
+        let now = look.now;
+        let due = key.as_ref().and_then(|key| due_now(key, now));
+        let destroys = matches!(due, Some(Due::Destruction | Due::Expiry));
+        if destroys && key.as_ref().and_then(|key| due_now(key, look.destroy_until)) != due {
+            return Ok(Done::Waiting);
+        }
+        let done = match due {
             Some(Due::Destruction) => self.destroy_key(entry, id, now).await?,
             Some(Due::Expiry) => self.expire_material(entry, id, now).await?,
             Some(Due::Rotation) => match &key {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::clock_watch::Look;
 use super::due::{Done, forgive_conflict};
 use super::{By, KmsError, Service};
 use crate::catalogue::{Change, Demand, DueEntry, Guarded, IntentRecord};
@@ -11,12 +12,8 @@ use crate::observe::{Event, Fields, emit};
 use crate::store::Stored;
 
 impl Service {
-    pub(super) async fn due_secret(
-        &self,
-        entry: &DueEntry,
-        name: &SecretName,
-        now: Timestamp,
-    ) -> Result<Done, KmsError> {
+    pub(super) async fn due_secret(&self, entry: &DueEntry, name: &SecretName, look: Look) -> Result<Done, KmsError> {
+        let now = look.now;
         if self.closed(entry).await? {
             return Ok(Done::Waiting);
         }
@@ -24,6 +21,9 @@ impl Service {
         let mut done = Done::Nothing;
         if let Some(found) = &secret {
             if found.planned_delete_at.is_some_and(|at| at <= now) {
+                if found.planned_delete_at.is_some_and(|at| at > look.destroy_until) {
+                    return Ok(Done::Waiting);
+                }
                 done = self.destroy_due_secret(entry, name, now).await?;
                 secret = self.catalogue.secret(&entry.scope, name).await?;
             } else if found.planned_delete_at.is_none() && found.rotation.next().is_some_and(|at| at <= now) {

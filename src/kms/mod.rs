@@ -7,6 +7,7 @@ mod aliases;
 mod asymmetric;
 mod caller;
 mod change_loop;
+pub mod clock_watch;
 mod create_key;
 mod daemon_identity;
 mod describe;

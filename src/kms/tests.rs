@@ -14,6 +14,7 @@ use crate::model::{
 };
 
 mod asymmetric;
+mod clock;
 mod due;
 mod import;
 mod locked;

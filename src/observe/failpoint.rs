@@ -52,6 +52,8 @@ failpoints! {
     LockPut = "lock.put",
     /// A page of the plan is written.
     PlanSave = "plan.save",
+    /// What rotates is noted for the report.
+    RotationNote = "rotation.note",
     /// Rotation marks are set.
     MarksSet = "marks.set",
     /// Rotation marks are removed: rotation is restored.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -86,7 +86,10 @@ impl Daemon {
 
     /// Waits until a job ends, a failpoint stalls, or the process is gone.
     pub async fn outcome(&mut self) -> Came {
+        // A job that tries the same for ever tells its progress all the time.
+        let begun = Instant::now();
         while let Some(line) = self.next().await {
+            assert!(begun.elapsed() < PATIENCE, "no end comes; {}", self.tail());
             if ENDS.iter().any(|end| line["event"] == *end) {
                 return Came::End;
             }
