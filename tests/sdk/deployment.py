@@ -146,9 +146,10 @@ class Deployment:
         self.config.touch(mode=0o600)
         self.config.write_text("\n".join([*lines, self.extra]) + "\n")
 
-    def start(self):
+    def start(self, prefix=()):
+        """Starts it, under another program if there is a prefix."""
         self.write_config()
-        command = [binary(), "--config", str(self.config), "run"]
+        command = [*prefix, binary(), "--config", str(self.config), "run"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         self.log = Log()
         threading.Thread(target=self.log.follow, args=[self.process.stderr], daemon=True).start()
@@ -216,6 +217,14 @@ class Deployment:
         code, document = self.cli("job", "list")
         assert code == 0, document
         return document["jobs"][-1]
+
+
+def eventually(holds):
+    """Asks until it holds: for what the daemon does by itself and tells nobody."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.1)
 
 
 def free_port():

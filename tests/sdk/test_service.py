@@ -1,12 +1,13 @@
 """The daemon as a service: a second signal, a changed configuration, new certificates, allowed hours."""
 
 import datetime
+import pathlib
 import signal
 import socket
 import ssl
 import subprocess
 
-from deployment import PATIENCE
+from deployment import PATIENCE, eventually
 from population import Population
 
 OTHER = "kst-hzz0000000000000003"
@@ -90,3 +91,42 @@ def test_scheduled_migrations_start_in_the_allowed_hours_only(deployment):
     deployment.schedule("open", seconds=2, window='"10m"')
     deployment.log.wait("migration.complete", schedule="open")
     population.check_use()
+
+
+def later(by):
+    """Runs a program with another wall clock: the kernel's belongs to the whole machine, libfaketime moves that of one
+    process."""
+    library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    return ["env", f"LD_PRELOAD={library}", f"FAKETIME={by}", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
+
+
+def test_a_clock_that_was_set_forward_destroys_nothing_before_it_is_confirmed(deployment):
+    sdk = deployment.sdk()
+    key = sdk.call("CreateKey")["KeyMetadata"]["KeyId"]
+    sdk.call("ScheduleKeyDeletion", KeyId=key, PendingWindowInDays=7)
+    deployment.stop()
+
+    def listed():
+        code, document = deployment.cli("resources")
+        assert code == 0, document
+        return [entry["state"] for entry in document["keys"] if entry["id"] == key]
+
+    def clock_warnings():
+        _, status = deployment.cli("status")
+        return [warning for warning in status["warnings"] if warning["code"] == "ClockStepped"]
+
+    deployment.start(prefix=later("+40d"))
+    stepped = deployment.log.wait("clock.stepped")
+    assert stepped["level"] == "WARN" and "clock confirm" in stepped["message"], stepped
+    assert listed() == ["PendingDeletion"]
+    assert len(clock_warnings()) == 1
+    # Also of the next process.
+    deployment.stop()
+    deployment.start(prefix=later("+40d"))
+    assert listed() == ["PendingDeletion"]
+    code, document = deployment.cli("clock", "confirm")
+    assert code == 0 and document["confirmed"] is not None, document
+    assert clock_warnings() == []
+    eventually(lambda: listed() == [])
+    code, document = deployment.cli("clock", "confirm")
+    assert code == 0 and document["confirmed"] is None, document
