@@ -62,6 +62,19 @@ impl Catalogue {
     }
 }
 
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+impl Catalogue {
+    /// As if a key version had been used so often.
+    pub(crate) async fn set_uses(&self, region: &RegionId, place: &Place, uses: u64) {
+        let mut transaction = Transaction::new();
+        let path = paths::usage(region, &place.incarnation, &place.version);
+        transaction.overwrite(&path, &UsageRecord { reserved: uses }).expect("a record");
+        self.commit_transaction(transaction).await.expect("a commit");
+        self.usage.0.lock().unwrap_or_else(PoisonError::into_inner).remove(place);
+    }
+}
+
 impl Reserved {
     fn take(&self, place: &Place) -> Option<u64> {
         let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,6 +12,7 @@
 mod bad_instance;
 mod evidence;
 mod halting;
+mod races;
 mod refusals;
 mod rewinding;
 mod two_workers;

@@ -68,3 +68,24 @@ async fn an_asymmetric_key_makes_no_blobs() {
     let refused = kms.service.encrypt(&me(), &by_id(&id), b"x", &BTreeMap::new()).await;
     assert!(matches!(refused, Err(KmsError::UnsupportedOperation(_))));
 }
+
+/// NIST SP 800-38D, section 8.3: not more than 2^32 messages under one key. A new version goes on.
+#[tokio::test]
+async fn a_version_is_refused_after_its_last_safe_use_and_a_new_one_goes_on() {
+    let kms = Kms::new().await;
+    let service = &kms.service;
+    let id = kms.key(&me(), NewKey::default()).await;
+    let first = service.encrypt(&me(), &by_id(&id), b"first", &context(&[])).await.unwrap();
+    let key = service.find(&me().scope(), &by_id(&id)).await.unwrap();
+    let place = crate::keystore::Place { incarnation: key.incarnation.clone(), version: first.version.clone() };
+    for (used, refused) in [(1 << 31, false), ((1 << 32) - 1, false), (1 << 32, true), (u64::MAX, true)] {
+        service.catalogue.set_uses(&key.region, &place, used).await;
+        let answer = service.encrypt(&me(), &by_id(&id), b"x", &context(&[])).await;
+        assert_eq!(matches!(answer, Err(KmsError::LimitExceeded(_))), refused, "{used}");
+        assert_eq!(answer.is_ok(), !refused, "{used}");
+    }
+    // What was encrypted opens for ever.
+    assert!(service.decrypt(&me(), &first.blob, &context(&[])).await.is_ok());
+    service.create_key_version(&me(), &by_id(&id)).await.unwrap();
+    assert!(service.encrypt(&me(), &by_id(&id), b"x", &context(&[])).await.is_ok());
+}
