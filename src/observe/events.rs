@@ -290,7 +290,7 @@ pub(super) const EVENT_TARGET: &str = "keyferry::event";
 mod tests {
     use super::*;
 
-    const CONTRACT: &str = "daemon.started daemon.stopping config.reloaded config.rejected seal.generated store.degraded \
+    const CONTRACT: &str = "daemon.started daemon.stopping config.reloaded config.rejected seal.generated seal.rotated store.degraded \
         clock.stepped schedule.registered schedule.upcoming schedule.fired schedule.missed schedule.skipped \
         migration.queued migration.started migration.refused migration.progress migration.window_ending \
         migration.complete migration.failed migration.canceled migration.rolled_back migration.rehearsed \
