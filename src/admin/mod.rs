@@ -4,6 +4,7 @@
 //! may do everything: its mode (0660) and group are the access control.
 
 pub mod audit;
+mod backup;
 mod clock;
 mod error;
 mod holds;
@@ -26,6 +27,7 @@ mod tests;
 mod views;
 mod watch;
 
+pub use backup::Backups;
 pub use error::AdminError;
 pub use seal::Seal;
 pub use server::{AdminServer, Peer};

@@ -10,7 +10,9 @@ use tokio::net::UnixListener;
 
 use super::protocol::ROOT;
 use super::socket::{BoundSocket, SocketError, bind};
-use super::{AdminError, State, audit, clock, holds, instances, jobs, resources, schedules, seal, status, watch};
+use super::{
+    AdminError, State, audit, backup, clock, holds, instances, jobs, resources, schedules, seal, status, watch,
+};
 use crate::audit::Actor;
 use crate::observe::{Event, Fields, emit};
 
@@ -88,6 +90,7 @@ fn routes() -> Router<State> {
         .route("/holds", get(holds::list).post(holds::hold).delete(holds::release))
         .route("/audit/verify", get(audit::verify))
         .route("/audit/key", get(audit::key))
+        .route("/backup", post(backup::backup))
         .route("/clock/confirm", post(clock::confirm))
         .route("/seal", get(seal::status))
         .route("/seal/rotate", post(seal::rotate))

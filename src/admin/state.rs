@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::Advice;
-use super::{AdminError, Peer, Seal};
+use super::{AdminError, Backups, Peer, Seal};
 use crate::audit::{Entry, OK, Recording, Trail};
 use crate::catalogue::Catalogue;
 use crate::kms::{InstanceFacts, Service};
@@ -37,6 +37,7 @@ pub struct State {
     warnings: Arc<RwLock<Arc<Vec<Advice>>>>,
     trail: Trail,
     seal: Arc<OnceLock<Arc<dyn Seal>>>,
+    backups: Arc<OnceLock<Arc<dyn Backups>>>,
     stop: CancellationToken,
 }
 
@@ -49,8 +50,8 @@ impl State {
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
         let (accounts_read, warnings) = (Arc::default(), Arc::default());
-        let seal = Arc::default();
-        let state = Self { migrations, book, started, accounts: accounts_read, warnings, trail, seal, stop };
+        let (seal, backups) = (Arc::default(), Arc::default());
+        let state = Self { migrations, book, started, accounts: accounts_read, warnings, trail, seal, backups, stop };
         state.reload(accounts, Vec::new());
         state
     }
@@ -111,6 +112,15 @@ impl State {
     pub fn set_seal(&self, seal: Arc<dyn Seal>) {
         // A second one would be of the same daemon.
         let _ = self.seal.set(seal);
+    }
+
+    /// Gives it what makes backups, once.
+    pub fn set_backups(&self, backups: Arc<dyn Backups>) {
+        let _ = self.backups.set(backups);
+    }
+
+    pub(super) fn backups(&self) -> Option<Arc<dyn Backups>> {
+        self.backups.get().map(Arc::clone)
     }
 
     pub(super) fn seal(&self) -> Option<Arc<dyn Seal>> {

@@ -67,6 +67,10 @@ pub enum Command {
         #[command(subcommand)]
         command: SealCommand,
     },
+    /// Write a sealed copy of all stores as of one moment, while the daemon runs
+    Backup(BackupArguments),
+    /// Bring a backup back into an empty state directory, while no daemon runs
+    Restore(RestoreArguments),
     /// The wall clock, by which deletions and expiries fall due
     Clock {
         /// What to do
@@ -325,6 +329,29 @@ pub enum AuditCommand {
     },
     /// Print the public key that heads and reports are signed with
     Key,
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+pub struct BackupArguments {
+    /// The file; it must not be there yet
+    pub file: PathBuf,
+    /// The key to seal it under: 32 bytes or 64 hexadecimal digits, mode 0600; made if it is not there
+    #[arg(long, value_name = "FILE")]
+    pub key_file: PathBuf,
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// The backup
+    pub file: PathBuf,
+    /// The key that it is sealed under
+    #[arg(long, value_name = "FILE")]
+    pub key_file: PathBuf,
+    /// Only read it from its beginning to its end, and say what is in it
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// `clock …`

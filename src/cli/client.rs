@@ -52,6 +52,13 @@ impl Client {
         Ok(Lines { response, buffer: Vec::new() })
     }
 
+    /// Asks for an answer that is not a document.
+    pub(super) async fn stream(&self, path: &str, body: &impl Serialize) -> Result<Bytes, Failure> {
+        let response = self.open(Method::POST, path, Some(body)).await?;
+        let socket = self.socket.clone();
+        Ok(Bytes { response, socket })
+    }
+
     async fn open(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Response, Failure> {
         let client = reqwest::Client::builder().unix_socket(self.socket.as_path()).no_proxy().build();
         let client = client.map_err(|error| Failure::new(Exit::Failed, "Internal", error.to_string(), ""))?;
@@ -83,6 +90,23 @@ impl Client {
         let remedy = "is the daemon running, and may you use its socket? See --socket and [admin] in the configuration";
         let message = format!("the daemon cannot be reached at {} ({cause})", self.socket.display());
         Failure::new(Exit::Unreachable, "Unreachable", message, remedy)
+    }
+}
+
+/// An answer that is read piece by piece.
+pub(super) struct Bytes {
+    response: Response,
+    socket: PathBuf,
+}
+
+impl Bytes {
+    /// The next piece; `None` at the end.
+    pub(super) async fn next_bytes(&mut self) -> Result<Option<bytes::Bytes>, Failure> {
+        let broken = |error: reqwest::Error| {
+            let message = format!("the answer over {} broke off ({error})", self.socket.display());
+            Failure::new(Exit::Unreachable, "Unreachable", message, "try again; the daemon's log says more")
+        };
+        self.response.chunk().await.map_err(broken)
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod audit;
+mod backup;
 mod check;
 mod client;
 mod clock;
@@ -79,6 +80,8 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Job { command } => jobs::job(terminal, &client()?, &command).await,
         Command::Audit { command } => audit::audit(terminal, client, config.as_deref(), command).await,
         Command::Seal { command } => seal::seal(terminal, client, config.as_deref(), command).await,
+        Command::Backup(options) => backup::backup(terminal, &client()?, &options).await,
+        Command::Restore(options) => backup::restore(terminal, config.as_deref(), &options).await,
         Command::Clock { command } => clock::clock(terminal, &client()?, &command).await,
         Command::Hold(options) => holds::hold(terminal, &client()?, options).await,
         Command::Release(options) => holds::release(terminal, &client()?, options).await,

@@ -3,6 +3,7 @@
 //! Knows only [`crate::model`]. Served operations run in aws-lc-rs (secp256k1 in k256); [`verify`] is a second,
 //! independent implementation (RustCrypto) for the proofs and for public-key operations.
 
+pub mod archive;
 pub mod blob;
 mod encoding;
 pub mod envelope;

@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::api::server::ServerError;
 use crate::api::tls::TlsError;
 use crate::audit::AuditError;
+use crate::backup::BackupError;
 use crate::catalogue::CatalogueError;
 use crate::config::ConfigProblem;
 use crate::keystore::software::OpenError;
@@ -84,6 +85,19 @@ pub enum DaemonError {
     /// A part that is to run for ever has ended.
     #[error("{0} ended by itself; this is a fault of the program: restart, and report it with the log")]
     Ended(String),
+    /// A backup.
+    #[error(transparent)]
+    Backup(BackupError),
+    /// A restoration was cut.
+    #[error(
+        "a restoration into {0} was cut before it was whole; run `keyferry restore` again, or remove that directory"
+    )]
+    HalfRestored(PathBuf),
+    /// The place of a restoration is taken.
+    #[error(
+        "{0} holds something; a backup is restored into an empty state_dir only (root keys may be there): move it away"
+    )]
+    InUse(PathBuf),
     /// The demo could not go on.
     #[error("the demo stopped: {0}")]
     Demo(String),

@@ -3,6 +3,7 @@
 //! One Tokio runtime, made by the caller.
 
 mod admin;
+mod backup;
 mod build;
 mod demo;
 mod dev;
@@ -13,6 +14,7 @@ mod in_use;
 mod notify;
 mod offline;
 mod reload;
+mod restore;
 mod running;
 mod seal;
 mod secrecy;
@@ -26,6 +28,7 @@ pub use demo::{DemoOptions, demo};
 pub use dev::DevOptions;
 pub use error::DaemonError;
 pub use offline::verify_offline;
+pub use restore::{Contents as BackupContents, inspect as inspect_backup, restore};
 pub use seal::export as export_root_keys;
 
 use crate::config::{Config, Loaded, locate};

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::backup::StateBackups;
 use super::build::Parts;
 use super::seal::RootKeyRing;
 use super::{DaemonError, admin, evidence, facts, tasks};
@@ -42,6 +43,7 @@ impl Daemon {
         let stop_rest = parts.stop.clone();
         let ring = RootKeyRing::new(&parts);
         parts.admin.set_seal(Arc::<RootKeyRing>::clone(&ring) as Arc<dyn Seal>);
+        parts.admin.set_backups(StateBackups::new(&parts));
         let admin = admin::spawn(&parts)?;
         // Before the first request: it takes over what an earlier process left.
         parts.migrations.recover().await?;

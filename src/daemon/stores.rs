@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::{DaemonError, seal};
 use crate::config::{Config, Instance, RootKey};
 use crate::crypto::sealing::RootKey as SealingRoot;
 use crate::keystore::software::rootkey;
 use crate::keystore::software::slots::files::FileSlots;
+use crate::keystore::software::slots::gated::GatedSlots;
 use crate::keystore::software::{SoftwareKeystore, is_empty};
 use crate::model::{Clock, InstanceId, KeystoreId, Random, RegionId};
 use crate::observe::{Event, Fields, emit};
+use crate::store::gate::{Gate, Gated};
 use crate::store::prefixed::Prefixed;
 use crate::store::sled::{Options, SledStore};
-use crate::store::{SharedStore, prefix_end};
+use crate::store::{SharedStore, Store, prefix_end};
 
 /// Opens keystores below one state directory.
 #[derive(Clone)]
@@ -24,20 +26,41 @@ pub(super) struct Opener {
     state: PathBuf,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    gate: Gate,
+    instance_stores: Arc<Mutex<BTreeMap<String, Weak<dyn Store>>>>,
 }
 
 impl Opener {
     /// Makes the state directory (mode 0700) if there is none.
     pub(super) fn new(state: &Path, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, DaemonError> {
-        for directory in [state.to_owned(), state.join("keys"), state.join("instances"), state.join("slots")] {
+        if state.join(RESTORING).exists() {
+            return Err(DaemonError::HalfRestored(state.join(RESTORING)));
+        }
+        for directory in [state.to_owned(), state.join("keys"), state.join("instances"), state.join(SLOTS)] {
             private_directory(&directory)?;
         }
-        Ok(Self { state: state.to_owned(), clock, random })
+        let (gate, instance_stores) = (Gate::default(), Arc::default());
+        Ok(Self { state: state.to_owned(), clock, random, gate, instance_stores })
     }
 
     /// The control store.
     pub(super) async fn control(&self) -> Result<SharedStore, DaemonError> {
-        open_sled(self.state.join("control"), CONTROL_CACHE).await
+        Ok(self.gated(open_sled(self.state.join("control"), CONTROL_CACHE).await?))
+    }
+
+    /// What every store and every slot is behind.
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The stores of the instances that are open, by their place below the state directory.
+    pub(super) fn instance_stores(&self) -> BTreeMap<String, SharedStore> {
+        let stores = self.instance_stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().filter_map(|(place, store)| Some((place.clone(), store.upgrade()?))).collect()
+    }
+
+    fn gated(&self, store: SharedStore) -> SharedStore {
+        Arc::new(Gated::new(store, self.gate.clone()))
     }
 
     /// The shared keystores of all regions, in the control store, under one root key.
@@ -64,11 +87,14 @@ impl Opener {
     /// An instance, in a store of its own under a root key of its own.
     pub(super) async fn instance(&self, instance: &Instance) -> Result<Arc<SoftwareKeystore>, DaemonError> {
         let directory = self.state.join("instances").join(instance.id.as_str());
-        let store = open_sled(directory.clone(), INSTANCE_CACHE).await?;
+        let store = self.gated(open_sled(directory.clone(), INSTANCE_CACHE).await?);
         let id = KeystoreId::Instance(instance.id.clone());
         let empty = is_empty(&store).await?;
         let root = self.root_key(&id, &instance.root_key, instance.id.as_str(), empty)?;
+        let place = format!("instances/{}", instance.id);
+        let seen = Arc::downgrade(&store);
         let keystore = self.keystore(id, store, root).await?;
+        self.instance_stores.lock().unwrap_or_else(PoisonError::into_inner).insert(place, seen);
         Ok(Arc::new(keystore.with_free_space(Box::new(move || free_space(&directory)))))
     }
 
@@ -91,7 +117,7 @@ impl Opener {
         roots: Vec<SealingRoot>,
     ) -> Result<SoftwareKeystore, DaemonError> {
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        let slots = Arc::new(self.slots(&id)?);
+        let slots = Arc::new(GatedSlots::new(Arc::new(self.slots(&id)?), self.gate.clone()));
         Ok(SoftwareKeystore::open(id, store, slots, roots, clock, random).await?)
     }
 
@@ -101,7 +127,7 @@ impl Opener {
             KeystoreId::Shared(region) => region.as_str(),
             KeystoreId::Instance(instance) => instance.as_str(),
         };
-        let path = self.state.join("slots").join(name);
+        let path = self.state.join(SLOTS).join(name);
         FileSlots::open(&path, Arc::clone(&self.random)).map_err(|error| DaemonError::Path {
             path,
             error,
@@ -133,6 +159,10 @@ impl Opener {
     }
 }
 
+/// Where slots lie below the state directory.
+pub(super) const SLOTS: &str = "slots";
+/// Where a restoration prepares what it brings back: as long as it is there the state is not whole.
+pub(super) const RESTORING: &str = "restoring";
 const SHARED: &str = "ks/";
 const CONTROL_CACHE: u64 = 256 * 1024 * 1024;
 const INSTANCE_CACHE: u64 = 64 * 1024 * 1024;

@@ -2,10 +2,11 @@
 //! linearizable and see only durable commits.
 //!
 //! Engines: [`sled`] (embedded default) and [`memory`] (simulation and tests); [`prefixed`] makes a part of a store look
-//! like a whole one. Every engine passes the suite in `tests/store_conformance`.
+//! like a whole one, [`gate`] holds writes back. Every engine passes the suite in `tests/store_conformance`.
 
 mod changes;
 mod error;
+pub mod gate;
 pub mod memory;
 pub mod prefixed;
 mod record;

@@ -1,6 +1,7 @@
 //! Paths, requests and response shapes. Times are RFC 3339, absent values `null`; fields are only ever added.
 
 mod audit;
+mod backup;
 mod clock;
 mod inventory;
 mod jobs;
@@ -9,6 +10,7 @@ mod scopes;
 mod seal;
 
 pub use audit::{AuditKeyShape, AuditShape, FindingShape, SignedHeadShape};
+pub use backup::{BackupRequest, KeyText};
 pub use clock::{ClockShape, StepShape};
 pub use inventory::{InstanceShape, InstancesShape, KeyShape, ResourceListShape, SecretShape, ShareRequest};
 pub use jobs::{GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, SignatureShape};

@@ -42,7 +42,7 @@ pub struct Loaded {
 #[derive(Debug, Error)]
 pub enum RootKeyError {
     /// The file cannot be read or written.
-    #[error("root key file {path}: {source}")]
+    #[error("key file {path}: {source}")]
     File {
         /// The file.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum RootKeyError {
         source: std::io::Error,
     },
     /// Others can use the file.
-    #[error("root key file {path} has mode {mode:04o}; only its owner may use it: chmod 0600 {path}")]
+    #[error("key file {path} has mode {mode:04o}; only its owner may use it: chmod 0600 {path}")]
     Open {
         /// The file.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum RootKeyError {
         mode: u32,
     },
     /// The content is no key.
-    #[error("root key file {path} holds neither 32 bytes nor 64 hexadecimal digits")]
+    #[error("key file {path} holds neither 32 bytes nor 64 hexadecimal digits")]
     Content {
         /// The file.
         path: PathBuf,
@@ -110,6 +110,23 @@ pub fn load(source: &RootKeySource, store_is_empty: bool, random: &dyn Random) -
         }
         Err(error) => Err(error),
         Ok(bytes) => Ok(Loaded { key: RootKey::new(bytes)?, next: succession::next(source)?, generated: None }),
+    }
+}
+
+/// A key of the same form in a file of its own, made there if it may be and is not there. True: it was made.
+///
+/// # Errors
+/// Says what is wrong with the file, and what to do.
+pub fn key_file(path: &Path, make: bool, random: &dyn Random) -> Result<(Zeroizing<[u8; 32]>, bool), RootKeyError> {
+    match read(path, true) {
+        Err(RootKeyError::File { source, .. }) if make && source.kind() == ErrorKind::NotFound => {
+            let mut bytes = Zeroizing::new([0; 32]);
+            random.fill(bytes.as_mut_slice());
+            write(path, &bytes).map_err(|source| RootKeyError::File { path: path.to_owned(), source })?;
+            Ok((bytes, true))
+        }
+        Err(error) => Err(error),
+        Ok(bytes) => Ok((bytes, false)),
     }
 }
 

@@ -7,6 +7,7 @@
 mod committer;
 mod durability;
 mod fault;
+mod restoring;
 mod snapshot;
 mod view;
 
@@ -26,6 +27,7 @@ use self::fault::{Fault, contained};
 use self::view::{COUNTER, View, revision_of};
 use super::changes::Changes;
 use super::{Outcome, Page, Revision, Store, StoreError, Transaction, Versioned};
+pub use restoring::Restoring;
 
 /// How a database is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! the process.
 
 pub mod files;
+pub mod gated;
 pub mod memory;
 
 use std::str::FromStr;

@@ -1,0 +1,110 @@
+//! `backup` and `restore`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::arguments::{BackupArguments, RestoreArguments};
+use super::client::Client;
+use super::outcome::{Exit, Failure};
+use super::terminal::Terminal;
+use crate::admin::protocol::BackupRequest;
+use crate::crypto::archive::ArchiveKey;
+use crate::daemon::{self, BackupContents};
+use crate::keystore::software::rootkey;
+use crate::model::SystemRandom;
+
+pub(super) async fn backup(
+    terminal: &mut Terminal,
+    client: &Client,
+    options: &BackupArguments,
+) -> Result<Exit, Failure> {
+    if options.file.exists() {
+        return Err(failed(
+            &options.file,
+            "it exists already",
+            "nothing is overwritten; name a file that is not there",
+        ));
+    }
+    let (key, made) = rootkey::key_file(&options.key_file, true, &SystemRandom)
+        .map_err(|error| Failure::new(Exit::Usage, "BackupKey", error.to_string(), "name another --key-file"))?;
+    if made {
+        terminal.talk(&format!(
+            "made the backup key {}: keep a copy apart from the backups; without it none of them can be read",
+            options.key_file.display()
+        ));
+    }
+    let request = BackupRequest { key: hex::encode(key.as_slice()).into() };
+    let part = partial(&options.file);
+    let io = |error: std::io::Error| failed(&part, &error.to_string(), "name a place that you may write to");
+    if let Err(error) = fs::remove_file(&part)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(io(error));
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(io)?;
+    let mut answer = client.stream("/backup", &request).await?;
+    while let Some(bytes) = answer.next_bytes().await? {
+        file.write_all(&bytes).map_err(io)?;
+    }
+    file.sync_all().map_err(io)?;
+    drop(file);
+    // What was written is read back before it is called a backup.
+    let contents = daemon::inspect_backup(&part, &ArchiveKey::new(key))
+        .map_err(|error| failed(&part, &error.to_string(), "try again"))?;
+    // A link, unlike a rename, never replaces a file that is there.
+    fs::hard_link(&part, &options.file).map_err(io)?;
+    fs::remove_file(&part).map_err(io)?;
+    let parent = options.file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or_else(|| Path::new("."))).and_then(|directory| directory.sync_all()).map_err(io)?;
+    show(terminal, &options.file, &contents, "Written and read back:");
+    Ok(Exit::Done)
+}
+
+pub(super) async fn restore(
+    terminal: &mut Terminal,
+    config: Option<&Path>,
+    options: &RestoreArguments,
+) -> Result<Exit, Failure> {
+    let (key, _) = rootkey::key_file(&options.key_file, false, &SystemRandom)
+        .map_err(|error| Failure::new(Exit::Usage, "BackupKey", error.to_string(), "name the key of the backup"))?;
+    let key = ArchiveKey::new(key);
+    let done = if options.check {
+        daemon::inspect_backup(&options.file, &key)
+            .map_err(|error| failed(&options.file, &error.to_string(), "nothing has been changed"))?
+    } else {
+        daemon::restore(config, &options.file, &key).await.map_err(|error| {
+            let exit = if error.exit_code() == Exit::Usage.code() { Exit::Usage } else { Exit::Failed };
+            Failure::new(exit, "Restore", error.to_string(), "the daemon does not start on half of it; try again")
+        })?
+    };
+    show(terminal, &options.file, &done, if options.check { "Whole:" } else { "Restored:" });
+    Ok(Exit::Done)
+}
+
+fn show(terminal: &mut Terminal, file: &Path, contents: &BackupContents, done: &str) {
+    if terminal.json() {
+        terminal.document(&serde_json::json!({ "file": file, "contents": contents }));
+        return;
+    }
+    let mut lines = vec![
+        format!("{done} {}", file.display()),
+        format!("As of      {}", contents.manifest.at),
+        format!("Holds      {} records and {} slots in {} parts", contents.records, contents.files, contents.parts),
+    ];
+    for key in &contents.manifest.root_keys {
+        lines.push(format!("Needs      root key {} of {}", key.id, key.keystore));
+    }
+    terminal.print(&lines.join("\n"));
+}
+
+fn partial(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".partial");
+    PathBuf::from(name)
+}
+
+fn failed(path: &Path, why: &str, remedy: &str) -> Failure {
+    Failure::new(Exit::Failed, "Backup", format!("{}: {why}", path.display()), remedy)
+}
