@@ -6,6 +6,7 @@
 pub mod audit;
 mod backup;
 mod clock;
+mod doctor;
 mod error;
 mod holds;
 mod instances;

@@ -11,7 +11,7 @@ use tokio::net::UnixListener;
 use super::protocol::ROOT;
 use super::socket::{BoundSocket, SocketError, bind};
 use super::{
-    AdminError, State, audit, backup, clock, holds, instances, jobs, resources, schedules, seal, status, watch,
+    AdminError, State, audit, backup, clock, doctor, holds, instances, jobs, resources, schedules, seal, status, watch,
 };
 use crate::audit::Actor;
 use crate::observe::{Event, Fields, emit};
@@ -90,6 +90,7 @@ fn routes() -> Router<State> {
         .route("/holds", get(holds::list).post(holds::hold).delete(holds::release))
         .route("/audit/verify", get(audit::verify))
         .route("/audit/key", get(audit::key))
+        .route("/doctor", get(doctor::doctor))
         .route("/backup", post(backup::backup))
         .route("/clock/confirm", post(clock::confirm))
         .route("/seal", get(seal::status))

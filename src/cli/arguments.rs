@@ -71,6 +71,8 @@ pub enum Command {
     Backup(BackupArguments),
     /// Bring a backup back into an empty state directory, while no daemon runs
     Restore(RestoreArguments),
+    /// Open every record, compare the catalogue with the keystores, list what no job stands behind; changes nothing
+    Doctor,
     /// The wall clock, by which deletions and expiries fall due
     Clock {
         /// What to do

@@ -10,6 +10,7 @@ mod client;
 mod clock;
 mod config;
 mod describe;
+mod doctor;
 mod holds;
 mod instances;
 mod instructions;
@@ -82,6 +83,7 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Seal { command } => seal::seal(terminal, client, config.as_deref(), command).await,
         Command::Backup(options) => backup::backup(terminal, &client()?, &options).await,
         Command::Restore(options) => backup::restore(terminal, config.as_deref(), &options).await,
+        Command::Doctor => doctor::doctor(terminal, &client()?).await,
         Command::Clock { command } => clock::clock(terminal, &client()?, &command).await,
         Command::Hold(options) => holds::hold(terminal, &client()?, options).await,
         Command::Release(options) => holds::release(terminal, &client()?, options).await,

@@ -77,7 +77,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Migration(#[from] MigrationError),
     /// The service.
-    #[error(transparent)]
+    #[error("{}", inside(.0))]
     Kms(#[from] KmsError),
     /// The audit trail.
     #[error("the audit trail: {0}")]
@@ -115,6 +115,17 @@ impl DaemonError {
             Self::Audit(AuditError::NotAHead(_)) => 2,
             _ => 1,
         }
+    }
+}
+
+/// Clients are told nothing from inside; the operator is told what there is.
+fn inside(error: &KmsError) -> String {
+    match error {
+        KmsError::Internal(detail) => {
+            format!("the daemon cannot start on this state: {detail}; `keyferry restore` brings a backup back")
+        }
+        KmsError::Unavailable(detail) => format!("the daemon cannot start yet: {detail}"),
+        other => other.to_string(),
     }
 }
 

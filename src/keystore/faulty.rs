@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::{Answer, Keystore, KeystoreError, Label, Place, Prover, Readiness, Source, Target, WrapOrder};
+use super::{Answer, Held, Keystore, KeystoreError, Label, Place, Prover, Readiness, Source, Target, WrapOrder};
 use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
@@ -180,6 +180,11 @@ trait Spoil {
 impl Spoil for () {}
 impl Spoil for Readiness {}
 impl Spoil for SecretEnvelope {}
+impl Spoil for Vec<Held> {
+    fn spoil(&mut self) {
+        self.pop();
+    }
+}
 impl Spoil for Vec<Label> {
     fn spoil(&mut self) {
         self.pop();
@@ -285,6 +290,7 @@ delegate! {
     async fn read_value(&self, place: &Place) -> Result<Answer<SecretEnvelope>, KeystoreError>;
     async fn destroy(&self, incarnation: &Incarnation, versions: Option<&[Place]>) -> Result<(), KeystoreError>;
     async fn destroy_orphan(&self, place: &Place) -> Result<(), KeystoreError>;
+    async fn inventory(&self) -> Result<Vec<Held>, KeystoreError>;
 }
 
 delegate! {

@@ -23,7 +23,7 @@ pub use label::{Label, Place};
 use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
-use crate::model::{Incarnation, JobId, KeystoreId, Scope};
+use crate::model::{Incarnation, JobId, KeystoreId, MaterialId, Scope};
 
 /// Daily use: creation, cryptography, reading, destruction. A call for something that is not here answers
 /// [`KeystoreError::Moved`]: the caller reads the catalogue again.
@@ -75,6 +75,31 @@ pub trait Keystore: Send + Sync + 'static {
 
     /// Destroys what an intent names, unless it has become something else meanwhile. Idempotent.
     async fn destroy_orphan(&self, place: &Place) -> Result<(), KeystoreError>;
+
+    /// Everything it holds, staged copies too, each version opened from the durable store. For the doctor.
+    async fn inventory(&self) -> Result<Vec<Held>, KeystoreError>;
+}
+
+/// A resource that a keystore holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// What its label says, or why that does not open.
+    pub label: Result<Label, String>,
+    /// The job that staged it.
+    pub staged_by: Option<JobId>,
+    /// Its versions.
+    pub versions: Vec<HeldVersion>,
+}
+
+/// A version that a keystore holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldVersion {
+    /// The name it is filed under.
+    pub id: MaterialId,
+    /// Why it does not open; `None`: it does.
+    pub fault: Option<String>,
 }
 
 /// Internal use for proofs. Addresses staged copies of the job in a target, active records in a source; reads the durable

@@ -11,7 +11,7 @@ use super::vault::{OpenHead, Sight};
 use super::{SoftwareKeystore, layout, records};
 use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, OpenedMaterial, SignAlgorithm};
-use crate::keystore::{Answer, Keystore, KeystoreError, Label, Place};
+use crate::keystore::{Answer, Held, Keystore, KeystoreError, Label, Place};
 use crate::model::{Incarnation, KeystoreId};
 use crate::store::{Compare, Outcome, Transaction};
 
@@ -99,6 +99,10 @@ impl Keystore for SoftwareKeystore {
         let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
         let value = self.open_envelope(&head, &place.version, &sealed)?;
         Ok(Answer { value, provisional })
+    }
+
+    async fn inventory(&self) -> Result<Vec<Held>, KeystoreError> {
+        self.held_records().await
     }
 
     async fn destroy(&self, incarnation: &Incarnation, versions: Option<&[Place]>) -> Result<(), KeystoreError> {

@@ -44,6 +44,12 @@ pub(super) fn incarnation(key: &[u8]) -> Option<Incarnation> {
     std::str::from_utf8(key).ok()?.split('/').nth(1)?.parse().ok()
 }
 
+/// The version that a key under `m/` belongs to.
+pub(super) fn version_of(key: &[u8]) -> Option<MaterialId> {
+    let mut parts = std::str::from_utf8(key).ok()?.split('/').skip(2);
+    if parts.next()? == "v" { parts.next()?.parse().ok() } else { None }
+}
+
 pub(super) fn resource(incarnation: &Incarnation) -> Vec<u8> {
     format!("m/{incarnation}/").into_bytes()
 }

@@ -9,6 +9,7 @@ mod cache;
 mod daily;
 mod fence;
 mod finish;
+mod inventory;
 mod keks;
 mod layout;
 mod proof;
