@@ -46,6 +46,7 @@ pub struct Keystores {
     instances: RwLock<BTreeMap<InstanceId, SharedTarget>>,
     facts: RwLock<Arc<BTreeMap<InstanceId, InstanceFacts>>>,
     regions: RwLock<Arc<BTreeMap<RegionId, RegionFacts>>>,
+    sweeping: tokio::sync::Mutex<()>,
 }
 
 impl Keystores {
@@ -62,9 +63,16 @@ impl Keystores {
             instances: RwLock::new(instances),
             facts: RwLock::default(),
             regions: RwLock::default(),
+            sweeping: tokio::sync::Mutex::default(),
         };
         keystores.reload(facts, regions);
         keystores
+    }
+
+    /// One destruction at a time: imported material comes back under the name it had, so a sweeper that looked at an
+    /// intent long ago must not destroy what has come since.
+    pub(super) async fn sweeping(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.sweeping.lock().await
     }
 
     /// Replaces the facts.

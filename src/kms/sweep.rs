@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 
 use super::{KmsError, Service};
 use crate::catalogue::{CatalogueError, IntentRecord};
@@ -12,10 +11,6 @@ use crate::store::Stored;
 
 /// An operation of this process that has not committed after this time never will.
 const STALE_AFTER: Duration = Duration::from_secs(600);
-
-/// One destruction at a time: imported material comes back under the name it had, so a sweeper that looked at an intent
-/// long ago must not destroy what has come since.
-static SWEEPING: Mutex<()> = Mutex::const_new(());
 
 impl Service {
     /// Destroys what dead intents name, and what intents name that earlier processes or operations older than ten
@@ -47,7 +42,7 @@ impl Service {
     /// Kills the intent of a place if it lives, destroys what it names and buries it. False when there is nothing to do
     /// or the keystore cannot do it now.
     pub(super) async fn sweep_place(&self, place: &Place) -> Result<bool, KmsError> {
-        let _alone = SWEEPING.lock().await;
+        let _alone = self.keystores.sweeping().await;
         let Some(intent) = self.catalogue.intent(place).await? else {
             return Ok(false);
         };

@@ -54,14 +54,15 @@ impl Migrations {
                 Err(error) => tracing::warn!(%error, "jobs cannot be read; trying again"),
             }
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
-                _ = changes.changed() => {}
-                () = tokio::time::sleep(LOOK) => {}
                 Some(done) = running.join_next() => {
                     if let Ok(id) = done {
                         active.remove(&id);
                     }
                 }
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
         while running.join_next().await.is_some() {}
@@ -148,6 +149,7 @@ impl Context {
                         tries = tries.saturating_add(1);
                         let stop = self.stop.clone();
                         tokio::select! {
+                            biased;
                             () = stop.cancelled() => return Ok(()),
                             () = tokio::time::sleep(pause) => {}
                         }
@@ -191,6 +193,7 @@ impl Context {
         let telling = async move {
             loop {
                 tokio::select! {
+                    biased;
                     _ = teller.tick() => {
                         let (done, spent) = (progress.done(), clock.monotonic().saturating_sub(start));
                         let (percent, eta) = share(&seen, done, spent);
@@ -207,6 +210,7 @@ impl Context {
             }
         };
         tokio::select! {
+            biased;
             ended = step.run(self) => ended,
             cut = telling => Err(cut),
         }

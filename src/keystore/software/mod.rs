@@ -34,6 +34,7 @@ use zeroize::Zeroizing;
 use crate::crypto::CryptoError;
 use crate::crypto::identity::{Identity, PublicIdentity};
 use crate::crypto::material::OpenedMaterial;
+use crate::crypto::offer::OfferKey;
 use crate::crypto::sealing::{Address, RootKey};
 use crate::model::{Clock, Incarnation, JobId, KeystoreId, Random, Scope};
 use crate::store::{Compare, Outcome, SharedStore, StoreError, Transaction};
@@ -67,10 +68,14 @@ pub struct SoftwareKeystore {
     offers: std::sync::Mutex<HashMap<JobId, staging::OfferSession>>,
     sessions: tokio::sync::Mutex<HashMap<JobId, source::Session>>,
     free_space: Option<FreeSpace>,
+    offer_keys: Option<OfferKeys>,
 }
 
 /// Tells how many bytes are free where the store lies.
 pub type FreeSpace = Box<dyn Fn() -> Option<u64> + Send + Sync>;
+
+/// Gives the key of the next offer.
+pub type OfferKeys = Box<dyn Fn() -> Arc<OfferKey> + Send + Sync>;
 
 /// Why a software keystore cannot be opened.
 #[derive(Debug, Error)]
@@ -185,6 +190,7 @@ impl SoftwareKeystore {
                 offers: std::sync::Mutex::default(),
                 sessions: tokio::sync::Mutex::default(),
                 free_space: None,
+                offer_keys: None,
             };
             let adopted = keystore.adopt_inline().await;
             let id = &keystore.id;
@@ -197,6 +203,13 @@ impl SoftwareKeystore {
     #[must_use]
     pub fn with_free_space(mut self, probe: FreeSpace) -> Self {
         self.free_space = Some(probe);
+        self
+    }
+
+    /// With offer keys from elsewhere, for a simulation that has no time to make them: in life each offer has its own.
+    #[must_use]
+    pub fn with_offer_keys(mut self, keys: OfferKeys) -> Self {
+        self.offer_keys = Some(keys);
         self
     }
 

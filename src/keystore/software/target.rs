@@ -78,9 +78,14 @@ impl Target for SoftwareKeystore {
                 if !self.wipe(job, revision).await? {
                     continue;
                 }
-                let random = Arc::clone(&self.random);
-                let key = self.off_thread(move || OfferKey::generate(random.as_ref())).await?;
-                let key = Arc::new(key.map_err(|e| self.use_error(e))?);
+                let key = match &self.offer_keys {
+                    Some(next) => next(),
+                    None => {
+                        let random = Arc::clone(&self.random);
+                        let made = self.off_thread(move || OfferKey::generate(random.as_ref())).await?;
+                        Arc::new(made.map_err(|e| self.use_error(e))?)
+                    }
+                };
                 self.offers().insert(job.clone(), OfferSession::new(token, Arc::clone(&key)));
                 break key;
             };

@@ -53,6 +53,7 @@ async fn soak(context: &mut Context) -> Result<bool, MigrationError> {
         context.checkpoint().await?;
         let stop = context.stop.clone();
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(false),
             () = tokio::time::sleep(LOOK) => {}
         }
