@@ -13,6 +13,7 @@ pub mod material;
 pub mod offer;
 mod opened;
 pub mod parcel;
+pub mod password;
 pub mod sealing;
 pub mod transport;
 pub mod verify;

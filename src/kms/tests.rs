@@ -19,6 +19,8 @@ mod due;
 mod import;
 mod locked;
 mod naming;
+mod policy;
+mod reencryption;
 mod symmetric;
 
 const DAY: Duration = Duration::from_secs(86_400);

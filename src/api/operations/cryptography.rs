@@ -23,7 +23,7 @@ rows! {
 /// Bytes of a plaintext.
 const MAX_PLAINTEXT: usize = 6144;
 /// Bytes of a ciphertext or signature, with room for every header.
-const MAX_CIPHERTEXT: usize = 8192;
+pub(super) const MAX_CIPHERTEXT: usize = 8192;
 
 pub(super) async fn encrypt(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let name = naming::key(caller, p)?;
@@ -111,16 +111,19 @@ pub(super) async fn get_public_key(service: &Service, caller: &Caller, p: &Param
     answer(p, public.map_err(ApiError::from))
 }
 
+/// Bytes of the data key that is asked for.
+pub(super) fn data_key_length(p: &Parameters) -> Result<usize, ApiError> {
+    match (p.integer("NumberOfBytes", 1..=1024)?, p.optional("KeySpec")) {
+        (Some(bytes), _) => Ok(bytes),
+        (None, None | Some("AES_256")) => Ok(32),
+        (None, Some("AES_128")) => Ok(16),
+        (None, Some(_)) => Err(ApiError::invalid_parameter("KeySpec").with_remedy("Allowed are AES_256 and AES_128.")),
+    }
+}
+
 async fn data_key(service: &Service, caller: &Caller, p: &Parameters, with_plaintext: bool) -> Result<Value, ApiError> {
     let name = naming::key(caller, p)?;
-    let length = match (p.integer("NumberOfBytes", 1..=1024)?, p.optional("KeySpec")) {
-        (Some(bytes), _) => bytes,
-        (None, None | Some("AES_256")) => 32,
-        (None, Some("AES_128")) => 16,
-        (None, Some(_)) => {
-            return Err(ApiError::invalid_parameter("KeySpec").with_remedy("Allowed are AES_256 and AES_128."));
-        }
-    };
+    let length = data_key_length(p)?;
     let made = service.generate_data_key(caller, &name, length, &p.context("EncryptionContext")?).await;
     let made = made.map(|(plaintext, sealed)| {
         let mut value = sealed_json(&sealed);
@@ -132,7 +135,7 @@ async fn data_key(service: &Service, caller: &Caller, p: &Parameters, with_plain
     answer(p, made.map_err(ApiError::from))
 }
 
-fn sealed_json(sealed: &Sealed) -> Value {
+pub(super) fn sealed_json(sealed: &Sealed) -> Value {
     json!({"KeyId": sealed.key, "KeyVersionId": sealed.version, "CiphertextBlob": STANDARD.encode(&sealed.blob)})
 }
 
@@ -146,7 +149,7 @@ fn no_recipient(p: &Parameters) -> Result<(), ApiError> {
 }
 
 /// With `DryRun` the outcome is always an error that tells what it would have been.
-fn answer(p: &Parameters, outcome: Result<Value, ApiError>) -> Result<Value, ApiError> {
+pub(super) fn answer(p: &Parameters, outcome: Result<Value, ApiError>) -> Result<Value, ApiError> {
     if p.boolean("DryRun")? != Some(true) {
         return outcome;
     }

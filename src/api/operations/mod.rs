@@ -4,10 +4,15 @@ mod aliases;
 mod cryptography;
 mod errors;
 mod import;
+mod instances;
 mod key_versions;
 mod keys;
 mod metadata;
 mod naming;
+mod not_offered;
+mod passwords;
+mod policies;
+mod reencryption;
 mod regions;
 mod secret_versions;
 mod secrets;
@@ -40,7 +45,10 @@ impl Dispatcher for Operations {
     async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
         let answer = match table().find(|row| row.name == call.action.name) {
             Some(row) => (row.run)(&self.service, &call.caller, &call.parameters).await,
-            None => Err(ApiError::unsupported_operation()),
+            None => {
+                let why = not_offered::reason(call.action.name).unwrap_or_default();
+                Err(ApiError::unsupported_operation().with_remedy(format!("Not offered: {why}")))
+            }
         };
         if let Err(error) = &answer
             && error.code == "Rejected.Migrating"
@@ -85,8 +93,12 @@ fn table() -> impl Iterator<Item = &'static Row> {
         aliases::ROWS,
         cryptography::ROWS,
         import::ROWS,
+        instances::ROWS,
         key_versions::ROWS,
         keys::ROWS,
+        passwords::ROWS,
+        policies::ROWS,
+        reencryption::ROWS,
         regions::ROWS,
         secret_versions::ROWS,
         secrets::ROWS,
