@@ -9,6 +9,7 @@ mod encoding;
 pub mod envelope;
 mod error;
 pub mod identity;
+pub mod mac;
 pub mod material;
 pub mod offer;
 mod opened;

@@ -257,6 +257,12 @@ fn first_rotation(origin: KeyOrigin, now: Timestamp) -> Rotation {
 }
 
 fn check(new: &NewKey, facts: Option<&InstanceFacts>) -> Result<(), KmsError> {
+    if facts.is_none() && new.spec.is_of_instances() {
+        return Err(KmsError::InvalidParameterBecause {
+            name: "KeySpec",
+            reason: format!("keys of spec {} exist in instances only; send DKMSInstanceId", new.spec),
+        });
+    }
     if new.usage.is_some_and(|usage| !new.spec.usages().contains(&usage)) {
         return Err(KmsError::InvalidParameterBecause {
             name: "KeyUsage",
@@ -293,6 +299,6 @@ pub(super) fn check_rotates(spec: KeySpec, origin: KeyOrigin) -> Result<(), KmsE
     if spec.is_symmetric() {
         Ok(())
     } else {
-        Err(KmsError::UnsupportedOperation("asymmetric keys do not rotate by themselves".to_owned()))
+        Err(KmsError::UnsupportedOperation("keys of this spec do not rotate by themselves".to_owned()))
     }
 }

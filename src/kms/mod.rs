@@ -22,6 +22,7 @@ mod key_changes;
 mod key_versions;
 mod keystores;
 mod list_keys;
+mod mac;
 mod new_material;
 mod placed;
 mod policy;

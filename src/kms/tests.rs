@@ -18,6 +18,7 @@ mod clock;
 mod due;
 mod import;
 mod locked;
+mod mac;
 mod naming;
 mod policy;
 mod reencryption;

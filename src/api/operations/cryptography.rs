@@ -21,7 +21,7 @@ rows! {
 }
 
 /// Bytes of a plaintext.
-const MAX_PLAINTEXT: usize = 6144;
+pub(super) const MAX_PLAINTEXT: usize = 6144;
 /// Bytes of a ciphertext or signature, with room for every header.
 pub(super) const MAX_CIPHERTEXT: usize = 8192;
 

@@ -7,6 +7,7 @@ mod import;
 mod instances;
 mod key_versions;
 mod keys;
+mod macs;
 mod metadata;
 mod naming;
 mod not_offered;
@@ -96,6 +97,7 @@ fn table() -> impl Iterator<Item = &'static Row> {
         instances::ROWS,
         key_versions::ROWS,
         keys::ROWS,
+        macs::ROWS,
         passwords::ROWS,
         policies::ROWS,
         reencryption::ROWS,
@@ -110,5 +112,9 @@ fn table() -> impl Iterator<Item = &'static Row> {
 
 #[cfg(test)]
 mod audit_tests;
+#[cfg(test)]
+mod state_tests;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,6 @@
 
 /// Name and reason, in the order of the vendor's documents.
 pub(super) const NOT_OFFERED: &[(&str, &str)] = &[
-    ("GenerateMac", MACS),
-    ("VerifyMac", MACS),
     ("GetManagedDataKey", DATA_KEYS),
     ("ListManagedDataKeyVersions", DATA_KEYS),
     ("GetChallenge", "answers to attested recipients (confidential computing) are not offered."),
@@ -32,7 +30,6 @@ pub(super) const NOT_OFFERED: &[(&str, &str)] = &[
     ("DeleteNetworkRule", NETWORK_RULES),
 ];
 
-const MACS: &str = "keys of an HMAC spec are not offered.";
 const DATA_KEYS: &str = "managed data keys have no public documentation, and nothing here makes any.";
 const NETWORKS: &str = "it binds an instance to the vendor's networks; here the operator configures instances.";
 const GATEWAY: &str =
