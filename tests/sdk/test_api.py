@@ -1,0 +1,210 @@
+"""Operations that came with instances, and the forms that requests and answers take, through the vendor's clients."""
+
+import base64
+import hashlib
+import hmac
+import json
+import uuid
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+import wire
+from deployment import INSTANCE, LOGISTICS, REGION, RETAIL, SMALL_INSTANCE, STRANGER
+from test_crypto import OAEP, b64, new_key, raw
+
+POLICY = json.dumps({"Version": "1", "Statement": [{"Effect": "Allow", "Action": ["kms:*"], "Resource": ["*"]}]})
+
+
+def test_re_encrypt(sdk, refused):
+    first, second = new_key(sdk), new_key(sdk)
+    blob = sdk.call("Encrypt", KeyId=first, Plaintext=b64(b"text"), EncryptionContext={"a": "1"})["CiphertextBlob"]
+    contexts = {"SourceEncryptionContext": {"a": "1"}, "DestinationEncryptionContext": {"b": "2"}}
+    made = sdk.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=second, **contexts)
+    assert made["KeyId"] == second
+    opened = sdk.call("Decrypt", CiphertextBlob=made["CiphertextBlob"], EncryptionContext={"b": "2"})
+    assert opened["Plaintext"] == b64(b"text")
+    refused("InvalidParameter", sdk.call, "ReEncrypt", CiphertextBlob=blob, DestinationKeyId=second)
+    refused("Forbidden.KeyNotFound", sdk.call, "ReEncrypt", CiphertextBlob=blob, DestinationKeyId=str(uuid.uuid4()), **contexts)
+
+
+@pytest.mark.parametrize("algorithm", OAEP)
+def test_data_keys_for_a_public_key(sdk, algorithm):
+    private = rsa.generate_private_key(65537, 2048)
+    der = private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    wrapping = {"PublicKeyBlob": b64(der), "WrappingKeySpec": "RSA_2048", "WrappingAlgorithm": algorithm}
+    key = new_key(sdk)
+    made = sdk.call("GenerateAndExportDataKey", KeyId=key, NumberOfBytes=24, **wrapping)
+    plain = private.decrypt(raw(made["ExportedDataKey"]), OAEP[algorithm])
+    assert len(plain) == 24
+    assert raw(sdk.call("Decrypt", CiphertextBlob=made["CiphertextBlob"])["Plaintext"]) == plain
+    exported = sdk.call("ExportDataKey", CiphertextBlob=made["CiphertextBlob"], **wrapping)
+    assert private.decrypt(raw(exported["ExportedDataKey"]), OAEP[algorithm]) == plain
+
+
+def test_codes(kms, refused):
+    sdk = kms.sdk()
+    key = sdk.call("CreateKey", KeySpec="HMAC_SHA_512", DKMSInstanceId=INSTANCE)["KeyMetadata"]
+    assert key["KeyUsage"] == "GENERATE/VERIFY MAC"
+    call = {"KeyId": key["KeyId"], "Algorithm": "HMAC_SHA_512", "Message": b64(b"message")}
+    made = sdk.call("GenerateMac", **call)["Mac"]
+    assert len(raw(made)) == 64
+    assert sdk.call("VerifyMac", Mac=made, **call)["Value"] is True
+    other = hmac.new(b"another key", b"message", hashlib.sha512).digest()
+    assert sdk.call("VerifyMac", Mac=b64(other), **call)["Value"] is False
+    refused("InvalidParameter", sdk.call, "GenerateMac", **{**call, "Algorithm": "HMAC_SHA_256"})
+    refused("InvalidParameter", sdk.call, "CreateKey", KeySpec="HMAC_SHA_512")
+    refused("DryRunOperationError", sdk.call, "GenerateMac", DryRun="true", **call)
+
+
+def test_tags_of_many(sdk, refused):
+    keys = [new_key(sdk) for _ in range(3)]
+    label = uuid.uuid4().hex
+    # The older SDK has names of its own for the lists, and sends the region by itself.
+    old = hasattr(sdk, "endpoint")
+    many = {"ResourceType": "key", **({} if old else {"RegionId": REGION})}
+    flat, tagged = ("ResourceIds", "Tags") if old else ("ResourceId", "Tag")
+    named, tags = {**many, flat: keys}, {tagged: [{"Key": label, "Value": "1"}]}
+    sdk.call("TagResources", **named, **tags)
+    rows = sdk.call("ListTagResources", **many, **tags)["TagResources"]["TagResource"]
+    assert sorted(row["ResourceId"] for row in rows) == sorted(keys)
+    assert {(row["TagKey"], row["TagValue"], row["ResourceType"]) for row in rows} == {(label, "1", "key")}
+    stranger = {**named, flat: [*keys[:1], str(uuid.uuid4())]}
+    refused("Forbidden.KeyNotFound", sdk.call, "UntagResources", All=True, **stranger)
+    assert len(sdk.call("ListTagResources", **many, **tags)["TagResources"]["TagResource"]) == 3, "all or none"
+    sdk.call("UntagResources", All=True, **named)
+    assert sdk.call("ListTagResources", **many, **tags)["TagResources"]["TagResource"] == []
+
+
+def test_tag_pages_go_on_where_they_ended(kms):
+    sdk = kms.sdk(account=STRANGER)
+    many = {"RegionId": REGION, "ResourceType": "secret"}
+    names = [f"paged/{n:02}" for n in range(12)]
+    for name in names:
+        tags = json.dumps([{"TagKey": f"k{n:02}", "TagValue": "v"} for n in range(20)])
+        sdk.call("CreateSecret", SecretName=name, SecretData="v", VersionId="v1", Tags=tags)
+    first = sdk.call("ListTagResources", **many)
+    assert len(first["TagResources"]["TagResource"]) == 200 and first["NextToken"]
+    sdk.call("DeleteSecret", SecretName=names[0], ForceDeleteWithoutRecovery="true")
+    second = sdk.call("ListTagResources", NextToken=first["NextToken"], **many)
+    assert len(second["TagResources"]["TagResource"]) == 40 and not second["NextToken"]
+    rows = [(row["ResourceId"], row["TagKey"]) for page in (first, second) for row in page["TagResources"]["TagResource"]]
+    assert len(set(rows)) == 240 and rows == sorted(rows)
+
+
+def test_passwords(sdk, refused):
+    assert len(sdk.call("GetRandomPassword")["RandomPassword"]) == 32
+    made = sdk.call("GetRandomPassword", PasswordLength="128", ExcludePunctuation="true", ExcludeCharacters="0Oo1Il")
+    assert len(made["RandomPassword"]) == 128 and made["RandomPassword"].isalnum()
+    assert not set(made["RandomPassword"]) & set("0Oo1Il")
+    refused("InvalidParameter", sdk.call, "GetRandomPassword", PasswordLength="7")
+    assert len({sdk.call("GetRandomPassword")["RandomPassword"] for _ in range(20)}) == 20
+
+
+def test_many_values_at_once(kms, refused):
+    sdk = kms.sdk()
+    names = [f"batch/{uuid.uuid4()}" for _ in range(2)]
+    for name in names:
+        sdk.call("CreateSecret", SecretName=name, SecretData=f"value of {name}", VersionId="v1")
+    wishes = [{"SecretName": name} for name in names]
+    answer = sdk.call("BatchGetSecretValue", SecretsList=[*wishes, {"SecretName": "batch/none"}])
+    assert [value["SecretData"] for value in answer["SecretValues"]] == [f"value of {name}" for name in names]
+    (error,) = answer["Errors"]
+    assert (error["Code"], error["HttpStatus"], error["SecretName"]) == ("Forbidden.ResourceNotFound", 404, "batch/none")
+    refused("InvalidParameter", sdk.call, "BatchGetSecretValue", SecretsList=[wishes[0], wishes[0]])
+    refused("InvalidParameter", sdk.call, "BatchGetSecretValue", SecretsList=[{"SecretName": f"s{n}"} for n in range(21)])
+    refused("InvalidParameter", sdk.call, "BatchGetSecretValue", SecretsList=[])
+
+
+def test_policies(sdk, refused):
+    key = new_key(sdk, DKMSInstanceId=INSTANCE)
+    assert RETAIL.id in sdk.call("GetKeyPolicy", KeyId=key, PolicyName="default")["Policy"]
+    sdk.call("SetKeyPolicy", KeyId=key, Policy=POLICY)
+    assert json.loads(sdk.call("GetKeyPolicy", KeyId=key)["Policy"]) == json.loads(POLICY)
+    refused("InvalidParameter", sdk.call, "SetKeyPolicy", KeyId=key, Policy='{"Version":"1"}')
+    refused("InvalidParameter", sdk.call, "SetKeyPolicy", KeyId=key, Policy=POLICY, PolicyName="other")
+    refused("UnsupportedOperation", sdk.call, "SetKeyPolicy", KeyId=new_key(sdk), Policy=POLICY)
+    # A migration gives a resource the default policy; one created in an instance may bring its own.
+    made = sdk.call("CreateKey", DKMSInstanceId=INSTANCE, Policy=POLICY)["KeyMetadata"]["KeyId"]
+    assert json.loads(sdk.call("GetKeyPolicy", KeyId=made)["Policy"]) == json.loads(POLICY)
+
+
+def test_instances(kms, refused):
+    sdk = kms.sdk()
+    page = sdk.call("ListKmsInstances")
+    shown = {row["KmsInstanceId"]: row["KmsInstanceArn"] for row in page["KmsInstances"]["KmsInstance"]}
+    assert shown[INSTANCE] == f"acs:kms:{REGION}:{RETAIL.id}:keystore/{INSTANCE}" and SMALL_INSTANCE in shown
+    assert len(kms.sdk(account=LOGISTICS).call("ListKmsInstances")["KmsInstances"]["KmsInstance"]) == 2
+    assert kms.sdk(account=STRANGER).call("ListKmsInstances")["TotalCount"] == 0
+    found = sdk.call("GetKmsInstance", KmsInstanceId=INSTANCE)["KmsInstance"]
+    assert (found["InstanceId"], found["Status"], found["KeyNum"]) == (INSTANCE, "Connected", 1000)
+    used = lambda: {
+        row["ResourceType"]: (row["UsedQuantity"], row["ResourceQuota"])
+        for row in sdk.call("GetKmsInstanceQuotaInfos", KmsInstanceId=INSTANCE)["KmsInstanceQuotaInfos"]
+    }
+    before = used()
+    new_key(sdk, DKMSInstanceId=INSTANCE)
+    assert used()["key"] == (before["key"][0] + 1, 1000)
+    refused("Forbidden.DKMSInstanceNotFound", kms.sdk(account=STRANGER).call, "GetKmsInstance", KmsInstanceId=INSTANCE)
+    refused("MissingParameter", sdk.call, "GetKmsInstanceQuotaInfos")
+    assert not sdk.call("GetDefaultKmsInstance").get("DefaultKmsInstanceId")
+
+
+def test_the_service(sdk, refused):
+    assert sdk.call("DescribeAccountKmsStatus")["AccountStatus"] == "Enabled"
+    refused("Forbidden.Opened", sdk.call, "OpenKmsService")
+
+
+def test_rotation_of_secrets_needs_a_rotator(sdk, refused):
+    name = f"rotate/{uuid.uuid4()}"
+    sdk.call("CreateSecret", SecretName=name, SecretData="v", VersionId="v1")
+    refused("UnsupportedOperation", sdk.call, "RotateSecret", SecretName=name, VersionId="v2")
+
+
+def test_what_is_not_offered_says_why(kms, refused):
+    sdk = kms.sdk()
+    for action, parameters in (
+        ("CreateNetworkRule", {"Name": "a", "Type": "Private"}),
+        ("ListPolicies", {}),
+        ("ReleaseKmsInstance", {"KmsInstanceId": INSTANCE}),
+        ("GetClientKey", {"ClientKeyId": "KAAP.x"}),
+        ("GetChallenge", {}),
+    ):
+        assert refused("UnsupportedOperation", sdk.call, action, **parameters).status == 400
+        answer = wire.ask(kms.port, wire.v3(RETAIL, action, parameters))
+        assert answer.code == "UnsupportedOperation" and answer.json["Recommend"].startswith("Not offered: "), action
+
+
+def test_all_parameters_in_a_form(kms):
+    """As Terraform's provider sends them."""
+    answer = wire.ask(kms.port, wire.v1(RETAIL, "CreateKey", {"Description": "terra +&=form"}, in_body=True))
+    key = answer.json["KeyMetadata"]["KeyId"]
+    answer = wire.ask(kms.port, wire.v1(RETAIL, "DescribeKey", {"KeyId": key}, in_body=True))
+    assert answer.json["KeyMetadata"]["Description"] == "terra +&=form"
+    tagged = {"RegionId": REGION, "ResourceType": "key", "ResourceId.1": key, "Tag.1.Key": "a", "Tag.1.Value": "b"}
+    assert wire.ask(kms.port, wire.v1(RETAIL, "TagResources", tagged, in_body=True)).status == 200
+    again = wire.ask(kms.port, wire.v1(RETAIL, "ListResourceTags", {"KeyId": key}, in_body=True)).json
+    assert again["Tags"]["Tag"] == [{"KeyId": key, "TagKey": "a", "TagValue": "b"}]
+
+
+def test_xml(kms):
+    def ask(action, parameters):
+        answer = wire.ask(kms.port, wire.v1(RETAIL, action, parameters, Format="XML"))
+        assert answer.headers["content-type"].startswith("text/xml")
+        return answer.status, ElementTree.fromstring(answer.body)
+
+    status, root = ask("CreateKey", {"Description": "<a> & 'b'"})
+    assert (status, root.tag) == (200, "CreateKeyResponse")
+    key = root.findtext("KeyMetadata/KeyId")
+    _, root = ask("DescribeKey", {"KeyId": key})
+    assert root.findtext("KeyMetadata/Description") == "<a> & 'b'"
+    _, root = ask("TagResource", {"KeyId": key, "Tags": '[{"TagKey":"a","TagValue":"1"},{"TagKey":"b","TagValue":"2"}]'})
+    _, root = ask("ListResourceTags", {"KeyId": key})
+    assert [tag.findtext("TagKey") for tag in root.findall("Tags/Tag")] == ["a", "b"]
+    _, root = ask("Encrypt", {"KeyId": key, "Plaintext": base64.b64encode(b"x").decode()})
+    _, root = ask("Decrypt", {"CiphertextBlob": root.findtext("CiphertextBlob")})
+    assert root.findtext("Plaintext") == "eA=="
+    status, root = ask("DescribeKey", {"KeyId": "none"})
+    assert (status, root.tag, root.findtext("Code")) == (404, "Error", "Forbidden.KeyNotFound")
