@@ -8,6 +8,7 @@ import uuid
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from alibabacloud_kms20160120 import models
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -208,3 +209,52 @@ def test_xml(kms):
     assert root.findtext("Plaintext") == "eA=="
     status, root = ask("DescribeKey", {"KeyId": "none"})
     assert (status, root.tag, root.findtext("Code")) == (404, "Error", "Forbidden.KeyNotFound")
+
+
+def test_a_dry_run_always_fails_and_says_what_would_have_been(kms, refused):
+    """For every request model of the SDK that has the parameter."""
+    sdk = kms.sdk()
+    models_with = {
+        name.removesuffix("Request")
+        for name in dir(models)
+        if name.endswith("Request") and not name.endswith("ShrinkRequest") and hasattr(getattr(models, name)(), "dry_run")
+    }
+    assert len(models_with) == 15
+    key = new_key(sdk)
+    name = f"dry/{uuid.uuid4()}"
+    sdk.call("CreateSecret", SecretName=name, SecretData="v", VersionId="v1")
+    for action in models_with:
+        answer = wire.ask(kms.port, wire.v3(RETAIL, action, {"DryRun": "true"}))
+        assert (answer.status, answer.code) == (400, "ValidationError"), action
+        assert "needed but not provided" in answer.json["Recommend"], action
+        answer = wire.ask(kms.port, wire.v3(RETAIL, action, {"DryRun": "perhaps"}))
+        assert answer.code in ("InvalidParameter", "MissingParameter"), action
+    refused("DryRunOperationError", sdk.call, "Encrypt", KeyId=key, Plaintext=b64(b"x"), DryRun="true")
+    refused("DryRunOperationError", sdk.call, "GetSecretValue", SecretName=name, DryRun="true")
+    refused("ValidationError", sdk.call, "Encrypt", KeyId=str(uuid.uuid4()), Plaintext=b64(b"x"), DryRun="true")
+
+
+def test_requests_a_second(unstarted):
+    unstarted.extra = "[limits]\nread_per_second = 5\nmanagement_per_second = 2\n"
+    unstarted.start()
+
+    def burst(action, parameters=(), account=RETAIL, count=12):
+        requests = b"".join(wire.v3(account, action, parameters) for _ in range(count))
+        with wire.connect(unstarted.port) as connection:
+            connection.sendall(requests)
+            return [wire.receive(connection) for _ in range(count)]
+
+    answers = burst("ListKeys")
+    refusals = [answer for answer in answers if answer.status != 200]
+    assert len(refusals) >= 4, "12 requests take less than a second or so"
+    for answer in refusals:
+        assert (answer.status, answer.code) == (429, "Rejected.Throttling")
+        assert int(answer.headers["retry-after"]) >= 1 and "5 such requests" in answer.json["Recommend"]
+    assert any(answer.status == 200 for answer in burst("ListKeys", account=LOGISTICS)), "each account has its own"
+    # Cryptography is not limited here, and a change is by its own rate.
+    key = next(a for a in burst("CreateKey") if a.status == 200).json["KeyMetadata"]["KeyId"]
+    encrypt = {"KeyId": key, "Plaintext": b64(b"x")}
+    assert all(answer.status == 200 for answer in burst("Encrypt", encrypt, count=40))
+    unstarted.extra = ""
+    assert "limits" in unstarted.reload()["message"]
+    assert all(answer.status == 200 for answer in burst("ListKeys"))

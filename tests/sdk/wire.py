@@ -106,22 +106,32 @@ def connect(port):
 
 def receive(connection):
     """One answer; None when the other side hung up without one."""
-    data = b""
     try:
-        while b"\r\n\r\n" not in data:
-            more = connection.recv(65_536)
-            if not more:
-                return None
-            data += more
-        head, _, body = data.partition(b"\r\n\r\n")
+        head = read_until(connection, b"\r\n\r\n")
+        if head is None:
+            return None
         first, *rest = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in rest if ": " in line)}
-        length = int(headers.get("content-length", 0))
-        while len(body) < length:
-            body += connection.recv(65_536)
+        body = b""
+        while len(body) < int(headers.get("content-length", 0)):
+            more = connection.recv(int(headers["content-length"]) - len(body))
+            if not more:
+                return None
+            body += more
     except ConnectionResetError:
         return None
     return Answer(int(first.split()[1]), headers, body)
+
+
+def read_until(connection, end):
+    """Byte by byte, so that nothing of a next answer is taken."""
+    data = b""
+    while not data.endswith(end):
+        more = connection.recv(1)
+        if not more:
+            return None
+        data += more
+    return data
 
 
 def ask(port, request):

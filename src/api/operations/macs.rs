@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::cryptography::{MAX_PLAINTEXT, answer};
+use super::cryptography::MAX_PLAINTEXT;
 use super::{naming, rows};
 use crate::api::{ApiError, Caller, Parameters};
 use crate::crypto::mac::MacAlgorithm;
@@ -24,7 +24,7 @@ pub(super) async fn generate_mac(service: &Service, caller: &Caller, p: &Paramet
     let made = service.generate_mac(caller, &name, algorithm, &message).await;
     let made =
         made.map(|(key, code)| json!({"KeyId": key, "Algorithm": algorithm.as_str(), "Mac": STANDARD.encode(code)}));
-    answer(p, made.map_err(ApiError::from))
+    Ok(made?)
 }
 
 pub(super) async fn verify_mac(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
@@ -33,5 +33,5 @@ pub(super) async fn verify_mac(service: &Service, caller: &Caller, p: &Parameter
     let code = p.required_base64("Mac", MAX_MAC)?;
     let verdict = service.verify_mac(caller, &name, algorithm, &message, &code).await;
     let verdict = verdict.map(|(key, holds)| json!({"KeyId": key, "Algorithm": algorithm.as_str(), "Value": holds}));
-    answer(p, verdict.map_err(ApiError::from))
+    Ok(verdict?)
 }

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod cryptography;
+mod dry_run;
 mod errors;
 mod import;
 mod instances;
@@ -45,7 +46,10 @@ impl Operations {
 impl Dispatcher for Operations {
     async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
         let answer = match table().find(|row| row.name == call.action.name) {
-            Some(row) => (row.run)(&self.service, &call.caller, &call.parameters).await,
+            Some(row) => {
+                let outcome = (row.run)(&self.service, &call.caller, &call.parameters).await;
+                dry_run::outcome(row.name, &call.parameters, outcome)
+            }
             None => {
                 let why = not_offered::reason(call.action.name).unwrap_or_default();
                 Err(ApiError::unsupported_operation().with_remedy(format!("Not offered: {why}")))

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::cryptography::{MAX_CIPHERTEXT, answer, data_key_length, sealed_json};
+use super::cryptography::{MAX_CIPHERTEXT, data_key_length, sealed_json};
 use super::{naming, rows};
 use crate::api::{ApiError, Caller, Parameters};
 use crate::kms::{Origin, Recipient, Service};
@@ -30,7 +30,7 @@ pub(super) async fn re_encrypt(service: &Service, caller: &Caller, p: &Parameter
     };
     let context = p.context("DestinationEncryptionContext")?;
     let sealed = service.re_encrypt(caller, &blob, &origin, &destination, &context).await;
-    answer(p, sealed.map(|sealed| sealed_json(&sealed)).map_err(ApiError::from))
+    Ok(sealed.map(|sealed| sealed_json(&sealed))?)
 }
 
 pub(super) async fn export_data_key(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
@@ -39,7 +39,7 @@ pub(super) async fn export_data_key(service: &Service, caller: &Caller, p: &Para
     let exported = exported.map(
         |made| json!({"KeyId": made.key, "KeyVersionId": made.version, "ExportedDataKey": STANDARD.encode(&made.blob)}),
     );
-    answer(p, exported.map_err(ApiError::from))
+    Ok(exported?)
 }
 
 pub(super) async fn generate_and_export_data_key(
@@ -57,7 +57,7 @@ pub(super) async fn generate_and_export_data_key(
         }
         value
     });
-    answer(p, made.map_err(ApiError::from))
+    Ok(made?)
 }
 
 /// The public key that a data key is to be wrapped for.

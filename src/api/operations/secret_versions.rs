@@ -28,15 +28,8 @@ pub(super) async fn get_secret_value(service: &Service, caller: &Caller, p: &Par
         return Err(ApiError::unsupported_operation().with_remedy("Values are not encrypted for a Recipient here."));
     }
     let fetch_config = p.boolean("FetchExtendedConfig")?.unwrap_or(false);
-    let dry_run = p.boolean("DryRun")?.unwrap_or(false);
     let which = WhichVersion { id: p.parsed("VersionId")?, stage: p.optional("VersionStage").map(str::to_owned) };
-    let found = service.get_secret_value(caller, &name(caller, p)?, &which).await.map_err(ApiError::from);
-    match found {
-        Ok(_) if dry_run => Err(ApiError::dry_run_success()),
-        Err(error) if dry_run && error.http < 500 => Err(ApiError::dry_run_invalid().with_remedy(error.message)),
-        Ok(value) => answer(&value, fetch_config),
-        Err(error) => Err(error),
-    }
+    answer(&service.get_secret_value(caller, &name(caller, p)?, &which).await?, fetch_config)
 }
 
 /// Each secret is answered for by itself: as a value, or as an error beside the others.
