@@ -18,7 +18,10 @@ pub enum StoreError {
         path: String,
     },
     /// The database is damaged.
-    #[error("the database {path} is damaged ({detail}); restore it from a backup; nothing has been changed")]
+    #[error(
+        "the database {path} is damaged ({detail}); nothing is served from it; move the state \
+         directory aside, keep it, and bring the last backup back with `keyferry restore`"
+    )]
     Damaged {
         /// The directory.
         path: String,

@@ -65,3 +65,27 @@ def test_slots_that_are_gone_are_found_or_keep_the_daemon_from_starting(deployme
     refused = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert refused.returncode == 1
     assert "slot" in refused.stderr and "keyferry restore" in refused.stderr, refused.stderr
+
+
+def test_a_store_that_lost_its_end_keeps_the_daemon_from_starting(deployment):
+    population = Population(deployment.sdk()).fill_small()
+    code, job = deployment.migrate("--all")
+    assert code == 0, job
+    deployment.stop()
+    copy = deployment.directory / "copy"
+    shutil.copytree(deployment.state_dir, copy)
+    logs = sorted(deployment.state_dir.rglob("db"))
+    assert len(logs) >= 3, logs
+    for log in logs:
+        whole = log.read_bytes()
+        # The end of what is written, not of the file, which the engine makes longer in advance.
+        end = len(whole.rstrip(b"\0"))
+        log.write_bytes(whole[: end // 2])
+        command = [binary(), "--config", str(deployment.config), "run"]
+        refused = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert refused.returncode == 1, log
+        assert str(log.parent) in refused.stderr and "keyferry restore" in refused.stderr, refused.stderr
+        shutil.rmtree(log.parent)
+        shutil.copytree(copy / log.parent.relative_to(deployment.state_dir), log.parent)
+    deployment.start()
+    population.check_use()

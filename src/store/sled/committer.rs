@@ -8,7 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::durability::Durability;
 use super::fault::Fault;
+use super::tally::Tally;
 use super::view::{Before, COUNTER, View, encode, revision_of};
+use super::watermark::Watermark;
 use crate::observe::failpoint::{Failpoint, around_blocking};
 use crate::store::changes::Changes;
 use crate::store::{Operation, Outcome, Revision, StoreError, Transaction};
@@ -29,6 +31,9 @@ pub(super) struct Committer {
     view: Arc<View>,
     changes: Arc<Changes>,
     durability: Durability,
+    watermark: Watermark,
+    /// Of the tree as it is once all that was taken is applied.
+    tally: Tally,
     /// The newest revision given out, durable or not.
     newest: Revision,
     /// Why no write is taken any more. A sync that failed once is never tried again: the kernel may have dropped the pages
@@ -37,9 +42,15 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn new(view: Arc<View>, changes: Arc<Changes>, durability: Durability) -> Self {
+    pub(super) fn new(
+        view: Arc<View>,
+        changes: Arc<Changes>,
+        durability: Durability,
+        watermark: Watermark,
+        tally: Tally,
+    ) -> Self {
         let newest = changes.newest();
-        Self { view, changes, durability, newest, refused: None }
+        Self { view, changes, durability, watermark, tally, newest, refused: None }
     }
 
     /// Runs until every sender is gone and all they sent is answered.
@@ -79,7 +90,7 @@ impl Committer {
         let mut seen: BTreeMap<&[u8], Option<IVec>> = BTreeMap::new();
         for compare in transaction.compares() {
             let (found, in_group) = match group.written.get(compare.key()) {
-                Some(found) => (*found, true),
+                Some(found) => (found.as_deref().map(revision_of).transpose()?, true),
                 None => {
                     let raw = self.view.raw(compare.key())?;
                     let found = raw.as_deref().map(revision_of).transpose()?;
@@ -118,21 +129,24 @@ impl Committer {
         self.newest = Revision(self.newest.0.saturating_add(1));
         group.before.extend(before);
         for operation in operations {
-            let key = match operation {
-                Operation::Put(key, value) => {
-                    let raw = encode(self.newest, &value);
-                    group.bytes = group.bytes.saturating_add(key.len()).saturating_add(raw.len());
-                    group.batch.insert(key.as_slice(), raw);
-                    group.written.insert(key.clone(), Some(self.newest));
-                    key
-                }
-                Operation::Delete(key) => {
-                    group.bytes = group.bytes.saturating_add(key.len());
-                    group.batch.remove(key.as_slice());
-                    group.written.insert(key.clone(), None);
-                    key
-                }
+            let (key, raw) = match operation {
+                Operation::Put(key, value) => (key, Some(IVec::from(encode(self.newest, &value)))),
+                Operation::Delete(key) => (key, None),
             };
+            let old = group.written.get(&key).or_else(|| group.before.get(&key));
+            if let Some(Some(old)) = old {
+                self.tally.remove(&key, old);
+            }
+            group.bytes = group.bytes.saturating_add(key.len());
+            match &raw {
+                Some(raw) => {
+                    self.tally.add(&key, raw);
+                    group.bytes = group.bytes.saturating_add(raw.len());
+                    group.batch.insert(key.as_slice(), raw.clone());
+                }
+                None => group.batch.remove(key.as_slice()),
+            }
+            group.written.insert(key.clone(), raw);
             group.changed.push((self.newest, key));
         }
         self.newest
@@ -140,7 +154,7 @@ impl Committer {
 
     fn settle(&mut self, mut group: Group) {
         if !group.written.is_empty() {
-            group.batch.insert(COUNTER, encode(self.newest, &[]));
+            group.batch.insert(COUNTER, encode(self.newest, &self.tally.to_bytes()));
             if let Err(fault) = self.persist(group.before, group.batch) {
                 let reason = format!(
                     "a write could not be made durable ({}); restart once the disk is well; no write is taken until then",
@@ -169,7 +183,11 @@ impl Committer {
         around_blocking(Failpoint::StoreWrite, write, Fault::from)?;
         // All blobs that the flushed log names were written before the flush.
         let blobs = self.view.alone(|| self.durability.new_blobs())?;
-        around_blocking(Failpoint::StoreSync, || Ok(self.durability.sync(blobs)?), Fault::from)
+        let sync = || {
+            self.durability.sync(blobs)?;
+            Ok(self.watermark.raise(self.newest)?)
+        };
+        around_blocking(Failpoint::StoreSync, sync, Fault::from)
     }
 }
 
@@ -190,7 +208,7 @@ struct Group {
     batch: Batch,
     before: Before,
     /// What each key written by the group holds after it.
-    written: BTreeMap<Vec<u8>, Option<Revision>>,
+    written: BTreeMap<Vec<u8>, Option<IVec>>,
     changed: Vec<(Revision, Vec<u8>)>,
     waiting: Vec<(oneshot::Sender<Result<Outcome, StoreError>>, Outcome)>,
     bytes: usize,

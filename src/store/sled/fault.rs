@@ -1,6 +1,7 @@
 //! sled's errors and panics as errors of the store: nothing unwinds out of this engine.
 
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -29,7 +30,13 @@ impl Fault {
 
 impl From<::sled::Error> for Fault {
     fn from(error: ::sled::Error) -> Self {
-        Self { damaged: !matches!(error, ::sled::Error::Io(_)), detail: error.to_string() }
+        use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+        let damaged = match &error {
+            // A blob that is gone, or a file that ends before what is looked for in it.
+            ::sled::Error::Io(error) => matches!(error.kind(), InvalidData | NotFound | UnexpectedEof),
+            _ => true,
+        };
+        Self { damaged, detail: error.to_string() }
     }
 }
 
@@ -39,8 +46,8 @@ impl From<Injected> for Fault {
     }
 }
 
-impl From<std::io::Error> for Fault {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
         Self { detail: error.to_string(), damaged: false }
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! A commit returns when it survives `kill -9` and power loss. Readers run where they are called: sled keeps what is in
 //! use in memory. Beside sled's own files a directory holds `lock` (held while it is open) and `damaged-N-snap.…`
-//! (snapshots that were set aside).
+//! (snapshots that were set aside), `watermark` (the newest acknowledged revision), and, until it is made, `creating`.
 
 mod committer;
+mod creation;
 mod durability;
 mod fault;
 mod restoring;
 mod snapshot;
+mod tally;
 mod view;
+mod watermark;
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
@@ -24,7 +27,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::committer::{Committer, QUEUE, Request};
 use self::durability::Durability;
 use self::fault::{Fault, contained};
-use self::view::{COUNTER, View, revision_of};
+use self::tally::Tally;
+use self::view::{COUNTER, View, decode};
+use self::watermark::{Marked, Watermark};
 use super::changes::Changes;
 use super::{Outcome, Page, Revision, Store, StoreError, Transaction, Versioned};
 pub use restoring::Restoring;
@@ -75,19 +80,20 @@ impl SledStore {
         let io_failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", directory.display()));
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io_failed)?;
         let lock = lock(directory)?;
-        let warnings = snapshot::set_damaged_aside(directory).map_err(io_failed)?;
+        let marked = Watermark::read(directory).map_err(io_failed)?;
+        if matches!(marked, Marked::At(acknowledged) if acknowledged > Revision(0)) && !directory.join("db").exists() {
+            return Err(failed(Fault { detail: "its log is gone".to_owned(), damaged: true }));
+        }
+        creation::begin(directory, marked).map_err(io_failed)?;
+        let mut warnings = snapshot::set_damaged_aside(directory).map_err(io_failed)?;
+        let tree = open_tree(directory, options)?;
+        let durability = Durability::open(directory).map_err(io_failed)?;
+        let state = State::found(&tree).map_err(failed)?;
+        warnings.extend(state.reaches(marked).map_err(failed)?);
         for warning in &warnings {
             tracing::error!(event = "store.degraded", path = %directory.display(), "{warning}");
         }
-        let tree = open_tree(directory, options)?;
-        let durability = Durability::open(directory).map_err(io_failed)?;
-        let newest = contained(|| match tree.get(COUNTER)? {
-            Some(counter) => revision_of(&counter),
-            None if tree.is_empty() => Ok(Revision(0)),
-            None => Err(Fault { detail: "the revision counter is missing".to_owned(), damaged: true }),
-        })
-        .map_err(failed)?;
-        let store = Self::start(directory, tree, newest, durability, lock).map_err(io_failed)?;
+        let store = Self::start(directory, tree, state, durability, lock).map_err(io_failed)?;
         Ok(Opened { store, warnings })
     }
 
@@ -99,14 +105,16 @@ impl SledStore {
     fn start(
         directory: &Path,
         tree: ::sled::Db,
-        newest: Revision,
+        state: State,
         durability: Durability,
         lock: File,
     ) -> std::io::Result<Self> {
+        let watermark = Watermark::open(directory, state.newest)?;
+        creation::end(directory)?;
         let view = Arc::new(View::new(tree));
-        let changes = Arc::new(Changes::new(newest));
+        let changes = Arc::new(Changes::new(state.newest));
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let committer = Committer::new(Arc::clone(&view), Arc::clone(&changes), durability);
+        let committer = Committer::new(Arc::clone(&view), Arc::clone(&changes), durability, watermark, state.tally);
         let thread = thread::Builder::new().name("store-commit".to_owned()).spawn(move || committer.run(receiver))?;
         Ok(Self {
             requests: Some(sender),
@@ -155,6 +163,48 @@ impl Store for SledStore {
 
     fn revision(&self) -> Revision {
         self.changes.newest()
+    }
+}
+
+/// What an opened tree holds.
+#[derive(Debug, Clone, Copy)]
+struct State {
+    newest: Revision,
+    tally: Tally,
+    /// Whether the counter vouches for it; older releases kept no tally.
+    vouched: bool,
+}
+
+impl State {
+    /// Reads the whole tree and holds it to its counter.
+    fn found(tree: &::sled::Db) -> Result<Self, Fault> {
+        let tally = Tally::of(tree)?;
+        let Some(counter) = contained(|| Ok(tree.get(COUNTER)?))? else {
+            let empty = Self { newest: Revision(0), tally, vouched: false };
+            let missing = || Fault { detail: "the revision counter is missing".to_owned(), damaged: true };
+            return if tally == Tally::default() { Ok(empty) } else { Err(missing()) };
+        };
+        let counter = decode(&counter)?;
+        let expected = Tally::from_bytes(&counter.value)?;
+        expected.map_or(Ok(()), |expected| tally.check(expected))?;
+        Ok(Self { newest: counter.revision, tally, vouched: expected.is_some() })
+    }
+
+    /// Holds it to the watermark. Returns a warning where the watermark itself is the damaged part.
+    fn reaches(self, marked: Marked) -> Result<Option<String>, Fault> {
+        match marked {
+            Marked::At(acknowledged) if acknowledged > self.newest => Err(Fault {
+                detail: format!("it ends at revision {}, but {} was acknowledged", self.newest.0, acknowledged.0),
+                damaged: true,
+            }),
+            Marked::At(_) => Ok(None),
+            Marked::Never if !self.vouched => Ok(None),
+            Marked::Never | Marked::Unreadable => Ok(Some(
+                "the file `watermark` was lost or damaged and has been written anew: should the log have lost its end too, \
+                 that could not be noticed; compare with the last backup"
+                    .to_owned(),
+            )),
+        }
     }
 }
 

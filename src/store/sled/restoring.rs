@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use ::sled::Batch;
 
 use super::fault::{Fault, contained};
+use super::tally::Tally;
 use super::view::{COUNTER, encode};
+use super::watermark::Watermark;
 use super::{Options, lock, open_tree};
 use crate::store::{Revision, StoreError, Versioned};
 
@@ -19,6 +21,7 @@ pub struct Restoring {
     batch: Batch,
     bytes: usize,
     newest: Revision,
+    tally: Tally,
     _lock: File,
 }
 
@@ -32,11 +35,11 @@ impl Restoring {
         DirBuilder::new().mode(0o700).create(directory).map_err(unusable)?;
         let lock = lock(directory)?;
         let tree = open_tree(directory, &Options { cache_capacity: CACHE })?;
-        let (batch, newest) = (Batch::default(), Revision(0));
-        Ok(Self { directory: directory.to_owned(), tree, batch, bytes: 0, newest, _lock: lock })
+        let (batch, newest, tally) = (Batch::default(), Revision(0), Tally::default());
+        Ok(Self { directory: directory.to_owned(), tree, batch, bytes: 0, newest, tally, _lock: lock })
     }
 
-    /// Takes a record.
+    /// Takes a record, of a key that it was not given yet.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -44,6 +47,7 @@ impl Restoring {
         self.newest = self.newest.max(record.revision);
         let raw = encode(record.revision, &record.value);
         self.bytes = self.bytes.saturating_add(key.len()).saturating_add(raw.len());
+        self.tally.add(key, &raw);
         self.batch.insert(key, raw);
         if self.bytes < BATCH { Ok(()) } else { self.apply() }
     }
@@ -53,13 +57,15 @@ impl Restoring {
     /// # Errors
     /// When it cannot be written.
     pub fn finish(mut self, newest: Revision) -> Result<(), StoreError> {
-        self.batch.insert(COUNTER, encode(self.newest.max(newest), &[]));
+        let newest = self.newest.max(newest);
+        self.batch.insert(COUNTER, encode(newest, &self.tally.to_bytes()));
         self.apply()?;
         let flushed = contained(|| Ok(self.tree.flush().map(drop)?));
         flushed.map_err(|fault: Fault| fault.into_error(&self.directory))?;
         let directory = self.directory.clone();
         drop(self);
-        sync_all(&directory).map_err(|error| StoreError::Unavailable(format!("{}: {error}", directory.display())))
+        let ended = Watermark::open(&directory, newest).and_then(|_| sync_all(&directory));
+        ended.map_err(|error| StoreError::Unavailable(format!("{}: {error}", directory.display())))
     }
 
     fn apply(&mut self) -> Result<(), StoreError> {

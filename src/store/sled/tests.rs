@@ -18,8 +18,8 @@ fn failing(directory: &Path) -> SledStore {
     let mut durability = Durability::open(directory).unwrap();
     let (_, writer) = std::io::pipe().unwrap();
     durability.divert(File::from(OwnedFd::from(writer)));
-    let newest = revision_of(&tree.get(COUNTER).unwrap().unwrap()).unwrap();
-    SledStore::start(directory, tree, newest, durability, lock).unwrap()
+    let state = State::found(&tree).unwrap();
+    SledStore::start(directory, tree, state, durability, lock).unwrap()
 }
 
 #[tokio::test]
@@ -50,7 +50,9 @@ fn group_judges_in_order_and_hides_what_is_not_durable() {
     let _lock = lock(path).unwrap();
     let view = Arc::new(View::new(open_tree(path, &Options::default()).unwrap()));
     let changes = Arc::new(Changes::new(Revision(0)));
-    let committer = Committer::new(Arc::clone(&view), Arc::clone(&changes), Durability::open(path).unwrap());
+    let watermark = Watermark::open(path, Revision(0)).unwrap();
+    let durability = Durability::open(path).unwrap();
+    let committer = Committer::new(Arc::clone(&view), Arc::clone(&changes), durability, watermark, Tally::default());
 
     // All of it waits before the committer starts, so it is one group.
     let (sender, receiver) = mpsc::channel(16);
@@ -138,7 +140,8 @@ fn a_conflict_with_a_write_that_fails_is_unknown() {
         answered
     });
     drop(sender);
-    Committer::new(Arc::clone(&view), Arc::clone(&changes), durability).run(receiver);
+    let watermark = Watermark::open(directory.path(), Revision(0)).unwrap();
+    Committer::new(Arc::clone(&view), Arc::clone(&changes), durability, watermark, Tally::default()).run(receiver);
 
     let outcomes = answers.map(|answer| answer.blocking_recv().unwrap().unwrap());
     assert_eq!(outcomes, [Outcome::Unknown, Outcome::Unknown, Outcome::Conflict]);

@@ -114,7 +114,8 @@ pub(super) fn revision_of(raw: &[u8]) -> Result<Revision, Fault> {
         .ok_or_else(|| Fault { detail: format!("a value of {} bytes has no revision", raw.len()), damaged: true })
 }
 
-fn decode(raw: &[u8]) -> Result<Versioned, Fault> {
+/// Both parts of a stored value.
+pub(super) fn decode(raw: &[u8]) -> Result<Versioned, Fault> {
     let revision = revision_of(raw)?;
     Ok(Versioned { value: raw.get(8..).unwrap_or_default().to_vec(), revision })
 }

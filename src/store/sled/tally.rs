@@ -1,0 +1,84 @@
+//! What is in the tree, in two numbers that change with every write: how many records, and the sum of their digests.
+//!
+//! sled checks each piece of its log, but takes a piece that does not check out for the end of the log, and pages can point
+//! to pieces that are gone. The tally lies in the revision counter, so it is written with each commit; a scan at opening
+//! compares it with what is there. It finds damage, not forgery.
+
+use ::sled::Db;
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::fault::{Fault, contained};
+use super::view::COUNTER;
+
+/// Count and sum over all records but the counter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    records: u64,
+    sum: u128,
+}
+
+impl Tally {
+    /// Of what is in a tree now. Reads all of it.
+    pub(super) fn of(tree: &Db) -> Result<Self, Fault> {
+        contained(|| {
+            let mut tally = Self::default();
+            for entry in tree.iter() {
+                let (key, raw) = entry?;
+                if &*key != COUNTER {
+                    tally.add(&key, &raw);
+                }
+            }
+            Ok(tally)
+        })
+    }
+
+    /// A record came. `raw` is what the tree holds: revision and value.
+    pub(super) fn add(&mut self, key: &[u8], raw: &[u8]) {
+        self.records = self.records.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(digest(key, raw));
+    }
+
+    /// A record went.
+    pub(super) fn remove(&mut self, key: &[u8], raw: &[u8]) {
+        self.records = self.records.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(digest(key, raw));
+    }
+
+    /// As the counter holds it: count (8 bytes), sum (16 bytes), big-endian.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        [self.records.to_be_bytes().as_slice(), &self.sum.to_be_bytes()].concat()
+    }
+
+    /// From the counter's value; `None` where an older release wrote it, which kept no tally.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Option<Self>, Fault> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let parts = bytes.split_first_chunk::<8>().and_then(|(records, sum)| Some((records, sum.first_chunk::<16>()?)));
+        match parts {
+            Some((records, sum)) if bytes.len() == 24 => {
+                Ok(Some(Self { records: u64::from_be_bytes(*records), sum: u128::from_be_bytes(*sum) }))
+            }
+            _ => Err(Fault { detail: "the revision counter cannot be read".to_owned(), damaged: true }),
+        }
+    }
+
+    /// Holds what is there (`self`) to what the counter says.
+    pub(super) fn check(self, expected: Self) -> Result<(), Fault> {
+        let detail = if self.records == expected.records {
+            "a record is not what was written last".to_owned()
+        } else {
+            format!("{} records are there of {}", self.records, expected.records)
+        };
+        if self == expected { Ok(()) } else { Err(Fault { detail, damaged: true }) }
+    }
+}
+
+/// The first 16 bytes of SHA-256 over length of the key, key and value.
+fn digest(key: &[u8], raw: &[u8]) -> u128 {
+    let mut context = Context::new(&SHA256);
+    context.update(&key.len().to_be_bytes());
+    context.update(key);
+    context.update(raw);
+    context.finish().as_ref().first_chunk::<16>().map_or(0, |bytes| u128::from_be_bytes(*bytes))
+}
