@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
 import urllib.parse
 import uuid
 
@@ -98,9 +99,15 @@ class Answer:
         return self.json.get("Code", "") if self.body else ""
 
 
-def connect(port):
+def connect(port, tls=False):
     connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     connection.settimeout(PATIENCE)
+    if tls:
+        # Self-signed by the test itself.
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = context.wrap_socket(connection)
     return connection
 
 
@@ -134,9 +141,9 @@ def read_until(connection, end):
     return data
 
 
-def ask(port, request):
+def ask(port, request, tls=False):
     """Sends bytes over a connection of their own; None when there is no answer."""
-    with connect(port) as connection:
+    with connect(port, tls) as connection:
         try:
             connection.sendall(request)
         except (BrokenPipeError, ConnectionResetError):

@@ -30,6 +30,26 @@ async fn aliases_name_one_key_each() {
 }
 
 #[tokio::test]
+async fn a_key_has_at_most_three_hundred_aliases() {
+    let kms = Kms::new().await;
+    let (full, other) = (kms.key(&me(), NewKey::default()).await, kms.key(&me(), NewKey::default()).await);
+    for n in 0..300 {
+        kms.service.create_alias(&me(), &format!("alias/{n:0>249}"), &full).await.unwrap();
+    }
+    kms.service.create_alias(&me(), "alias/other", &other).await.unwrap();
+    let refused = [
+        kms.service.create_alias(&me(), "alias/more", &full).await,
+        kms.service.update_alias(&me(), "alias/other", &full).await,
+    ];
+    assert!(refused.iter().all(|r| matches!(r, Err(KmsError::LimitExceeded(_)))), "{refused:?}");
+    // It is changed and deleted like any other.
+    kms.service.disable_key(&me(), &full).await.unwrap();
+    kms.service.delete_alias(&me(), &format!("alias/{:0>249}", 7)).await.unwrap();
+    kms.service.update_alias(&me(), "alias/other", &full).await.unwrap();
+    kms.service.schedule_key_deletion(&me(), &full, 7).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_resource_has_at_most_twenty_tags() {
     let kms = Kms::new().await;
     let id = ResourceId::Key(kms.key(&me(), NewKey::default()).await);
