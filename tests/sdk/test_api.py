@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 import wire
 from deployment import INSTANCE, LOGISTICS, REGION, RETAIL, SMALL_INSTANCE, STRANGER
-from test_crypto import OAEP, b64, new_key, raw
+from test_crypto import OAEP, b64, first_version, new_key, public_key, raw, verify
 
 POLICY = json.dumps({"Version": "1", "Statement": [{"Effect": "Allow", "Action": ["kms:*"], "Resource": ["*"]}]})
 
@@ -258,3 +258,48 @@ def test_requests_a_second(unstarted):
     unstarted.extra = ""
     assert "limits" in unstarted.reload()["message"]
     assert all(answer.status == 200 for answer in burst("ListKeys"))
+
+
+@pytest.mark.parametrize(("spec", "algorithm"), [("RSA_4096", "RSA_PSS_SHA_256"), ("RSA_4096", "RSA_PKCS1_SHA_256")])
+def test_larger_rsa_keys_of_an_instance(kms, spec, algorithm, refused):
+    sdk = kms.sdk()
+    key = new_key(sdk, KeySpec=spec, KeyUsage="SIGN/VERIFY", DKMSInstanceId=INSTANCE)
+    version = first_version(sdk, key)
+    digest = hashlib.sha256(b"message").digest()
+    call = {"KeyId": key, "KeyVersionId": version, "Algorithm": algorithm, "Digest": b64(digest)}
+    signature = sdk.call("AsymmetricSign", **call)["Value"]
+    public = public_key(sdk, key, version)
+    assert public.key_size == 4096
+    verify(public, algorithm, raw(signature), digest)
+    assert sdk.call("AsymmetricVerify", Value=signature, **call)["Value"] is True
+    refused("InvalidParameter", sdk.call, "CreateKey", KeySpec=spec)
+
+
+def test_aes_of_192_bits_in_an_instance(sdk, refused):
+    key = new_key(sdk, KeySpec="Aliyun_AES_192", DKMSInstanceId=INSTANCE)
+    blob = sdk.call("Encrypt", KeyId=key, Plaintext=b64(b"text"))["CiphertextBlob"]
+    assert sdk.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == b64(b"text")
+    refused("InvalidParameter", sdk.call, "CreateKey", KeySpec="Aliyun_AES_192")
+
+
+def test_the_newer_operations_across_a_migration(deployment, refused):
+    sdk = deployment.sdk()
+    key = new_key(sdk)
+    blob = sdk.call("Encrypt", KeyId=key, Plaintext=b64(b"before"))["CiphertextBlob"]
+    sdk.call("TagResources", RegionId=REGION, ResourceType="key", ResourceId=[key], Tag=[{"Key": "a", "Value": "b"}])
+    sdk.call("CreateSecret", SecretName="moved", SecretData="v", VersionId="v1", EncryptionKeyId=key)
+    refused("UnsupportedOperation", sdk.call, "GetKeyPolicy", KeyId=key)
+    code, document = deployment.migrate("--all")
+    assert code == 0, document
+    policy = json.loads(sdk.call("GetKeyPolicy", KeyId=key)["Policy"])
+    assert policy["Statement"][0]["Principal"] == {"RAM": [f"acs:ram::{RETAIL.id}:*"]}
+    assert json.loads(sdk.call("GetSecretPolicy", SecretName="moved")["Policy"])["Version"] == "1"
+    sdk.call("SetSecretPolicy", SecretName="moved", Policy=POLICY)
+    (row,) = sdk.call("ListTagResources", RegionId=REGION, ResourceType="key")["TagResources"]["TagResource"]
+    assert (row["ResourceId"], row["TagKey"]) == (key, "a")
+    again = sdk.call("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=new_key(sdk))["CiphertextBlob"]
+    assert sdk.call("Decrypt", CiphertextBlob=again)["Plaintext"] == b64(b"before")
+    wishes = [{"SecretName": "moved"}]
+    assert sdk.call("BatchGetSecretValue", SecretsList=wishes)["SecretValues"][0]["SecretData"] == "v"
+    used = sdk.call("GetKmsInstanceQuotaInfos", KmsInstanceId=INSTANCE)["KmsInstanceQuotaInfos"]
+    assert {entry["ResourceType"]: entry["UsedQuantity"] for entry in used} == {"key": 1, "secret": 1}

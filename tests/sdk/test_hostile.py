@@ -386,3 +386,30 @@ def test_a_storm_takes_bounded_memory(kms):
     for thread in threads:
         thread.join()
     assert resident(kms) - before < 64 * 1024, "KiB"
+
+
+def test_lists_of_resources_that_are_too_long_or_wrong(kms):
+    key = key_of(kms)
+    many = {"RegionId": REGION, "ResourceType": "key"}
+    numbered = lambda name, count: {f"{name}.{n}": key for n in range(1, count + 1)}
+    assert call(kms, "TagResources", {**many, **numbered("ResourceId", 50), "Tag.1.Key": "a"}).status == 200
+    wrong = [
+        {**numbered("ResourceId", 51), "Tag.1.Key": "a"},
+        {"ResourceId.1": key, **{f"Tag.{n}.Key": f"k{n}" for n in range(21)}},
+        {"ResourceId.x": key, "Tag.1.Key": "a"},
+        {"ResourceId.99999999999": key, "Tag.1.Key": "a"},
+        {"ResourceId.1": key, "Tag.1.Value": "a"},
+        {"ResourceId.1": key, "Tag.1.Key": "acs:mine"},
+        {"ResourceId.1": key, "Tag.1.Key": "k" * 129},
+        {"ResourceId.1": key, "Tag.1.Key": "a", "Tag.2.Key": "a"},
+        {"ResourceId.1": "", "Tag.1.Key": "a"},
+        {"ResourceId.1": key, "Tag.1.Key": "a", "ResourceType": "certificate"},
+    ]
+    for parameters in wrong:
+        answer = call(kms, "TagResources", {**many, **parameters})
+        assert (answer.status, answer.code) == (400, "InvalidParameter"), list(parameters)[:3]
+    for token in ("x", "AAAA", base64.b64encode(b"[1,2]").decode(), base64.b64encode(b'["a"]').decode(), "%"):
+        assert call(kms, "ListTagResources", {**many, "NextToken": token}).code == "InvalidParameter", token
+    for lacking in ("RegionId", "ResourceType"):
+        left = {name: value for name, value in many.items() if name != lacking}
+        assert call(kms, "ListTagResources", left).code == "MissingParameter", lacking

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -17,20 +18,25 @@ use crate::keystore::software::slots::memory::MemorySlots;
 use crate::keystore::{SharedSource, SharedTarget};
 use crate::kms::{InstanceFacts, Keystores, RegionFacts, Service};
 use crate::model::{KeystoreId, NonceClaim, RegionId, SystemClock, SystemRandom};
-use crate::store::SharedStore;
 use crate::store::memory::MemoryStore;
+use crate::store::{Outcome, Page, Revision, SharedStore, Store, StoreError, Transaction, Versioned};
 
 pub(super) const INSTANCE: &str = "kst-hzz0000000000000001";
 
+pub(super) const OWNER: &str = "1000000000000001";
+
 pub(super) struct World {
     pub(super) store: SharedStore,
+    /// What was read of the catalogue, by kind of record.
+    pub(super) reads: Reads,
     operations: Operations,
     nonce: std::sync::atomic::AtomicU64,
 }
 
 impl World {
     pub(super) async fn new() -> Self {
-        let store: SharedStore = Arc::new(MemoryStore::new());
+        let reads = Reads::default();
+        let store: SharedStore = Arc::new(Watched { inner: MemoryStore::new(), reads: Arc::clone(&reads) });
         let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom));
         let region: RegionId = "cn-hangzhou".parse().unwrap();
         let open = |id: KeystoreId| {
@@ -48,7 +54,7 @@ impl World {
         let instances = vec![InstanceFacts {
             id: INSTANCE.parse().unwrap(),
             region: region.clone(),
-            owner: "1000000000000001".parse().unwrap(),
+            owner: OWNER.parse().unwrap(),
             hardware: false,
             key_quota: 1000,
             secret_quota: 1000,
@@ -70,13 +76,13 @@ impl World {
             random,
             worker: "worker-1".into(),
         };
-        Self { store, operations: Operations::new(service), nonce: 0.into() }
+        Self { store, reads, operations: Operations::new(service), nonce: 0.into() }
     }
 
-    fn caller(&self, operation: &'static str, subject: Option<&str>) -> Caller {
+    fn caller(&self, account: &str, operation: &'static str, subject: Option<&str>) -> Caller {
         let nonce = self.nonce.fetch_add(1, std::sync::atomic::Ordering::SeqCst).to_string();
         Caller {
-            account: "1000000000000001".parse().unwrap(),
+            account: account.parse().unwrap(),
             region: "cn-hangzhou".parse().unwrap(),
             access_key_id: "LTAItest".to_owned(),
             request_id: format!("request-{nonce}"),
@@ -86,9 +92,20 @@ impl World {
         }
     }
 
-    /// Dispatches an operation; a value `{name}` stands for what is known under that name.
+    /// As [`World::ask_as`], for the owner of the instance.
     pub(super) async fn ask(
         &self,
+        name: &str,
+        parameters: &[(&str, &str)],
+        known: &BTreeMap<&str, String>,
+    ) -> Result<Value, ApiError> {
+        self.ask_as(OWNER, name, parameters, known).await
+    }
+
+    /// Dispatches an operation for an account; a value `{name}` stands for what is known under that name.
+    pub(super) async fn ask_as(
+        &self,
+        account: &str,
         name: &str,
         parameters: &[(&str, &str)],
         known: &BTreeMap<&str, String>,
@@ -102,7 +119,49 @@ impl World {
             parameters.iter().map(|(name, text)| ((*name).to_owned(), Zeroizing::new(value(text)).to_string().into()));
         let parameters = Parameters::new(pairs.collect(), Vec::new()).unwrap();
         let subject = ["KeyId", "SecretName"].into_iter().find_map(|name| parameters.optional(name)).map(str::to_owned);
-        let caller = self.caller(action.name, subject.as_deref());
+        let caller = self.caller(account, action.name, subject.as_deref());
         self.operations.dispatch(Call { caller, action, parameters }).await
+    }
+}
+
+pub(super) type Reads = Arc<Mutex<Vec<String>>>;
+
+/// A store that notes what is read.
+struct Watched {
+    inner: MemoryStore,
+    reads: Reads,
+}
+
+impl Watched {
+    /// The kind of record: a path up to its second slash; a nonce's is a digest from the first on.
+    fn note(&self, how: &str, key: &[u8]) {
+        let path = String::from_utf8_lossy(key);
+        let kind: Vec<&str> = path.split('/').take(if path.starts_with("n/") { 1 } else { 2 }).collect();
+        self.reads.lock().unwrap().push(format!("{how} {}", kind.join("/")));
+    }
+}
+
+#[async_trait]
+impl Store for Watched {
+    async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, StoreError> {
+        self.note("get", key);
+        self.inner.get(key).await
+    }
+
+    async fn scan(&self, start: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Page, StoreError> {
+        self.note("scan", start);
+        self.inner.scan(start, end, limit).await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Outcome, StoreError> {
+        self.inner.commit(transaction).await
+    }
+
+    async fn changed(&self, prefix: &[u8], since: Revision) {
+        self.inner.changed(prefix, since).await;
+    }
+
+    fn revision(&self) -> Revision {
+        self.inner.revision()
     }
 }
