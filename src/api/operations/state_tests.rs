@@ -15,6 +15,7 @@ use crate::model::{KeySpec, SystemRandom};
 
 mod foreign;
 mod matrix;
+mod naming;
 
 use State::{Disabled, Enabled, PendingDeletion, PendingImport};
 use matrix::{Kind, MATRIX, Row, STATES, State, WITHOUT_KEY};
