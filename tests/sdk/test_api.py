@@ -303,3 +303,33 @@ def test_the_newer_operations_across_a_migration(deployment, refused):
     assert sdk.call("BatchGetSecretValue", SecretsList=wishes)["SecretValues"][0]["SecretData"] == "v"
     used = sdk.call("GetKmsInstanceQuotaInfos", KmsInstanceId=INSTANCE)["KmsInstanceQuotaInfos"]
     assert {entry["ResourceType"]: entry["UsedQuantity"] for entry in used} == {"key": 1, "secret": 1}
+
+
+def test_what_only_instances_have_outlives_restarts_and_migrations_beside_it(deployment):
+    sdk = deployment.sdk()
+    mac = new_key(sdk, KeySpec="HMAC_SHA_384", DKMSInstanceId=INSTANCE)
+    aes = new_key(sdk, KeySpec="Aliyun_AES_192", DKMSInstanceId=INSTANCE)
+    large = new_key(sdk, KeySpec="RSA_4096", KeyUsage="ENCRYPT/DECRYPT", DKMSInstanceId=INSTANCE)
+    version = first_version(sdk, large)
+    message = {"KeyId": mac, "Algorithm": "HMAC_SHA_384", "Message": b64(b"message")}
+    code = sdk.call("GenerateMac", **message)["Mac"]
+    blob = sdk.call("Encrypt", KeyId=aes, Plaintext=b64(b"text"))["CiphertextBlob"]
+    rsa_call = {"KeyId": large, "KeyVersionId": version, "Algorithm": "RSAES_OAEP_SHA_256"}
+    ciphertext = sdk.call("AsymmetricEncrypt", Plaintext=b64(b"text"), **rsa_call)["CiphertextBlob"]
+    new_key(sdk)
+
+    def usable():
+        sdk = deployment.sdk()
+        assert sdk.call("GenerateMac", **message)["Mac"] == code
+        assert sdk.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == b64(b"text")
+        assert sdk.call("AsymmetricDecrypt", CiphertextBlob=ciphertext, **rsa_call)["Plaintext"] == b64(b"text")
+        status, examination = deployment.cli("doctor")
+        assert status == 0 and examination["findings"] == [], examination
+
+    usable()
+    status, job = deployment.migrate("--all")
+    assert status == 0 and job["keys_done"] == 1, job
+    usable()
+    deployment.kill()
+    deployment.start()
+    usable()
