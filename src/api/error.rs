@@ -194,6 +194,8 @@ fixed! {
     unsupported_alias: 400 "Unsupported.Alias" "Alias is not valid for this api.";
     /// The protection level is not offered here.
     unsupported_protection_level: 400 "Unsupported.ProtectionLevel" "This protection level is not valid for this region";
+    /// OpenKmsService of an account that has the service.
+    service_opened: 400 "Forbidden.Opened" "The service has been opened already.";
     /// A known action that is not implemented, or not for this kind of resource.
     unsupported_operation: 400 "UnsupportedOperation" "This action is not supported.";
     /// Imported material that does not unwrap, has the wrong size, or is not the material imported before.

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::nonces::NonceMemory;
 use super::request::{self, RawRequest};
 use super::response::Reply;
+use super::throttle::Throttle;
 use super::{ApiError, Call, Caller, Dispatcher, Parameters, Regions, actions, signature};
 use crate::access::AccessKeys;
 use crate::audit::Ticket;
@@ -25,6 +26,8 @@ pub struct Gateway {
     pub regions: Arc<Regions>,
     /// Nonces of the last half hour.
     pub nonces: Arc<NonceMemory>,
+    /// How many requests a second.
+    pub throttle: Arc<Throttle>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// The operations.
@@ -82,6 +85,7 @@ impl Gateway {
         let action = actions::find(&request.action).ok_or_else(ApiError::api_not_found)?;
         let parameters = request.parameters;
         let region = self.regions.resolve(arrival.region.as_ref(), parameters.optional("RegionId"), raw.host())?;
+        self.throttle.admit(&who.account, &region, action.plane, self.clock.monotonic())?;
         drop(raw);
         let caller = Caller {
             account: who.account,

@@ -31,6 +31,7 @@ fn gateway(regions: &[&str]) -> (Gateway, Arc<StandingClock>) {
         access_keys: Arc::new(access_keys()),
         regions: Arc::new(Regions::new(regions.iter().map(|r| r.parse().unwrap()).collect())),
         nonces: Arc::new(NonceMemory::new()),
+        throttle: Arc::default(),
         clock: clock.clone(),
         dispatcher: Arc::new(Echo),
         running: TaskTracker::new(),

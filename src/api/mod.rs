@@ -1,6 +1,6 @@
 //! The KMS OpenAPI (2016-01-20) over HTTP: who is asking, what for, and how it is answered.
 //!
-//! A request goes [`server`] -> [`gateway`] (decode, authenticate, nonce, version, action, region) -> [`Dispatcher`],
+//! A request goes [`server`] -> [`gateway`] (decode, authenticate, nonce, version, action, region, rate) -> [`Dispatcher`],
 //! which knows the operations: one function and one table row each.
 
 pub mod actions;
@@ -19,6 +19,7 @@ mod server_tests;
 pub mod signature;
 #[cfg(test)]
 mod testing;
+pub mod throttle;
 pub mod tls;
 mod xml;
 

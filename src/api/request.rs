@@ -70,13 +70,14 @@ impl RawRequest {
         self.header(HOST.as_str())
     }
 
-    /// How the answer is to be written: the parameter `Format` of the query. Readable also when nothing else is.
+    /// How the answer is to be written: the parameter `Format` of query or body. Readable also when nothing else is.
     #[must_use]
     pub fn format(&self) -> Format {
-        let xml = self.query.split('&').any(|piece| {
-            piece.split_once('=').is_some_and(|(name, value)| name == "Format" && value.eq_ignore_ascii_case("xml"))
-        });
-        if xml { Format::Xml } else { Format::Json }
+        let wishes_xml = |piece: &[u8]| {
+            piece.strip_prefix(b"Format=".as_slice()).is_some_and(|value| value.eq_ignore_ascii_case(b"xml"))
+        };
+        let mut pieces = self.query.as_bytes().split(|b| *b == b'&').chain(self.body.split(|b| *b == b'&'));
+        if pieces.any(wishes_xml) { Format::Xml } else { Format::Json }
     }
 }
 
@@ -187,6 +188,16 @@ mod tests {
         assert_eq!(code(&json).0, "ParseRequestParameterException");
         assert_eq!(code(&raw("POST", "a=%ff", &[], "")).0, "ParseRequestParameterException");
         assert_eq!(code(&raw("GET", "a=", &[], "b=1")).0, "ParseRequestParameterException");
+    }
+
+    #[test]
+    fn the_format_is_read_where_all_parameters_are() {
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        assert_eq!(raw("GET", "a=b&Format=xml", &[], "").format(), Format::Xml);
+        assert_eq!(raw("POST", "", &form, "Action=A&Format=XML&b=").format(), Format::Xml);
+        for other in ["Format=JSON", "Format=", "format=xml", "a=Format%3Dxml", "aFormat=xml", "Format=xml2"] {
+            assert_eq!(raw("POST", other, &form, other).format(), Format::Json, "{other}");
+        }
     }
 
     #[test]

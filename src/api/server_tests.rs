@@ -59,6 +59,7 @@ async fn start(limits: Limits, region: Option<&str>, identity: Option<tls::Ident
         access_keys: Arc::new(access_keys()),
         regions: Arc::new(Regions::new(vec!["cn-hangzhou".parse().unwrap()])),
         nonces: Arc::new(NonceMemory::new()),
+        throttle: Arc::default(),
         clock: Arc::new(SystemClock::default()),
         dispatcher: operations.clone(),
         running: TaskTracker::new(),

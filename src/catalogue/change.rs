@@ -113,6 +113,16 @@ impl Change {
         Ok(self)
     }
 
+    /// A key of which only tags or the policy changed: nothing about it falls due at another time.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn relabel_key(&mut self, record: &Stored<KeyRecord>) -> Result<&mut Self, CatalogueError> {
+        self.touch("key", record.id.as_str());
+        self.transaction.replace(&paths::key(&record.region, &record.id), record)?;
+        Ok(self)
+    }
+
     /// A key that goes, with its aliases. Its versions go by [`Change::delete_key_version`].
     pub fn delete_key(&mut self, record: &Stored<KeyRecord>) -> &mut Self {
         self.touch("key", record.id.as_str());
@@ -206,6 +216,16 @@ impl Change {
         self.touch("secret", record.name.as_str());
         self.transaction.replace(&paths::secret(&scope_of_secret(record), &record.name), record)?;
         self.file(DueEntry::of_secret(record));
+        Ok(self)
+    }
+
+    /// A secret of which only tags or the policy changed.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn relabel_secret(&mut self, record: &Stored<SecretRecord>) -> Result<&mut Self, CatalogueError> {
+        self.touch("secret", record.name.as_str());
+        self.transaction.replace(&paths::secret(&scope_of_secret(record), &record.name), record)?;
         Ok(self)
     }
 

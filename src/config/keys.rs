@@ -18,6 +18,7 @@ pub(super) const ALL: &[&Keys] = &[
     &SEAL,
     &ROOT_KEY,
     &MIGRATION,
+    &LIMITS,
     &REGION,
     &ACCOUNT,
     &ACCESS_KEY,
@@ -27,7 +28,7 @@ pub(super) const ALL: &[&Keys] = &[
 ];
 
 /// Tables that later releases bring.
-pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify", "rotator", "limits", "directory"];
+pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify", "rotator", "directory"];
 
 pub(super) const ROOT: Keys = Keys {
     table: "",
@@ -39,6 +40,7 @@ pub(super) const ROOT: Keys = Keys {
         "store",
         "seal",
         "migration",
+        "limits",
         "region",
         "account",
         "instance",
@@ -53,6 +55,8 @@ pub(super) const STORE: Keys = Keys { table: "store", keys: &["engine"] };
 pub(super) const SEAL: Keys = Keys { table: "seal", keys: &["root_key"] };
 pub(super) const ROOT_KEY: Keys = Keys { table: "root_key", keys: &["credential", "file"] };
 pub(super) const MIGRATION: Keys = Keys { table: "migration", keys: &["workers", "max_rate", "allowed_hours"] };
+pub(super) const LIMITS: Keys =
+    Keys { table: "limits", keys: &["data_per_second", "read_per_second", "management_per_second"] };
 pub(super) const REGION: Keys = Keys { table: "region", keys: &["id", "listen", "service_keys"] };
 pub(super) const ACCOUNT: Keys = Keys { table: "account", keys: &["id", "name", "access_key"] };
 pub(super) const ACCESS_KEY: Keys =

@@ -112,6 +112,7 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
         store: server::store(root),
         root_key: server::seal(root),
         migration: server::migration(root),
+        limits: server::limits(root),
         state_dir,
         regions,
         accounts,

@@ -24,6 +24,8 @@ pub struct Changes {
     pub level: Option<LogLevel>,
     /// Workers, rate or allowed hours differ.
     pub migration: bool,
+    /// Requests a second differ.
+    pub limits: bool,
     /// Schedules differ: reconcile them.
     pub schedules: bool,
     /// Regions that are new, or whose service keys differ.
@@ -62,6 +64,9 @@ impl Changes {
         if self.migration {
             parts.push("migration".to_owned());
         }
+        if self.limits {
+            parts.push("limits".to_owned());
+        }
         if self.schedules {
             parts.push("schedules".to_owned());
         }
@@ -95,6 +100,7 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
     let mut changes = Changes {
         level: (old.log.level != new.log.level).then_some(new.log.level),
         migration: old.migration != new.migration,
+        limits: old.limits != new.limits,
         schedules: old.schedules != new.schedules,
         at_next_start: at_next_start(old, new),
         ..Changes::default()

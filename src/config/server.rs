@@ -1,4 +1,4 @@
-//! The tables about the daemon itself: log, admin, api, store, seal, migration.
+//! The tables about the daemon itself: log, admin, api, store, seal, migration, limits.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::keys;
 use super::reader::{Found, Table};
 use super::secret::RootKey;
-use super::settings::{Admin, Api, Config, Log, Migration, StoreEngine, Tls};
+use super::settings::{Admin, Api, Config, Limits, Log, Migration, StoreEngine, Tls};
 use crate::model::{AllowedHours, HoursRange};
 use crate::observe::{LogFormat, LogLevel};
 
@@ -145,6 +145,19 @@ pub(super) fn migration(root: &Table<'_>) -> Migration {
         workers: number("workers", 1..=64).unwrap_or(4),
         max_rate: number("max_rate", 0..=1_000_000).unwrap_or(0),
         allowed_hours: AllowedHours::new(ranges),
+    }
+}
+
+pub(super) fn limits(root: &Table<'_>) -> Limits {
+    let table = root.table("limits", &keys::LIMITS);
+    let number = |key| {
+        let found = table.and_then(|t| t.integer(key, 0..=1_000_000));
+        found.and_then(|n| u32::try_from(n.value).ok()).unwrap_or_default()
+    };
+    Limits {
+        data_per_second: number("data_per_second"),
+        read_per_second: number("read_per_second"),
+        management_per_second: number("management_per_second"),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Config {
     pub root_key: RootKey,
     /// `[migration]`.
     pub migration: Migration,
+    /// `[limits]`.
+    pub limits: Limits,
     /// `[[region]]`, in the order of the file.
     pub regions: Vec<Region>,
     /// `[[account]]`.
@@ -90,6 +92,17 @@ pub struct Migration {
     pub max_rate: u32,
     /// When migrations may start. Default always.
     pub allowed_hours: AllowedHours,
+}
+
+/// Requests a second of one account in one region; 0 (default) = unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Cryptography and secret values.
+    pub data_per_second: u32,
+    /// What describes and lists.
+    pub read_per_second: u32,
+    /// What changes something.
+    pub management_per_second: u32,
 }
 
 /// A region.

@@ -36,11 +36,25 @@ impl Config {
         migration.insert("workers".to_owned(), Value::Integer(self.migration.workers.into()));
         migration.insert("max_rate".to_owned(), Value::Integer(self.migration.max_rate.into()));
         put_list(&mut migration, "allowed_hours", self.migration.allowed_hours.ranges());
+        let mut limits = Table::new();
+        for (name, rate) in [
+            ("data_per_second", self.limits.data_per_second),
+            ("read_per_second", self.limits.read_per_second),
+            ("management_per_second", self.limits.management_per_second),
+        ] {
+            limits.insert(name.to_owned(), Value::Integer(rate.into()));
+        }
         let mut seal = Table::new();
         put_root_key(&mut seal, &self.root_key);
-        for (name, table) in
-            [("log", log), ("admin", admin), ("api", api), ("store", store), ("migration", migration), ("seal", seal)]
-        {
+        for (name, table) in [
+            ("log", log),
+            ("admin", admin),
+            ("api", api),
+            ("store", store),
+            ("migration", migration),
+            ("limits", limits),
+            ("seal", seal),
+        ] {
             if !table.is_empty() {
                 root.insert(name.to_owned(), Value::Table(table));
             }

@@ -1,6 +1,6 @@
 //! Key material of each spec, as it is stored and carried, and the algorithms it serves.
 //!
-//! AES material is the raw key; RSA and elliptic-curve material is a PKCS#8 document (RFC 5208, DER). Using material
+//! AES and HMAC material is the raw key; RSA and elliptic-curve material is a PKCS#8 document (RFC 5208, DER). Using material
 //! means opening it first ([`KeyMaterial::open`]): parsing and checking a private key costs more than using it.
 
 use std::fmt;
@@ -31,13 +31,20 @@ impl KeyMaterial {
     pub fn generate(spec: KeySpec, random: &dyn Random) -> Result<Self, CryptoError> {
         let failed = |_| CryptoError::Failed("key generation");
         let bytes = match spec {
-            KeySpec::Aes256 | KeySpec::Aes128 => {
-                let mut bytes = Zeroizing::new(vec![0; spec.symmetric_len().unwrap_or(32)]);
+            KeySpec::Aes256
+            | KeySpec::Aes192
+            | KeySpec::Aes128
+            | KeySpec::HmacSha224
+            | KeySpec::HmacSha256
+            | KeySpec::HmacSha384
+            | KeySpec::HmacSha512 => {
+                let mut bytes = Zeroizing::new(vec![0; spec.raw_len().unwrap_or(64)]);
                 random.fill(&mut bytes);
                 bytes
             }
             KeySpec::Rsa2048 => rsa_pkcs8(KeySize::Rsa2048)?,
             KeySpec::Rsa3072 => rsa_pkcs8(KeySize::Rsa3072)?,
+            KeySpec::Rsa4096 => rsa_pkcs8(KeySize::Rsa4096)?,
             KeySpec::EcP256 => {
                 let rng = aws_lc_rs::rand::SystemRandom::new();
                 let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &rng).map_err(failed)?;
@@ -48,7 +55,7 @@ impl KeyMaterial {
         Ok(Self { spec, bytes })
     }
 
-    /// Takes material made elsewhere: a raw AES key, or a PKCS#8 document that fits the spec.
+    /// Takes material made elsewhere: a raw key, or a PKCS#8 document that fits the spec.
     ///
     /// # Errors
     /// [`CryptoError::Malformed`] when it does not fit the spec.
@@ -112,20 +119,18 @@ impl SignAlgorithm {
     #[must_use]
     pub const fn fits(self, spec: KeySpec) -> bool {
         match self {
-            Self::RsaPssSha256 | Self::RsaPkcs1Sha256 => {
-                matches!(spec, KeySpec::Rsa2048 | KeySpec::Rsa3072)
-            }
+            Self::RsaPssSha256 | Self::RsaPkcs1Sha256 => is_rsa(spec),
             Self::EcdsaSha256 => matches!(spec, KeySpec::EcP256 | KeySpec::EcP256k),
         }
     }
 
-    /// The algorithm a proof uses for a spec; `None` for AES.
+    /// The algorithm a proof uses for a spec; `None` for one that does not sign.
     #[must_use]
     pub const fn for_proof(spec: KeySpec) -> Option<Self> {
         match spec {
-            KeySpec::Rsa2048 | KeySpec::Rsa3072 => Some(Self::RsaPssSha256),
+            KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => Some(Self::RsaPssSha256),
             KeySpec::EcP256 | KeySpec::EcP256k => Some(Self::EcdsaSha256),
-            KeySpec::Aes256 | KeySpec::Aes128 => None,
+            _ => None,
         }
     }
 }
@@ -155,7 +160,7 @@ impl DecryptAlgorithm {
     /// Whether keys of this spec can use it.
     #[must_use]
     pub const fn fits(self, spec: KeySpec) -> bool {
-        matches!(spec, KeySpec::Rsa2048 | KeySpec::Rsa3072)
+        is_rsa(spec)
     }
 
     /// The longest plaintext for a modulus of `modulus` bytes.
@@ -187,6 +192,10 @@ macro_rules! api_names {
 }
 api_names!(SignAlgorithm);
 api_names!(DecryptAlgorithm);
+
+const fn is_rsa(spec: KeySpec) -> bool {
+    matches!(spec, KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096)
+}
 
 fn rsa_pkcs8(size: KeySize) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
     let pair = RsaKeyPair::generate(size).map_err(|_| CryptoError::Failed("RSA key generation"))?;

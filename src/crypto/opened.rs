@@ -1,8 +1,9 @@
 //! Material in the form the libraries use: parsed and checked once.
 
-use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{Digest, SHA256};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::{
     KeyPair as RsaKeyPair, OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey,
 };
@@ -14,6 +15,7 @@ use k256::pkcs8::{DecodePrivateKey, EncodePublicKey};
 use zeroize::Zeroizing;
 
 use super::CryptoError;
+use super::mac::MacAlgorithm;
 use super::material::{DecryptAlgorithm, SignAlgorithm};
 use crate::model::{KeySpec, Random};
 
@@ -30,6 +32,7 @@ pub struct OpenedMaterial {
 
 enum Form {
     Aes(LessSafeKey),
+    Hmac(Box<hmac::Key>),
     Rsa { sign: Box<RsaKeyPair>, decrypt: Box<OaepPrivateDecryptingKey>, public: Vec<u8> },
     P256(Box<EcdsaKeyPair>),
     P256k(Box<k256::ecdsa::SigningKey>),
@@ -40,11 +43,16 @@ impl OpenedMaterial {
         let malformed = CryptoError::Malformed("key material");
         let form = match spec {
             KeySpec::Aes256 => Form::Aes(aes(&AES_256_GCM, bytes)?),
+            KeySpec::Aes192 => Form::Aes(aes(&AES_192_GCM, bytes)?),
             KeySpec::Aes128 => Form::Aes(aes(&AES_128_GCM, bytes)?),
-            KeySpec::Rsa2048 | KeySpec::Rsa3072 => {
+            KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => {
                 let sign = RsaKeyPair::from_pkcs8(bytes).map_err(|_| malformed)?;
                 let decrypt = PrivateDecryptingKey::from_pkcs8(bytes).map_err(|_| malformed)?;
-                let bits = if spec == KeySpec::Rsa2048 { 2048 } else { 3072 };
+                let bits = match spec {
+                    KeySpec::Rsa2048 => 2048,
+                    KeySpec::Rsa3072 => 3072,
+                    _ => 4096,
+                };
                 if decrypt.key_size_bits() != bits {
                     return Err(malformed);
                 }
@@ -60,6 +68,10 @@ impl OpenedMaterial {
             KeySpec::EcP256k => {
                 let key = k256::ecdsa::SigningKey::from_pkcs8_der(bytes).map_err(|_| malformed)?;
                 Form::P256k(Box::new(key))
+            }
+            KeySpec::HmacSha224 | KeySpec::HmacSha256 | KeySpec::HmacSha384 | KeySpec::HmacSha512 => {
+                let algorithm = MacAlgorithm::of(spec).filter(|_| spec.raw_len() == Some(bytes.len()));
+                Form::Hmac(Box::new(hmac::Key::new(algorithm.ok_or(malformed)?.hash(), bytes)))
             }
         };
         Ok(Self { spec, form })
@@ -97,6 +109,17 @@ impl OpenedMaterial {
             return Err(CryptoError::Unsuitable("it is not symmetric"));
         };
         open_gcm(key, aad, sealed)
+    }
+
+    /// The message authentication code of a message.
+    ///
+    /// # Errors
+    /// [`CryptoError::Unsuitable`] when the algorithm does not fit the spec.
+    pub fn mac(&self, algorithm: MacAlgorithm, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        match &self.form {
+            Form::Hmac(key) if algorithm.fits(self.spec) => Ok(hmac::sign(key, message).as_ref().to_vec()),
+            _ => Err(CryptoError::Unsuitable("the algorithm does not fit its spec")),
+        }
     }
 
     /// Signs a 32-byte SHA-256 digest.
@@ -153,7 +176,7 @@ impl OpenedMaterial {
     pub fn public_key_der(&self) -> Result<Vec<u8>, CryptoError> {
         let failed = CryptoError::Failed("public key encoding");
         match &self.form {
-            Form::Aes(_) => Err(CryptoError::Unsuitable("it has no public key")),
+            Form::Aes(_) | Form::Hmac(_) => Err(CryptoError::Unsuitable("it has no public key")),
             Form::Rsa { public, .. } => Ok(public.clone()),
             Form::P256(pair) => {
                 let der: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| failed)?;

@@ -68,6 +68,14 @@ pub fn encrypt_to(public_der: &[u8], algorithm: DecryptAlgorithm, plaintext: &[u
     .map_err(|_| CryptoError::Failed("RSA-OAEP"))
 }
 
+/// Bytes of the modulus of a public RSA key.
+///
+/// # Errors
+/// [`CryptoError::Malformed`] when the key cannot be read.
+pub fn rsa_modulus_len(public_der: &[u8]) -> Result<usize, CryptoError> {
+    Ok(rsa_key(public_der)?.size())
+}
+
 /// A SubjectPublicKeyInfo as PEM (RFC 7468), with a newline at the end.
 #[must_use]
 pub fn public_pem(der: &[u8]) -> String {

@@ -14,6 +14,7 @@ use crate::api::Regions;
 use crate::api::gateway::Gateway;
 use crate::api::nonces::NonceMemory;
 use crate::api::operations::Operations;
+use crate::api::throttle::Throttle;
 use crate::api::tls::Identity;
 use crate::audit::Trail;
 use crate::catalogue::Catalogue;
@@ -114,6 +115,7 @@ impl Parts {
             access_keys: Arc::clone(&access_keys) as Arc<dyn crate::access::AccessKeys>,
             regions: Arc::clone(&regions),
             nonces: Arc::new(NonceMemory::new()),
+            throttle: Arc::new(Throttle::new(facts::rates(&config))),
             clock,
             dispatcher: Arc::new(Operations::new(service.clone())),
             running: TaskTracker::new(),

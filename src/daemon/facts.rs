@@ -6,6 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::access::AccessKey;
+use crate::api::throttle::Rates;
 use crate::config::Config;
 use crate::kms::{InstanceFacts, RegionFacts};
 use crate::migration::Settings;
@@ -56,6 +57,15 @@ pub(super) fn settings(config: &Config) -> Settings {
         workers: usize::try_from(config.migration.workers).unwrap_or(1),
         max_rate: config.migration.max_rate,
         ..Settings::default()
+    }
+}
+
+/// How many requests a second an account may send.
+pub(super) const fn rates(config: &Config) -> Rates {
+    Rates {
+        data: config.limits.data_per_second,
+        read: config.limits.read_per_second,
+        management: config.limits.management_per_second,
     }
 }
 

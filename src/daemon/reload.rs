@@ -46,6 +46,9 @@ impl Parts {
         }
         self.access_keys.replace(facts::access_keys(&new));
         self.regions.replace(facts::region_ids(&new));
+        if changes.limits {
+            self.gateway.throttle.replace(facts::rates(&new));
+        }
         self.migrations.reload(facts::settings(&new));
         self.clock.reload(new.migration.allowed_hours.clone());
         self.admin.reload(admin::accounts(&new), admin::advice(&loaded.warnings));

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Answer, Held, Keystore, KeystoreError, Label, Place, Prover, Readiness, Source, Target, WrapOrder};
 use crate::crypto::envelope::SecretEnvelope;
+use crate::crypto::mac::MacAlgorithm;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
 use crate::model::{Incarnation, JobId, KeystoreId, Scope};
@@ -285,6 +286,7 @@ delegate! {
     async fn seal(&self, place: &Place, aad: &[u8], plaintext: &[u8]) -> Result<Answer<Vec<u8>>, KeystoreError>;
     async fn open(&self, place: &Place, aad: &[u8], sealed: &[u8]) -> Result<Answer<Zeroizing<Vec<u8>>>, KeystoreError>;
     async fn sign(&self, place: &Place, algorithm: SignAlgorithm, digest: &[u8]) -> Result<Answer<Vec<u8>>, KeystoreError>;
+    async fn mac(&self, place: &Place, algorithm: MacAlgorithm, message: &[u8]) -> Result<Answer<Vec<u8>>, KeystoreError>;
     async fn decrypt(&self, place: &Place, algorithm: DecryptAlgorithm, ciphertext: &[u8]) -> Result<Answer<Zeroizing<Vec<u8>>>, KeystoreError>;
     async fn public_key(&self, place: &Place) -> Result<Answer<Vec<u8>>, KeystoreError>;
     async fn read_value(&self, place: &Place) -> Result<Answer<SecretEnvelope>, KeystoreError>;

@@ -21,6 +21,7 @@ pub use error::KeystoreError;
 pub use label::{Label, Place};
 
 use crate::crypto::envelope::SecretEnvelope;
+use crate::crypto::mac::MacAlgorithm;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
 use crate::model::{Incarnation, JobId, KeystoreId, MaterialId, Scope};
@@ -41,7 +42,7 @@ pub trait Keystore: Send + Sync + 'static {
     /// Stores a version of a secret's value.
     async fn put_value(&self, label: &Label, place: &Place, envelope: &SecretEnvelope) -> Result<(), KeystoreError>;
 
-    /// AES-256-GCM or AES-128-GCM under a version's raw material: returns `IV (12) || ciphertext || tag (16)`.
+    /// AES-GCM under a version's raw material: returns `IV (12) || ciphertext || tag (16)`.
     async fn seal(&self, place: &Place, aad: &[u8], plaintext: &[u8]) -> Result<Answer<Vec<u8>>, KeystoreError>;
 
     /// Opens what [`Keystore::seal`] made. [`KeystoreError::Rejected`] when it does not open.
@@ -54,6 +55,14 @@ pub trait Keystore: Send + Sync + 'static {
         place: &Place,
         algorithm: SignAlgorithm,
         digest: &[u8],
+    ) -> Result<Answer<Vec<u8>>, KeystoreError>;
+
+    /// The message authentication code of a message.
+    async fn mac(
+        &self,
+        place: &Place,
+        algorithm: MacAlgorithm,
+        message: &[u8],
     ) -> Result<Answer<Vec<u8>>, KeystoreError>;
 
     /// Decrypts an asymmetric ciphertext. [`KeystoreError::Rejected`] when it does not open.

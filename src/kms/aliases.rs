@@ -3,15 +3,17 @@
 use super::key_changes::refuse_service_key;
 use super::{Caller, KmsError, Service};
 use crate::catalogue::{Change, KeyOrAlias};
-use crate::model::{KeyId, KeyState};
+use crate::model::{KeyId, KeyRecord, KeyState};
 
 const RESERVED: &str = "alias/acs";
+/// Aliases a key may have; they stand in its record, which has to fit a transaction. The vendor's quota of an account.
+const MAX_ALIASES: usize = 300;
 
 impl Service {
     /// CreateAlias.
     ///
     /// # Errors
-    /// `AliasExists`; `StateModifiedFailed` for a key that waits for its deletion.
+    /// `AliasExists`; `StateModifiedFailed` for a key that waits for its deletion; `LimitExceeded` beyond 300 of a key.
     pub async fn create_alias(&self, caller: &Caller, alias: &str, id: &KeyId) -> Result<(), KmsError> {
         check_alias(alias)?;
         let (scope, name) = (&caller.scope(), &KeyOrAlias::Id(id.clone()));
@@ -24,7 +26,7 @@ impl Service {
             if self.catalogue.alias(scope, alias).await?.is_some() {
                 return Err(KmsError::AliasExists);
             }
-            key.aliases.insert(alias.to_owned());
+            add(&mut key, alias)?;
             let mut change = Change::guarded(&guarded);
             change.create_alias(scope, alias, &key.id)?.update_key(&key)?;
             Ok((change, ()))
@@ -35,7 +37,7 @@ impl Service {
     /// UpdateAlias: an alias points to another key. Only the state of that one counts.
     ///
     /// # Errors
-    /// `AliasNotFound`; `KeyState` for a target that waits for its deletion.
+    /// `AliasNotFound`; `KeyState` for a target that waits for its deletion; `LimitExceeded` as for a new one.
     pub async fn update_alias(&self, caller: &Caller, alias: &str, id: &KeyId) -> Result<(), KmsError> {
         check_alias(alias)?;
         let (scope, name) = (&caller.scope(), &KeyOrAlias::Id(id.clone()));
@@ -50,7 +52,7 @@ impl Service {
                     former.aliases.remove(alias);
                     change.update_key(&former)?;
                 }
-                key.aliases.insert(alias.to_owned());
+                add(&mut key, alias)?;
                 change.update_key(&key)?;
                 record.key = key.id.clone();
             }
@@ -96,6 +98,14 @@ impl Service {
         let key = self.find(&caller.scope(), name).await?;
         Ok(key.aliases.iter().map(|alias| (alias.clone(), key.id.clone())).collect())
     }
+}
+
+fn add(key: &mut KeyRecord, alias: &str) -> Result<(), KmsError> {
+    if key.aliases.len() >= MAX_ALIASES {
+        return Err(KmsError::LimitExceeded(format!("A key has at most {MAX_ALIASES} aliases.")));
+    }
+    key.aliases.insert(alias.to_owned());
+    Ok(())
 }
 
 /// `alias/` and a name, at most 255 characters together.

@@ -142,8 +142,8 @@ impl Service {
         usage: Option<KeyUsage>,
     ) -> Result<(Stored<KeyRecord>, Place), KmsError> {
         let key = self.find_usable(&caller.scope(), name).await?;
-        if key.spec.is_symmetric() {
-            return Err(KmsError::UnsupportedOperation("the key is symmetric".to_owned()));
+        if !key.spec.is_asymmetric() {
+            return Err(KmsError::UnsupportedOperation("the key is not asymmetric".to_owned()));
         }
         if usage.is_some_and(|usage| usage != key.usage) {
             return Err(KmsError::UnsupportedOperation(format!("the usage of the key is {}", key.usage.as_str())));

@@ -77,15 +77,13 @@ impl Service {
     /// # Errors
     /// `InstanceNotFound`.
     pub async fn usable_instance(&self, scope: &Scope, id: &InstanceId) -> Result<InstanceFacts, KmsError> {
+        // Read in any case: somebody else's instance takes as long as one that does not exist.
+        let record = self.catalogue.instance(id).await?;
         let facts = self.keystores.instance(id).filter(|facts| facts.region == scope.region);
         let facts = facts.ok_or(KmsError::InstanceNotFound)?;
-        if facts.owner == scope.account || facts.shared_with.contains(&scope.account) {
-            return Ok(facts);
-        }
-        match self.catalogue.instance(id).await? {
-            Some(record) if record.shared_with.contains(&scope.account) => Ok(facts),
-            _ => Err(KmsError::InstanceNotFound),
-        }
+        let shared = facts.shared_with.contains(&scope.account)
+            || record.is_some_and(|record| record.shared_with.contains(&scope.account));
+        if facts.owner == scope.account || shared { Ok(facts) } else { Err(KmsError::InstanceNotFound) }
     }
 
     /// Counts what a change adds to an instance and refuses what its quota does not allow. Guarded: the change conflicts
@@ -257,6 +255,12 @@ fn first_rotation(origin: KeyOrigin, now: Timestamp) -> Rotation {
 }
 
 fn check(new: &NewKey, facts: Option<&InstanceFacts>) -> Result<(), KmsError> {
+    if facts.is_none() && new.spec.is_of_instances() {
+        return Err(KmsError::InvalidParameterBecause {
+            name: "KeySpec",
+            reason: format!("keys of spec {} exist in instances only; send DKMSInstanceId", new.spec),
+        });
+    }
     if new.usage.is_some_and(|usage| !new.spec.usages().contains(&usage)) {
         return Err(KmsError::InvalidParameterBecause {
             name: "KeyUsage",
@@ -293,6 +297,6 @@ pub(super) fn check_rotates(spec: KeySpec, origin: KeyOrigin) -> Result<(), KmsE
     if spec.is_symmetric() {
         Ok(())
     } else {
-        Err(KmsError::UnsupportedOperation("asymmetric keys do not rotate by themselves".to_owned()))
+        Err(KmsError::UnsupportedOperation("keys of this spec do not rotate by themselves".to_owned()))
     }
 }

@@ -91,7 +91,7 @@ impl Service {
             return Err(KmsError::ExpiredImportToken);
         }
         let material = token.unwrap(wrapped)?;
-        if key.spec.symmetric_len() != Some(material.len()) {
+        if key.spec.raw_len() != Some(material.len()) {
             return Err(KmsError::InvalidKeyMaterial);
         }
         let imported = match &key.imported {

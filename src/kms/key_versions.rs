@@ -103,6 +103,9 @@ impl Service {
         if key.origin != KeyOrigin::Kms {
             return Err(KmsError::UnsupportedOrigin);
         }
+        if key.spec.is_mac() {
+            return Err(KmsError::UnsupportedOperation("an HMAC key has one version".to_owned()));
+        }
         self.refuse_hardware(key)?;
         self.require_enabled(key)?;
         if key.version_count >= MAX_VERSIONS {

@@ -18,7 +18,10 @@ mod clock;
 mod due;
 mod import;
 mod locked;
+mod mac;
 mod naming;
+mod policy;
+mod reencryption;
 mod symmetric;
 
 const DAY: Duration = Duration::from_secs(86_400);

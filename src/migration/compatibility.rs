@@ -18,13 +18,15 @@ enum Versions {
 }
 
 /// "Migrate resources from shared KMS to a KMS instance", section "Before you begin"; specs that are not listed there
-/// (RSA_3072, AES_128) cannot migrate, and asymmetric keys are listed with one version only.
-const TABLE: [Row; 6] = [
+/// (RSA_3072, AES_128, and the specs that only instances have) cannot migrate, and asymmetric keys are listed with one version only.
+const TABLE: [Row; 8] = [
     Row { spec: KeySpec::Aes256, software: Versions::Any, hardware: Versions::One },
     Row { spec: KeySpec::Rsa2048, software: Versions::One, hardware: Versions::None },
     Row { spec: KeySpec::EcP256, software: Versions::One, hardware: Versions::None },
     Row { spec: KeySpec::EcP256k, software: Versions::One, hardware: Versions::None },
     Row { spec: KeySpec::Rsa3072, software: Versions::None, hardware: Versions::None },
+    Row { spec: KeySpec::Rsa4096, software: Versions::None, hardware: Versions::None },
+    Row { spec: KeySpec::Aes192, software: Versions::None, hardware: Versions::None },
     Row { spec: KeySpec::Aes128, software: Versions::None, hardware: Versions::None },
 ];
 

@@ -28,44 +28,103 @@ pub enum KeySpec {
     /// RSA, 3072 bits.
     #[serde(rename = "RSA_3072")]
     Rsa3072,
+    /// RSA, 4096 bits.
+    #[serde(rename = "RSA_4096")]
+    Rsa4096,
     /// NIST P-256.
     #[serde(rename = "EC_P256")]
     EcP256,
     /// secp256k1.
     #[serde(rename = "EC_P256K")]
     EcP256k,
+    /// AES, 192 bits.
+    #[serde(rename = "Aliyun_AES_192")]
+    Aes192,
+    /// HMAC with SHA-224.
+    #[serde(rename = "HMAC_SHA_224")]
+    HmacSha224,
+    /// HMAC with SHA-256.
+    #[serde(rename = "HMAC_SHA_256")]
+    HmacSha256,
+    /// HMAC with SHA-384.
+    #[serde(rename = "HMAC_SHA_384")]
+    HmacSha384,
+    /// HMAC with SHA-512.
+    #[serde(rename = "HMAC_SHA_512")]
+    HmacSha512,
 }
 
 impl KeySpec {
     /// Every spec, in the order of the documentation.
-    pub const ALL: [Self; 6] = [Self::Aes256, Self::Aes128, Self::Rsa2048, Self::Rsa3072, Self::EcP256, Self::EcP256k];
+    pub const ALL: [Self; 12] = [
+        Self::Aes256,
+        Self::Aes192,
+        Self::Aes128,
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+        Self::EcP256,
+        Self::EcP256k,
+        Self::HmacSha224,
+        Self::HmacSha256,
+        Self::HmacSha384,
+        Self::HmacSha512,
+    ];
 
     /// The name in the API, such as `Aliyun_AES_256`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Aes256 => "Aliyun_AES_256",
+            Self::Aes192 => "Aliyun_AES_192",
             Self::Aes128 => "Aliyun_AES_128",
             Self::Rsa2048 => "RSA_2048",
             Self::Rsa3072 => "RSA_3072",
+            Self::Rsa4096 => "RSA_4096",
             Self::EcP256 => "EC_P256",
             Self::EcP256k => "EC_P256K",
+            Self::HmacSha224 => "HMAC_SHA_224",
+            Self::HmacSha256 => "HMAC_SHA_256",
+            Self::HmacSha384 => "HMAC_SHA_384",
+            Self::HmacSha512 => "HMAC_SHA_512",
         }
     }
 
-    /// True for AES.
+    /// True for AES: what encrypts and decrypts with one secret.
     #[must_use]
     pub const fn is_symmetric(self) -> bool {
-        matches!(self, Self::Aes256 | Self::Aes128)
+        matches!(self, Self::Aes256 | Self::Aes192 | Self::Aes128)
     }
 
-    /// Length of symmetric material in bytes; `None` for asymmetric specs.
+    /// True for HMAC: one secret that neither encrypts nor decrypts.
     #[must_use]
-    pub const fn symmetric_len(self) -> Option<usize> {
+    pub const fn is_mac(self) -> bool {
+        matches!(self, Self::HmacSha224 | Self::HmacSha256 | Self::HmacSha384 | Self::HmacSha512)
+    }
+
+    /// True for RSA and elliptic curves.
+    #[must_use]
+    pub const fn is_asymmetric(self) -> bool {
+        !self.is_symmetric() && !self.is_mac()
+    }
+
+    /// True for specs that only instances offer (API page CreateKey).
+    #[must_use]
+    pub const fn is_of_instances(self) -> bool {
+        matches!(self, Self::Aes192 | Self::Rsa4096) || self.is_mac()
+    }
+
+    /// Length of raw material in bytes; `None` for asymmetric specs. HMAC keys are as long as their hash (RFC 2104, 3).
+    #[must_use]
+    pub const fn raw_len(self) -> Option<usize> {
         match self {
-            Self::Aes256 => Some(32),
+            Self::Aes256 | Self::HmacSha256 => Some(32),
+            Self::Aes192 => Some(24),
             Self::Aes128 => Some(16),
-            _ => None,
+            Self::HmacSha224 => Some(28),
+            Self::HmacSha384 => Some(48),
+            Self::HmacSha512 => Some(64),
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 | Self::EcP256 | Self::EcP256k => None,
         }
     }
 
@@ -73,8 +132,9 @@ impl KeySpec {
     #[must_use]
     pub const fn usages(self) -> &'static [KeyUsage] {
         match self {
-            Self::Aes256 | Self::Aes128 => &[KeyUsage::EncryptDecrypt],
-            Self::Rsa2048 | Self::Rsa3072 => &[KeyUsage::SignVerify, KeyUsage::EncryptDecrypt],
+            Self::Aes256 | Self::Aes192 | Self::Aes128 => &[KeyUsage::EncryptDecrypt],
+            Self::HmacSha224 | Self::HmacSha256 | Self::HmacSha384 | Self::HmacSha512 => &[KeyUsage::GenerateVerifyMac],
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => &[KeyUsage::SignVerify, KeyUsage::EncryptDecrypt],
             Self::EcP256 | Self::EcP256k => &[KeyUsage::SignVerify],
         }
     }
@@ -103,6 +163,9 @@ pub enum KeyUsage {
     /// Signatures.
     #[serde(rename = "SIGN/VERIFY")]
     SignVerify,
+    /// Message authentication codes.
+    #[serde(rename = "GENERATE/VERIFY MAC")]
+    GenerateVerifyMac,
 }
 
 impl KeyUsage {
@@ -112,6 +175,7 @@ impl KeyUsage {
         match self {
             Self::EncryptDecrypt => "ENCRYPT/DECRYPT",
             Self::SignVerify => "SIGN/VERIFY",
+            Self::GenerateVerifyMac => "GENERATE/VERIFY MAC",
         }
     }
 }

@@ -107,6 +107,7 @@ class Deployment:
         self.port = free_port()
         self.accounts = [RETAIL, LOGISTICS, STRANGER]
         self.instances = [INSTANCE, SMALL_INSTANCE]
+        self.expires = {}
         self.schedules = []
         self.extra = ""
         self.process = None
@@ -141,6 +142,8 @@ class Deployment:
                 f"secret_quota = {quota}",
                 f'shared_with = ["{LOGISTICS.id}"]',
             ]
+            if instance in self.expires:
+                lines.append(f"expires = {self.expires[instance]}")
         for schedule in self.schedules:
             lines += ["[[schedule]]", *(f"{name} = {value}" for name, value in schedule.items())]
         self.config.touch(mode=0o600)

@@ -21,16 +21,16 @@ rows! {
 }
 
 /// Bytes of a plaintext.
-const MAX_PLAINTEXT: usize = 6144;
+pub(super) const MAX_PLAINTEXT: usize = 6144;
 /// Bytes of a ciphertext or signature, with room for every header.
-const MAX_CIPHERTEXT: usize = 8192;
+pub(super) const MAX_CIPHERTEXT: usize = 8192;
 
 pub(super) async fn encrypt(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let name = naming::key(caller, p)?;
     let plaintext = p.required_base64("Plaintext", MAX_PLAINTEXT)?;
     let context = p.context("EncryptionContext")?;
     let sealed = service.encrypt(caller, &name, &plaintext, &context).await;
-    answer(p, sealed.map(|sealed| sealed_json(&sealed)).map_err(ApiError::from))
+    Ok(sealed.map(|sealed| sealed_json(&sealed))?)
 }
 
 pub(super) async fn decrypt(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
@@ -42,7 +42,7 @@ pub(super) async fn decrypt(service: &Service, caller: &Caller, p: &Parameters) 
             "KeyId": opened.key, "KeyVersionId": opened.version, "Plaintext": STANDARD.encode(opened.plaintext.as_slice()),
         })
     });
-    answer(p, opened.map_err(ApiError::from))
+    Ok(opened?)
 }
 
 pub(super) async fn generate_data_key(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
@@ -66,7 +66,7 @@ pub(super) async fn asymmetric_encrypt(service: &Service, caller: &Caller, p: &P
     let made = made.map(
         |made| json!({"KeyId": made.key, "KeyVersionId": made.version, "CiphertextBlob": STANDARD.encode(&made.value)}),
     );
-    answer(p, made.map_err(ApiError::from))
+    Ok(made?)
 }
 
 pub(super) async fn asymmetric_decrypt(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
@@ -78,7 +78,7 @@ pub(super) async fn asymmetric_decrypt(service: &Service, caller: &Caller, p: &P
     let opened = opened.map(|opened| {
         json!({"KeyId": opened.key, "KeyVersionId": opened.version, "Plaintext": STANDARD.encode(opened.value.as_slice())})
     });
-    answer(p, opened.map_err(ApiError::from))
+    Ok(opened?)
 }
 
 pub(super) async fn asymmetric_sign(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
@@ -89,7 +89,7 @@ pub(super) async fn asymmetric_sign(service: &Service, caller: &Caller, p: &Para
     let signed = signed.map(
         |signed| json!({"KeyId": signed.key, "KeyVersionId": signed.version, "Value": STANDARD.encode(&signed.value)}),
     );
-    answer(p, signed.map_err(ApiError::from))
+    Ok(signed?)
 }
 
 pub(super) async fn asymmetric_verify(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
@@ -100,7 +100,7 @@ pub(super) async fn asymmetric_verify(service: &Service, caller: &Caller, p: &Pa
     let verdict = service.asymmetric_verify(caller, &name, version, algorithm, &digest, &signature).await;
     let verdict =
         verdict.map(|verdict| json!({"KeyId": verdict.key, "KeyVersionId": verdict.version, "Value": verdict.value}));
-    answer(p, verdict.map_err(ApiError::from))
+    Ok(verdict?)
 }
 
 pub(super) async fn get_public_key(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
@@ -108,19 +108,22 @@ pub(super) async fn get_public_key(service: &Service, caller: &Caller, p: &Param
     let public = service.get_public_key(caller, &name, p.required("KeyVersionId")?).await;
     let public =
         public.map(|public| json!({"KeyId": public.key, "KeyVersionId": public.version, "PublicKey": public.value}));
-    answer(p, public.map_err(ApiError::from))
+    Ok(public?)
+}
+
+/// Bytes of the data key that is asked for.
+pub(super) fn data_key_length(p: &Parameters) -> Result<usize, ApiError> {
+    match (p.integer("NumberOfBytes", 1..=1024)?, p.optional("KeySpec")) {
+        (Some(bytes), _) => Ok(bytes),
+        (None, None | Some("AES_256")) => Ok(32),
+        (None, Some("AES_128")) => Ok(16),
+        (None, Some(_)) => Err(ApiError::invalid_parameter("KeySpec").with_remedy("Allowed are AES_256 and AES_128.")),
+    }
 }
 
 async fn data_key(service: &Service, caller: &Caller, p: &Parameters, with_plaintext: bool) -> Result<Value, ApiError> {
     let name = naming::key(caller, p)?;
-    let length = match (p.integer("NumberOfBytes", 1..=1024)?, p.optional("KeySpec")) {
-        (Some(bytes), _) => bytes,
-        (None, None | Some("AES_256")) => 32,
-        (None, Some("AES_128")) => 16,
-        (None, Some(_)) => {
-            return Err(ApiError::invalid_parameter("KeySpec").with_remedy("Allowed are AES_256 and AES_128."));
-        }
-    };
+    let length = data_key_length(p)?;
     let made = service.generate_data_key(caller, &name, length, &p.context("EncryptionContext")?).await;
     let made = made.map(|(plaintext, sealed)| {
         let mut value = sealed_json(&sealed);
@@ -129,10 +132,10 @@ async fn data_key(service: &Service, caller: &Caller, p: &Parameters, with_plain
         }
         value
     });
-    answer(p, made.map_err(ApiError::from))
+    Ok(made?)
 }
 
-fn sealed_json(sealed: &Sealed) -> Value {
+pub(super) fn sealed_json(sealed: &Sealed) -> Value {
     json!({"KeyId": sealed.key, "KeyVersionId": sealed.version, "CiphertextBlob": STANDARD.encode(&sealed.blob)})
 }
 
@@ -143,17 +146,4 @@ fn no_recipient(p: &Parameters) -> Result<(), ApiError> {
         Some(_) => Err(ApiError::unsupported_operation().with_remedy("Leave Recipient out.")),
         None => Ok(()),
     }
-}
-
-/// With `DryRun` the outcome is always an error that tells what it would have been.
-fn answer(p: &Parameters, outcome: Result<Value, ApiError>) -> Result<Value, ApiError> {
-    if p.boolean("DryRun")? != Some(true) {
-        return outcome;
-    }
-    Err(match outcome {
-        Ok(_) => ApiError::dry_run_success(),
-        Err(error) if error.code == "Forbidden.NoPermission" => ApiError::dry_run_denied(),
-        Err(error) if error.http < 500 => ApiError::dry_run_invalid().with_remedy(error.message),
-        Err(error) => error,
-    })
 }

@@ -24,6 +24,7 @@ rows! {
 
 /// Characters of a description.
 const MAX_DESCRIPTION: usize = 8192;
+const USAGES: [KeyUsage; 3] = [KeyUsage::EncryptDecrypt, KeyUsage::SignVerify, KeyUsage::GenerateVerifyMac];
 const DAY: Duration = Duration::from_secs(86_400);
 
 pub(super) async fn create_key(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
@@ -33,7 +34,7 @@ pub(super) async fn create_key(service: &Service, caller: &Caller, p: &Parameter
     }
     let new = NewKey {
         spec: p.parsed("KeySpec")?.unwrap_or(KeySpec::Aes256),
-        usage: one_of(p, "KeyUsage", &[KeyUsage::EncryptDecrypt, KeyUsage::SignVerify], |usage| usage.as_str())?,
+        usage: one_of(p, "KeyUsage", &USAGES, |usage| usage.as_str())?,
         origin: one_of(p, "Origin", &[KeyOrigin::Kms, KeyOrigin::External], |origin| origin.as_str())?
             .unwrap_or(KeyOrigin::Kms),
         protection: one_of(p, "ProtectionLevel", &[ProtectionLevel::Software, ProtectionLevel::Hsm], |l| l.as_str())?,

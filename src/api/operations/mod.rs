@@ -2,12 +2,19 @@
 
 mod aliases;
 mod cryptography;
+mod dry_run;
 mod errors;
 mod import;
+mod instances;
 mod key_versions;
 mod keys;
+mod macs;
 mod metadata;
 mod naming;
+mod not_offered;
+mod passwords;
+mod policies;
+mod reencryption;
 mod regions;
 mod secret_versions;
 mod secrets;
@@ -39,8 +46,14 @@ impl Operations {
 impl Dispatcher for Operations {
     async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
         let answer = match table().find(|row| row.name == call.action.name) {
-            Some(row) => (row.run)(&self.service, &call.caller, &call.parameters).await,
-            None => Err(ApiError::unsupported_operation()),
+            Some(row) => {
+                let outcome = (row.run)(&self.service, &call.caller, &call.parameters).await;
+                dry_run::outcome(row.name, &call.parameters, outcome)
+            }
+            None => {
+                let why = not_offered::reason(call.action.name).unwrap_or_default();
+                Err(ApiError::unsupported_operation().with_remedy(format!("Not offered: {why}")))
+            }
         };
         if let Err(error) = &answer
             && error.code == "Rejected.Migrating"
@@ -85,8 +98,13 @@ fn table() -> impl Iterator<Item = &'static Row> {
         aliases::ROWS,
         cryptography::ROWS,
         import::ROWS,
+        instances::ROWS,
         key_versions::ROWS,
         keys::ROWS,
+        macs::ROWS,
+        passwords::ROWS,
+        policies::ROWS,
+        reencryption::ROWS,
         regions::ROWS,
         secret_versions::ROWS,
         secrets::ROWS,
@@ -98,5 +116,9 @@ fn table() -> impl Iterator<Item = &'static Row> {
 
 #[cfg(test)]
 mod audit_tests;
+#[cfg(test)]
+mod state_tests;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

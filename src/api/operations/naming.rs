@@ -10,7 +10,15 @@ use crate::model::KeyId;
 /// # Errors
 /// `MissingParameter`, or a name that names nothing.
 pub(super) fn key(caller: &Caller, p: &Parameters) -> Result<KeyOrAlias, ApiError> {
-    Ok(key_name(caller, p.required("KeyId")?)?)
+    key_in(caller, p, "KeyId")
+}
+
+/// As [`key`], of another parameter.
+///
+/// # Errors
+/// As [`key`].
+pub(super) fn key_in(caller: &Caller, p: &Parameters, parameter: &str) -> Result<KeyOrAlias, ApiError> {
+    Ok(key_name(caller, p.required(parameter)?)?)
 }
 
 /// `KeyId` as ID or key ARN: operations that change a key take no alias.

@@ -1,34 +1,98 @@
 //! Operations on the versions of secrets (vendor's reference: Secrets).
 
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::rows;
 use super::secrets::{insert_config, insert_rotation, is_binary, name, secret_data};
 use crate::api::{ApiError, Caller, Parameters};
-use crate::kms::Service;
 use crate::kms::secrets::{NewValue, SecretValue, StageMove, WhichVersion};
+use crate::kms::{Service, secret_name};
 use crate::model::{SecretType, SecretVersionId, format_utc};
 
 rows! {
     "GetSecretValue" => get_secret_value,
+    "BatchGetSecretValue" => batch_get_secret_value,
     "PutSecretValue" => put_secret_value,
     "ListSecretVersionIds" => list_secret_version_ids,
     "UpdateSecretVersionStage" => update_secret_version_stage,
 }
+
+/// Secrets that one request may read.
+const MAX_BATCH: usize = 20;
 
 pub(super) async fn get_secret_value(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     if p.optional("Recipient").is_some() {
         return Err(ApiError::unsupported_operation().with_remedy("Values are not encrypted for a Recipient here."));
     }
     let fetch_config = p.boolean("FetchExtendedConfig")?.unwrap_or(false);
-    let dry_run = p.boolean("DryRun")?.unwrap_or(false);
     let which = WhichVersion { id: p.parsed("VersionId")?, stage: p.optional("VersionStage").map(str::to_owned) };
-    let found = service.get_secret_value(caller, &name(caller, p)?, &which).await.map_err(ApiError::from);
-    match found {
-        Ok(_) if dry_run => Err(ApiError::dry_run_success()),
-        Err(error) if dry_run && error.http < 500 => Err(ApiError::dry_run_invalid().with_remedy(error.message)),
-        Ok(value) => answer(&value, fetch_config),
-        Err(error) => Err(error),
+    answer(&service.get_secret_value(caller, &name(caller, p)?, &which).await?, fetch_config)
+}
+
+/// Each secret is answered for by itself: as a value, or as an error beside the others.
+pub(super) async fn batch_get_secret_value(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
+    let invalid = || {
+        ApiError::invalid_parameter("SecretsList").with_remedy(
+            "Send a JSON list of 1 to 20 different secrets, such as [{\"SecretName\":\"a\",\"VersionStage\":\"ACSCurrent\"}].",
+        )
+    };
+    let text = p.required("SecretsList")?;
+    let wishes: Vec<Wish> = serde_json::from_str(text).map_err(|_| invalid())?;
+    let names: BTreeSet<&str> = wishes.iter().map(|wish| wish.secret_name.as_str()).collect();
+    if wishes.is_empty() || wishes.len() > MAX_BATCH || names.len() < wishes.len() || names.contains("") {
+        return Err(invalid());
+    }
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for wish in &wishes {
+        match wish.read(service, caller).await {
+            Ok(Value::Object(mut value)) => {
+                value.insert("RequestId".to_owned(), caller.request_id.as_str().into());
+                values.push(Value::Object(value));
+            }
+            Ok(_) => return Err(ApiError::internal("a value is no object")),
+            // What keeps one from being read keeps all of them: the caller is to come back.
+            Err(error) if error.http >= 500 => return Err(error),
+            Err(error) => errors.push(json!({
+                "Code": error.code, "HttpStatus": error.http, "Message": error.message, "SecretName": wish.secret_name,
+            })),
+        }
+    }
+    Ok(json!({"SecretValues": values, "Errors": errors}))
+}
+
+/// One secret of BatchGetSecretValue.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Wish {
+    secret_name: String,
+    version_id: Option<String>,
+    version_stage: Option<String>,
+    #[serde(default)]
+    fetch_extended_config: Option<Value>,
+}
+
+impl Wish {
+    async fn read(&self, service: &Service, caller: &Caller) -> Result<Value, ApiError> {
+        let invalid = ApiError::invalid_parameter;
+        let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let id = filled(&self.version_id).map(|text| text.parse().map_err(|_| invalid("VersionId"))).transpose()?;
+        let fetch_config = match &self.fetch_extended_config {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(fetch)) => *fetch,
+            Some(Value::String(text)) if ["true", "True"].contains(&text.as_str()) => true,
+            Some(Value::String(text)) if ["false", "False", ""].contains(&text.as_str()) => false,
+            Some(_) => return Err(invalid("FetchExtendedConfig")),
+        };
+        let which = WhichVersion { id, stage: filled(&self.version_stage) };
+        let name = secret_name(caller, &self.secret_name)?;
+        answer(&service.get_secret_value(caller, &name, &which).await?, fetch_config)
     }
 }
 

@@ -20,6 +20,7 @@ rows! {
     "DeleteSecret" => delete_secret,
     "RestoreSecret" => restore_secret,
     "UpdateSecretRotationPolicy" => update_secret_rotation_policy,
+    "RotateSecret" => rotate_secret,
 }
 
 /// Characters a description may have.
@@ -158,6 +159,12 @@ pub(super) async fn update_secret_rotation_policy(
     };
     service.update_secret_rotation(caller, &name, order).await?;
     Ok(json!({"SecretName": name.as_str()}))
+}
+
+pub(super) async fn rotate_secret(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
+    let (name, version) = (name(caller, p)?, p.required_parsed::<SecretVersionId>("VersionId")?);
+    let secret = service.rotate_secret(caller, &name, &version).await?;
+    Ok(json!({"Arn": arn(&secret), "SecretName": name.as_str(), "VersionId": version.as_str()}))
 }
 
 /// The secret that `SecretName` names, by name or ARN.

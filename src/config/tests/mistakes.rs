@@ -23,6 +23,8 @@ fn mistakes_one_by_one() {
         (base("[seal]\nroot_key = { credential = \"../a\" }"), "without a slash"),
         (base("[migration]\nworkers = 0"), "from 1 to 64"),
         (base("[migration]\nworkers = -1"), "from 1 to 64"),
+        (base("[limits]\ndata_per_second = -1"), "from 0 to 1000000"),
+        (base("[limits]\nper_second = 1"), "data_per_second"),
         (base("[migration]\nallowed_hours = [\"22:00-06:00\"]"), "HH:MM-HH:MM"),
         (base("[migration]\nallowed_hours = [\"22:00-06:00 Asia/Shangai\"]"), "time zone"),
         (base("[migration]\nallowed_hours = []"), "leave the key out"),

@@ -10,6 +10,7 @@ use super::bulk::MARK;
 use super::vault::{OpenHead, Sight};
 use super::{SoftwareKeystore, layout, records};
 use crate::crypto::envelope::SecretEnvelope;
+use crate::crypto::mac::MacAlgorithm;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, OpenedMaterial, SignAlgorithm};
 use crate::keystore::{Answer, Held, Keystore, KeystoreError, Label, Place};
 use crate::model::{Incarnation, KeystoreId};
@@ -24,7 +25,7 @@ impl Keystore for SoftwareKeystore {
     async fn generate(&self, label: &Label, place: &Place) -> Result<(), KeystoreError> {
         let spec = label.spec.ok_or(KeystoreError::Unsuitable("it is a secret"))?;
         let random = Arc::clone(&self.random);
-        let material = if spec.is_symmetric() {
+        let material = if spec.raw_len().is_some() {
             KeyMaterial::generate(spec, random.as_ref())
         } else {
             self.off_thread(move || KeyMaterial::generate(spec, random.as_ref())).await?
@@ -73,6 +74,17 @@ impl Keystore for SoftwareKeystore {
         let (material, provisional) = self.material(place).await?;
         let digest = digest.to_vec();
         let value = self.use_material(material, move |m| m.sign(algorithm, &digest)).await?;
+        Ok(Answer { value, provisional })
+    }
+
+    async fn mac(
+        &self,
+        place: &Place,
+        algorithm: MacAlgorithm,
+        message: &[u8],
+    ) -> Result<Answer<Vec<u8>>, KeystoreError> {
+        let (material, provisional) = self.material(place).await?;
+        let value = material.mac(algorithm, message).map_err(|e| self.use_error(e))?;
         Ok(Answer { value, provisional })
     }
 

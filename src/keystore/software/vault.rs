@@ -251,7 +251,7 @@ impl SoftwareKeystore {
 
     /// Parses material; RSA off the async threads.
     pub(super) async fn parse(&self, material: KeyMaterial) -> Result<Arc<OpenedMaterial>, KeystoreError> {
-        let opened = if material.spec().is_symmetric() {
+        let opened = if material.spec().raw_len().is_some() {
             material.open()
         } else {
             self.off_thread(move || material.open()).await?

@@ -1,4 +1,4 @@
-//! UpdateSecret and UpdateSecretRotationPolicy.
+//! UpdateSecret, UpdateSecretRotationPolicy and RotateSecret.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ use super::create::RotationOrder;
 use super::shapes::with_custom_data;
 use crate::catalogue::Change;
 use crate::kms::{Caller, KmsError, Service};
-use crate::model::{SecretName, SecretType};
+use crate::model::{SecretName, SecretRecord, SecretType, SecretVersionId};
 
 /// What UpdateSecret changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,10 +58,7 @@ impl Service {
     ) -> Result<(), KmsError> {
         self.manage(caller, |guarded| async move {
             let mut secret = self.live_secret(caller, name).await?;
-            if secret.secret_type == SecretType::Generic {
-                let why = "a Generic secret does not rotate by itself.".to_owned();
-                return Err(KmsError::UnsupportedOperation(why));
-            }
+            refuse_generic(&secret)?;
             let now = self.clock.now();
             if order.enabled {
                 secret.rotation.interval = Some(order.interval.ok_or(KmsError::MissingParameter("RotationInterval"))?);
@@ -79,4 +76,34 @@ impl Service {
         })
         .await
     }
+
+    /// RotateSecret: makes a new version of a managed secret now; one that is there already is no error and no change.
+    /// Who changes the credential where it lives is not configured here, so that nothing else succeeds.
+    ///
+    /// # Errors
+    /// A locked scope, no such secret, a Generic one, one in its recovery window, or one that nobody rotates.
+    pub async fn rotate_secret(
+        &self,
+        caller: &Caller,
+        name: &SecretName,
+        version: &SecretVersionId,
+    ) -> Result<SecretRecord, KmsError> {
+        self.manage(caller, |guarded| async move {
+            let secret = self.live_secret(caller, name).await?;
+            refuse_generic(&secret)?;
+            if self.catalogue.secret_version(&secret.incarnation, version).await?.is_none() {
+                let why = "no rotator is configured for the secret.".to_owned();
+                return Err(KmsError::UnsupportedOperation(why));
+            }
+            Ok((Change::guarded(&guarded), secret.into_value()))
+        })
+        .await
+    }
+}
+
+fn refuse_generic(secret: &SecretRecord) -> Result<(), KmsError> {
+    if secret.secret_type == SecretType::Generic {
+        return Err(KmsError::UnsupportedOperation("a Generic secret does not rotate by itself.".to_owned()));
+    }
+    Ok(())
 }

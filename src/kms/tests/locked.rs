@@ -23,11 +23,11 @@ fn attempts<'a>(service: &'a Service, id: &'a KeyId, external: &'a KeyId) -> Vec
         ("DeleteAlias", Box::pin(async { service.delete_alias(&me(), "alias/x").await })),
         (
             "TagResource",
-            Box::pin(async move { service.tag_resource(&me(), &ResourceId::Key(id.clone()), &tags).await }),
+            Box::pin(async move { service.tag_resources(&me(), &[ResourceId::Key(id.clone())], &tags).await }),
         ),
         (
             "UntagResource",
-            Box::pin(async { service.untag_resource(&me(), &ResourceId::Key(id.clone()), &["k".to_owned()]).await }),
+            Box::pin(async { service.untag_resources(&me(), &[ResourceId::Key(id.clone())], &Untag::All).await }),
         ),
         (
             "GetParametersForImport",

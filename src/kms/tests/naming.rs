@@ -30,16 +30,73 @@ async fn aliases_name_one_key_each() {
 }
 
 #[tokio::test]
+async fn a_key_has_at_most_three_hundred_aliases() {
+    let kms = Kms::new().await;
+    let (full, other) = (kms.key(&me(), NewKey::default()).await, kms.key(&me(), NewKey::default()).await);
+    for n in 0..300 {
+        kms.service.create_alias(&me(), &format!("alias/{n:0>249}"), &full).await.unwrap();
+    }
+    kms.service.create_alias(&me(), "alias/other", &other).await.unwrap();
+    let refused = [
+        kms.service.create_alias(&me(), "alias/more", &full).await,
+        kms.service.update_alias(&me(), "alias/other", &full).await,
+    ];
+    assert!(refused.iter().all(|r| matches!(r, Err(KmsError::LimitExceeded(_)))), "{refused:?}");
+    // It is changed and deleted like any other.
+    kms.service.disable_key(&me(), &full).await.unwrap();
+    kms.service.delete_alias(&me(), &format!("alias/{:0>249}", 7)).await.unwrap();
+    kms.service.update_alias(&me(), "alias/other", &full).await.unwrap();
+    kms.service.schedule_key_deletion(&me(), &full, 7).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_resource_has_at_most_twenty_tags() {
     let kms = Kms::new().await;
     let id = ResourceId::Key(kms.key(&me(), NewKey::default()).await);
     let tags = |range: std::ops::Range<u32>| -> TagMap { range.map(|n| (format!("k{n}"), "v".to_owned())).collect() };
-    kms.service.tag_resource(&me(), &id, &tags(0..15)).await.unwrap();
-    assert!(matches!(kms.service.tag_resource(&me(), &id, &tags(15..21)).await, Err(KmsError::LimitExceeded(_))));
-    kms.service.tag_resource(&me(), &id, &tags(10..20)).await.unwrap();
-    kms.service.untag_resource(&me(), &id, &["k0".to_owned(), "none".to_owned()]).await.unwrap();
+    kms.service.tag_resources(&me(), std::slice::from_ref(&id), &tags(0..15)).await.unwrap();
+    assert!(matches!(
+        kms.service.tag_resources(&me(), std::slice::from_ref(&id), &tags(15..21)).await,
+        Err(KmsError::LimitExceeded(_))
+    ));
+    kms.service.tag_resources(&me(), std::slice::from_ref(&id), &tags(10..20)).await.unwrap();
+    kms.service
+        .untag_resources(&me(), std::slice::from_ref(&id), &Untag::Keys(vec!["k0".to_owned(), "none".to_owned()]))
+        .await
+        .unwrap();
     let ResourceId::Key(key) = &id else { panic!("a key") };
     assert_eq!(kms.service.key_tags(&me(), &by_id(key)).await.unwrap().1, tags(1..20));
+}
+
+#[tokio::test]
+async fn many_resources_are_tagged_at_once_or_not_at_all() {
+    let kms = Kms::new().await;
+    let tags = TagMap::from([("team".to_owned(), "red".to_owned())]);
+    let mut keys = Vec::new();
+    // Rotating ones, which stand in the list of what falls due as well.
+    for _ in 0..50 {
+        let rotating = NewKey { rotation: Some(DAY * 7), description: "d".repeat(8192), ..NewKey::default() };
+        keys.push(ResourceId::Key(kms.key(&caller(FRIEND), rotating).await));
+    }
+    let friend = || caller(FRIEND);
+    kms.service.tag_resources(&friend(), &keys, &tags).await.unwrap();
+    let all = || async {
+        kms.service.tag_rows(&friend(), crate::model::ResourceKind::Key, &[], &TagMap::new()).await.unwrap()
+    };
+    assert_eq!(all().await.len(), 50);
+    let with = |value: &str| TagMap::from([("team".to_owned(), value.to_owned())]);
+    for (value, count) in [("red", 50), ("", 50), ("blue", 0)] {
+        let rows = kms.service.tag_rows(&friend(), crate::model::ResourceKind::Key, &[], &with(value)).await.unwrap();
+        assert_eq!(rows.len(), count, "{value}");
+    }
+    // One that is somebody else's: nothing changes.
+    let mut mixed = keys[..3].to_vec();
+    mixed.push(ResourceId::Key(kms.key(&me(), NewKey::default()).await));
+    let refused = kms.service.untag_resources(&friend(), &mixed, &Untag::All).await;
+    assert!(matches!(refused, Err(KmsError::KeyNotFound)));
+    assert_eq!(all().await.len(), 50);
+    kms.service.untag_resources(&friend(), &keys[..20], &Untag::All).await.unwrap();
+    assert_eq!(all().await.len(), 30);
 }
 
 #[tokio::test]
@@ -57,7 +114,7 @@ async fn service_keys_are_made_once_and_cannot_be_managed() {
         kms.service.schedule_key_deletion(&me(), &id, 7).await.map(|_| ()),
         kms.service.create_alias(&me(), "alias/mine", &id).await,
         kms.service.create_key_version(&me(), &by_id(&id)).await.map(|_| ()),
-        kms.service.tag_resource(&me(), &ResourceId::Key(id.clone()), &TagMap::new()).await,
+        kms.service.tag_resources(&me(), &[ResourceId::Key(id.clone())], &TagMap::new()).await,
     ];
     assert!(refused.iter().all(|r| matches!(r, Err(KmsError::UnsupportedOperation(_)))), "{refused:?}");
     assert!(kms.service.encrypt(&me(), &name, b"x", &BTreeMap::new()).await.is_ok());

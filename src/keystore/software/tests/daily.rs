@@ -1,15 +1,19 @@
 //! Daily use of one keystore.
 
 use super::*;
+use crate::crypto::mac::MacAlgorithm;
 use crate::crypto::material::{DecryptAlgorithm, SignAlgorithm};
 use crate::crypto::verify;
 
 #[tokio::test]
 async fn keys_of_each_spec_work_and_survive_a_restart() {
     let mut world = World::new().await;
-    let mut sealed = Vec::new();
+    let (mut sealed, mut codes) = (Vec::new(), Vec::new());
     for (n, spec) in (1..).zip(KeySpec::ALL) {
         key(&world.source, n, spec, 2).await;
+        if let Some(algorithm) = MacAlgorithm::of(spec) {
+            codes.push((n, algorithm, world.source.mac(&place(n, 1), algorithm, b"text").await.unwrap().value));
+        }
         if spec.is_symmetric() {
             let answer = world.source.seal(&place(n, 1), b"aad", b"text").await.unwrap();
             assert!(!answer.provisional);
@@ -17,6 +21,11 @@ async fn keys_of_each_spec_work_and_survive_a_restart() {
         }
     }
     world.restart().await;
+    for (n, algorithm, code) in codes {
+        assert_eq!(world.source.mac(&place(n, 1), algorithm, b"text").await.unwrap().value, code);
+        assert_ne!(world.source.mac(&place(n, 2), algorithm, b"text").await.unwrap().value, code);
+        assert_err!(world.source.seal(&place(n, 1), b"", b"text").await, KeystoreError::Unsuitable(_));
+    }
     for (n, sealed) in sealed {
         assert_eq!(world.source.open(&place(n, 1), b"aad", &sealed).await.unwrap().value.as_slice(), b"text");
         assert_err!(world.source.open(&place(n, 2), b"aad", &sealed).await, KeystoreError::Rejected);
