@@ -48,6 +48,12 @@ impl AdminError {
         Self::new(StatusCode::LOCKED, ProblemCode::ScopeLocked.as_str(), message, remedy)
     }
 
+    /// What is wrong, in words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.body.error.message
+    }
+
     /// The HTTP status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {

@@ -4,8 +4,10 @@
 //! small files. Root keys are not in it: it names those it needs.
 
 mod error;
+pub mod filing;
 mod format;
 pub mod reading;
+pub mod shelf;
 pub mod writing;
 
 pub use error::BackupError;

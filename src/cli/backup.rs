@@ -1,15 +1,13 @@
 //! `backup` and `restore`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::arguments::{BackupArguments, RestoreArguments};
 use super::client::Client;
 use super::outcome::{Exit, Failure};
 use super::terminal::Terminal;
 use crate::admin::protocol::BackupRequest;
+use crate::backup::filing::Filing;
 use crate::crypto::archive::ArchiveKey;
 use crate::daemon::{self, BackupContents};
 use crate::keystore::software::rootkey;
@@ -20,13 +18,10 @@ pub(super) async fn backup(
     client: &Client,
     options: &BackupArguments,
 ) -> Result<Exit, Failure> {
-    if options.file.exists() {
-        return Err(failed(
-            &options.file,
-            "it exists already",
-            "nothing is overwritten; name a file that is not there",
-        ));
-    }
+    let io = |error: std::io::Error| {
+        failed(&options.file, &error.to_string(), "name a file that is not there, in a place that you may write to")
+    };
+    let mut filing = Filing::begin(&options.file).map_err(io)?;
     let (key, made) = rootkey::key_file(&options.key_file, true, &SystemRandom)
         .map_err(|error| Failure::new(Exit::Usage, "BackupKey", error.to_string(), "name another --key-file"))?;
     if made {
@@ -36,28 +31,15 @@ pub(super) async fn backup(
         ));
     }
     let request = BackupRequest { key: hex::encode(key.as_slice()).into() };
-    let part = partial(&options.file);
-    let io = |error: std::io::Error| failed(&part, &error.to_string(), "name a place that you may write to");
-    if let Err(error) = fs::remove_file(&part)
-        && error.kind() != ErrorKind::NotFound
-    {
-        return Err(io(error));
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(io)?;
     let mut answer = client.stream("/backup", &request).await?;
     while let Some(bytes) = answer.next_bytes().await? {
-        file.write_all(&bytes).map_err(io)?;
+        filing.write(&bytes).map_err(io)?;
     }
-    file.sync_all().map_err(io)?;
-    drop(file);
+    filing.sync().map_err(io)?;
     // What was written is read back before it is called a backup.
-    let contents = daemon::inspect_backup(&part, &ArchiveKey::new(key))
-        .map_err(|error| failed(&part, &error.to_string(), "try again"))?;
-    // A link, unlike a rename, never replaces a file that is there.
-    fs::hard_link(&part, &options.file).map_err(io)?;
-    fs::remove_file(&part).map_err(io)?;
-    let parent = options.file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or_else(|| Path::new("."))).and_then(|directory| directory.sync_all()).map_err(io)?;
+    let contents = daemon::inspect_backup(filing.partial(), &ArchiveKey::new(key))
+        .map_err(|error| failed(filing.partial(), &error.to_string(), "try again"))?;
+    filing.name().map_err(io)?;
     show(terminal, &options.file, &contents, "Written and read back:");
     Ok(Exit::Done)
 }
@@ -97,12 +79,6 @@ fn show(terminal: &mut Terminal, file: &Path, contents: &BackupContents, done: &
         lines.push(format!("Needs      root key {} of {}", key.id, key.keystore));
     }
     terminal.print(&lines.join("\n"));
-}
-
-fn partial(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".partial");
-    PathBuf::from(name)
 }
 
 fn failed(path: &Path, why: &str, remedy: &str) -> Failure {

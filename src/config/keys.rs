@@ -19,6 +19,7 @@ pub(super) const ALL: &[&Keys] = &[
     &ROOT_KEY,
     &MIGRATION,
     &LIMITS,
+    &BACKUP,
     &REGION,
     &ACCOUNT,
     &ACCESS_KEY,
@@ -41,6 +42,7 @@ pub(super) const ROOT: Keys = Keys {
         "seal",
         "migration",
         "limits",
+        "backup",
         "region",
         "account",
         "instance",
@@ -57,6 +59,7 @@ pub(super) const ROOT_KEY: Keys = Keys { table: "root_key", keys: &["credential"
 pub(super) const MIGRATION: Keys = Keys { table: "migration", keys: &["workers", "max_rate", "allowed_hours"] };
 pub(super) const LIMITS: Keys =
     Keys { table: "limits", keys: &["data_per_second", "read_per_second", "management_per_second"] };
+pub(super) const BACKUP: Keys = Keys { table: "backup", keys: &["directory", "key_file", "every", "keep", "max_age"] };
 pub(super) const REGION: Keys = Keys { table: "region", keys: &["id", "listen", "service_keys"] };
 pub(super) const ACCOUNT: Keys = Keys { table: "account", keys: &["id", "name", "access_key"] };
 pub(super) const ACCESS_KEY: Keys =

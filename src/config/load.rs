@@ -113,6 +113,7 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
         root_key: server::seal(root),
         migration: server::migration(root),
         limits: server::limits(root),
+        backup: server::backup(root),
         state_dir,
         regions,
         accounts,

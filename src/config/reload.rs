@@ -26,6 +26,8 @@ pub struct Changes {
     pub migration: bool,
     /// Requests a second differ.
     pub limits: bool,
+    /// Scheduled backups differ.
+    pub backup: bool,
     /// Schedules differ: reconcile them.
     pub schedules: bool,
     /// Regions that are new, or whose service keys differ.
@@ -67,6 +69,9 @@ impl Changes {
         if self.limits {
             parts.push("limits".to_owned());
         }
+        if self.backup {
+            parts.push("backup".to_owned());
+        }
         if self.schedules {
             parts.push("schedules".to_owned());
         }
@@ -101,6 +106,7 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
         level: (old.log.level != new.log.level).then_some(new.log.level),
         migration: old.migration != new.migration,
         limits: old.limits != new.limits,
+        backup: old.backup != new.backup,
         schedules: old.schedules != new.schedules,
         at_next_start: at_next_start(old, new),
         ..Changes::default()

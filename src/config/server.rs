@@ -1,13 +1,14 @@
-//! The tables about the daemon itself: log, admin, api, store, seal, migration, limits.
+//! The tables about the daemon itself: log, admin, api, store, seal, migration, limits, backup.
 
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::keys;
 use super::reader::{Found, Table};
 use super::secret::RootKey;
-use super::settings::{Admin, Api, Config, Limits, Log, Migration, StoreEngine, Tls};
+use super::settings::{Admin, Api, Backup, Config, Limits, Log, Migration, StoreEngine, Tls};
 use crate::model::{AllowedHours, HoursRange};
 use crate::observe::{LogFormat, LogLevel};
 
@@ -160,6 +161,33 @@ pub(super) fn limits(root: &Table<'_>) -> Limits {
         management_per_second: number("management_per_second"),
     }
 }
+
+pub(super) fn backup(root: &Table<'_>) -> Option<Backup> {
+    let table = root.table("backup", &keys::BACKUP)?;
+    let path = |key, allowed| table.required(key, allowed, table.string(key, allowed));
+    let directory = path("directory", "the directory that backups go to");
+    let key_file = path("key_file", "the file of the backup key, apart from the directory");
+    let every = table.duration("every");
+    if let Some(zero) = every.as_ref().filter(|every| every.value.is_zero()) {
+        table.source.problem(zero.at, "every 0s", "how old the newest backup may become, such as \"24h\"");
+    }
+    let keep = table.integer("keep", 1..=10_000).and_then(|keep| usize::try_from(keep.value).ok());
+    let (directory, key_file) = (directory?, key_file?);
+    let (at, directory, key_file) =
+        (key_file.at, table.source.path(directory.value), table.source.path(key_file.value));
+    if key_file.starts_with(&directory) {
+        table.source.problem(at, "the backup key among the backups", "a place apart: who has both reads everything");
+    }
+    Some(Backup {
+        directory,
+        key_file,
+        every: every.map_or(DAY, |every| every.value),
+        keep: keep.unwrap_or(7),
+        max_age: table.duration("max_age").map(|age| age.value),
+    })
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 fn pem(table: &Table<'_>, key: &'static str) -> Option<PathBuf> {
     const ALLOWED: &str = "the path of a PEM file";

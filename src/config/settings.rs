@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct Config {
     pub migration: Migration,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[backup]`; `None`: the daemon takes none by itself.
+    pub backup: Option<Backup>,
     /// `[[region]]`, in the order of the file.
     pub regions: Vec<Region>,
     /// `[[account]]`.
@@ -103,6 +106,21 @@ pub struct Limits {
     pub read_per_second: u32,
     /// What changes something.
     pub management_per_second: u32,
+}
+
+/// Backups that the daemon takes by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// Where they go; it has to be there.
+    pub directory: PathBuf,
+    /// The backup key; made if it is not there.
+    pub key_file: PathBuf,
+    /// How old the newest may become. Default a day.
+    pub every: Duration,
+    /// At most so many are kept. Default 7.
+    pub keep: usize,
+    /// None is kept that is older, except the newest. Default: no limit.
+    pub max_age: Option<Duration>,
 }
 
 /// A region.

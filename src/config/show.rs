@@ -44,6 +44,18 @@ impl Config {
         ] {
             limits.insert(name.to_owned(), Value::Integer(rate.into()));
         }
+        let mut backup = Table::new();
+        if let Some(settings) = &self.backup {
+            let path = |path: &std::path::Path| Value::String(path.display().to_string());
+            backup.insert("directory".to_owned(), path(&settings.directory));
+            backup.insert("key_file".to_owned(), path(&settings.key_file));
+            backup.insert("every".to_owned(), Value::String(format_duration(settings.every)));
+            let keep = i64::try_from(settings.keep).unwrap_or(i64::MAX);
+            backup.insert("keep".to_owned(), Value::Integer(keep));
+            if let Some(age) = settings.max_age {
+                backup.insert("max_age".to_owned(), Value::String(format_duration(age)));
+            }
+        }
         let mut seal = Table::new();
         put_root_key(&mut seal, &self.root_key);
         for (name, table) in [
@@ -53,6 +65,7 @@ impl Config {
             ("store", store),
             ("migration", migration),
             ("limits", limits),
+            ("backup", backup),
             ("seal", seal),
         ] {
             if !table.is_empty() {

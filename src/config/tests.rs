@@ -144,7 +144,7 @@ fn every_mistake_at_once_with_its_place() {
         [
             format!(
                 "{place}:1:1: found the unknown key \"stat_dir\"; allowed: state_dir, log, admin, api, store, seal, \
-                 migration, limits, region, account, instance, schedule; did you mean \"state_dir\"?"
+                 migration, limits, backup, region, account, instance, schedule; did you mean \"state_dir\"?"
             ),
             format!(
                 "{place}:3:10: found \"jsn\"; allowed: format = \"json\", \"text\", \"journald\"; did you mean \"json\"?"

@@ -16,6 +16,7 @@ mod offline;
 mod reload;
 mod restore;
 mod running;
+mod scheduled_backup;
 mod seal;
 mod secrecy;
 mod signals;

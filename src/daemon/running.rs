@@ -12,7 +12,7 @@ use super::backup::StateBackups;
 use super::build::Parts;
 use super::seal::RootKeyRing;
 use super::{DaemonError, admin, evidence, facts, tasks};
-use crate::admin::Seal;
+use crate::admin::{Backups, Seal};
 use crate::api::server::{Endpoint, Limits, Server};
 use crate::config::Loaded;
 use crate::migration::in_background;
@@ -43,7 +43,8 @@ impl Daemon {
         let stop_rest = parts.stop.clone();
         let ring = RootKeyRing::new(&parts);
         parts.admin.set_seal(Arc::<RootKeyRing>::clone(&ring) as Arc<dyn Seal>);
-        parts.admin.set_backups(StateBackups::new(&parts));
+        let backups: Arc<dyn Backups> = StateBackups::new(&parts);
+        parts.admin.set_backups(Arc::clone(&backups));
         let admin = admin::spawn(&parts)?;
         // Before the first request: it takes over what an earlier process left.
         parts.migrations.recover().await?;
@@ -56,7 +57,7 @@ impl Daemon {
             let limits = Limits { drain: facts::DRAIN, ..Limits::default() };
             rest.spawn(server.run(Arc::clone(&parts.gateway), limits, stop_rest.clone()));
         }
-        tasks::spawn(&parts, &ring, &rest, &stop_rest);
+        tasks::spawn(&parts, &ring, &backups, &rest, &stop_rest);
         evidence::spawn(&parts, &rest, &stop_rest);
         let (stop_clock, stop_runner) = (CancellationToken::new(), CancellationToken::new());
         let (migrations, stop) = (parts.migrations.clone(), stop_runner.clone());

@@ -9,12 +9,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::build::Parts;
-use super::notify;
 use super::seal::RootKeyRing;
+use super::{notify, scheduled_backup};
+use crate::admin::Backups;
 use crate::kms::clock_watch::ClockWatch;
 
 /// Starts all periodic work; each ends at `stop`, after what it is doing.
-pub(super) fn spawn(parts: &Arc<Parts>, ring: &Arc<RootKeyRing>, tracker: &TaskTracker, stop: &CancellationToken) {
+pub(super) fn spawn(
+    parts: &Arc<Parts>,
+    ring: &Arc<RootKeyRing>,
+    backups: &Arc<dyn Backups>,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+) {
     // Deletions, expiries and rotations that waited for an unlock come right after it.
     let (due, mut changes, ended) = (Arc::clone(parts), parts.migrations.changes(), stop.clone());
     tracker.spawn(async move {
@@ -80,6 +87,11 @@ pub(super) fn spawn(parts: &Arc<Parts>, ring: &Arc<RootKeyRing>, tracker: &TaskT
         let ring = Arc::clone(&ring);
         async move { ring.carry_on().await }
     });
+    let backups = Arc::clone(backups);
+    every(tracker, stop, BACKUP_EVERY, parts, move |parts: Arc<Parts>| {
+        let backups = Arc::clone(&backups);
+        async move { scheduled_backup::carry_on(&parts, &backups).await }
+    });
     if let Some(period) = notify::watchdog_period() {
         every(tracker, stop, period, parts, |parts: Arc<Parts>| async move {
             // A daemon whose store hangs is not alive.
@@ -100,6 +112,8 @@ const CACHES_EVERY: Duration = Duration::from_secs(10);
 /// However much is deleted, the keys of an account are exchanged at most once in this time (a migration's purge apart).
 const SHRED_EVERY: Duration = Duration::from_secs(3600);
 const SEAL_EVERY: Duration = Duration::from_secs(60);
+/// How often it is asked whether a backup is due.
+const BACKUP_EVERY: Duration = Duration::from_secs(60);
 const PROBE: Duration = Duration::from_secs(5);
 
 fn every<F, Fut>(tracker: &TaskTracker, stop: &CancellationToken, period: Duration, parts: &Arc<Parts>, work: F)

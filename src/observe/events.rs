@@ -55,6 +55,10 @@ events! {
     SealRotated = "seal.rotated" Info,
     /// The store works with a fault, such as a damaged snapshot that was set aside.
     StoreDegraded = "store.degraded" Error,
+    /// A scheduled backup was written and read back.
+    BackupDone = "backup.done" Info,
+    /// A scheduled backup could not be taken.
+    BackupFailed = "backup.failed" Error,
     /// The wall clock jumped.
     ClockStepped = "clock.stepped" Warn,
     /// A schedule is known for the first time, or with a changed entry.
@@ -291,7 +295,7 @@ mod tests {
     use super::*;
 
     const CONTRACT: &str = "daemon.started daemon.stopping config.reloaded config.rejected seal.generated seal.rotated store.degraded \
-        clock.stepped schedule.registered schedule.upcoming schedule.fired schedule.missed schedule.skipped \
+        backup.done backup.failed clock.stepped schedule.registered schedule.upcoming schedule.fired schedule.missed schedule.skipped \
         migration.queued migration.started migration.refused migration.progress migration.window_ending \
         migration.complete migration.failed migration.canceled migration.rolled_back migration.rehearsed \
         migration.resumed lock.acquired lock.released lock.overdue operation.refused rotation.suspended \

@@ -125,3 +125,35 @@ def test_what_is_not_whole_or_not_ours_changes_nothing(deployment, copies):
     assert copies.restore().returncode == 0
     deployment.start()
     population.check_use()
+
+
+def test_the_daemon_takes_backups_by_itself_and_keeps_so_many(deployment, copies):
+    population = Population(deployment.sdk()).fill_small()
+    deployment.stop()
+    shelf = deployment.directory / "shelf"
+    deployment.extra = "\n".join(
+        ["[backup]", f'directory = "{shelf}"', f'key_file = "{copies.key}"', 'every = "1s"', "keep = 2"]
+    )
+    # The directory is not there: told, and nothing else happens.
+    deployment.start()
+    failed = deployment.log.wait("backup.failed")
+    assert str(shelf) in failed["message"] and failed["level"] == "ERROR", failed
+    deployment.stop()
+    shelf.mkdir()
+    (shelf / "of-somebody-else").write_text("stays")
+    (shelf / "keyferry-20200101T000000Z.backup").write_text("an old one")
+    (shelf / "keyferry-20200102T000000Z.backup.partial").write_text("a torn one")
+    for _ in range(3):
+        deployment.start()
+        deployment.log.wait("backup.done")
+        deployment.stop()
+    left = sorted(path.name for path in shelf.iterdir())
+    taken = [name for name in left if name.startswith("keyferry-")]
+    assert len(taken) == 2 and all(name > "keyferry-2026" for name in taken) and "of-somebody-else" in left, left
+    code, trail = deployment.cli("audit", "verify")
+    assert code == 0, trail
+    copies.lose_everything()
+    done = copies.restore(file=shelf / taken[-1])
+    assert done.returncode == 0, done.stderr
+    deployment.start()
+    population.check_use()
