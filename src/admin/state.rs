@@ -35,6 +35,7 @@ pub struct State {
     started: Duration,
     accounts: Arc<RwLock<Arc<Vec<AccountName>>>>,
     warnings: Arc<RwLock<Arc<Vec<Advice>>>>,
+    rejected: Arc<RwLock<Option<Advice>>>,
     trail: Trail,
     seal: Arc<OnceLock<Arc<dyn Seal>>>,
     backups: Arc<OnceLock<Arc<dyn Backups>>>,
@@ -50,16 +51,23 @@ impl State {
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
         let (accounts_read, warnings) = (Arc::default(), Arc::default());
-        let (seal, backups) = (Arc::default(), Arc::default());
-        let state = Self { migrations, book, started, accounts: accounts_read, warnings, trail, seal, backups, stop };
+        let (rejected, seal, backups) = (Arc::default(), Arc::default(), Arc::default());
+        let state =
+            Self { migrations, book, started, accounts: accounts_read, warnings, rejected, trail, seal, backups, stop };
         state.reload(accounts, Vec::new());
         state
     }
 
-    /// Replaces what the configuration says: its accounts, and what it warns of.
+    /// Replaces what the configuration says: its accounts, and what it warns of. It was taken, so that none is rejected.
     pub fn reload(&self, accounts: Vec<AccountName>, warnings: Vec<Advice>) {
+        *self.rejected.write().unwrap_or_else(PoisonError::into_inner) = None;
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         *self.warnings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(warnings);
+    }
+
+    /// Keeps why a changed configuration was not taken, for `status`, until one is.
+    pub fn reject(&self, why: Advice) {
+        *self.rejected.write().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
     /// Exchanges the trail for one that knows the daemon's key.
@@ -161,6 +169,11 @@ impl State {
 
     pub(super) fn accounts(&self) -> Arc<Vec<AccountName>> {
         Arc::clone(&self.accounts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why the configuration as it is now was not taken.
+    pub(super) fn rejected(&self) -> Option<Advice> {
+        self.rejected.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn warnings(&self) -> Arc<Vec<Advice>> {

@@ -11,6 +11,7 @@ mod reader;
 mod reload;
 mod resources;
 mod schedules;
+mod schema;
 mod secret;
 mod server;
 mod settings;
@@ -21,8 +22,10 @@ mod tests;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use load::Loaded;
 pub use location::{DEFAULT_PATH, credential_path, locate};
+pub(crate) use problem::nearest;
 pub use problem::{ConfigProblem, ConfigWarning, Position};
 pub use reload::{Changes, InUse, check_start, reload_diff};
+pub use schema::json_schema;
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
     AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Migration,

@@ -18,6 +18,7 @@ impl Parts {
             Err(error) => {
                 let text = format!("the configuration stays as it was: {}", error.to_string().replace('\n', "; "));
                 emit(Event::ConfigRejected, &Fields::new(), &text);
+                self.admin.reject(admin::rejected(&error));
             }
         }
     }
