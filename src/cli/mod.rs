@@ -11,6 +11,8 @@ mod clock;
 mod config;
 mod describe;
 mod doctor;
+mod explain;
+mod generate;
 mod holds;
 mod instances;
 mod instructions;
@@ -89,5 +91,7 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Release(options) => holds::release(terminal, &client()?, options).await,
         Command::Instance { command } => instances::instance(terminal, &client()?, &command).await,
         Command::Status => status::status(terminal, &client()?).await,
+        Command::Explain(options) => explain::explain(terminal, &options),
+        Command::Generate(options) => generate::generate(&options),
     }
 }
