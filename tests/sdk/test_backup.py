@@ -154,10 +154,10 @@ def test_the_daemon_takes_backups_by_itself_and_keeps_so_many(deployment, copies
     left = sorted(path.name for path in shelf.iterdir())
     taken = [name for name in left if name.startswith("keyferry-")]
     assert len(taken) == 2 and all(name > "keyferry-2026" for name in taken) and "of-somebody-else" in left, left
-    code, trail = deployment.cli("audit", "verify")
-    assert code == 0, trail
     copies.lose_everything()
-    done = copies.restore(file=shelf / taken[-1])
-    assert done.returncode == 0, done.stderr
+    restored = copies.restore(file=shelf / taken[-1])
+    assert restored.returncode == 0, restored.stderr
     deployment.start()
     population.check_use()
+    code, trail = deployment.cli("audit", "verify")
+    assert code == 0, trail
