@@ -18,6 +18,7 @@ mod paths;
 mod quota;
 mod resources;
 mod scopes;
+mod tally;
 mod usage;
 
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub use intents::{Intent, IntentRecord};
 pub use jobs::{CleanUp, Hold, Lease, LeftPage, PLAN_PAGE, PlanItem, PlanPage};
 pub use lock::{GateRecord, Guarded, LockRecord, Locked, Refusal};
 pub use marks::MarkRecord;
-pub use quota::{Demand, QuotaRecord};
+pub use quota::{Demand, QuotaRecord, TenantRecord};
 pub use resources::{KeyOrAlias, Listed};
 
 use crate::observe::failpoint::{Failpoint, around};

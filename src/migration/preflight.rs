@@ -56,7 +56,14 @@ impl Migrations {
         }
         let record = self.service.catalogue.instance(id).await?;
         let shared_by_hand = record.as_ref().is_some_and(|r| r.shared_with.contains(&scope.account));
-        if facts.owner != scope.account && !facts.shared_with.contains(&scope.account) && !shared_by_hand {
+        let allowed = self.service.keystores.check_share(&facts.owner, &scope.account);
+        if let Err(refusal) = allowed {
+            plan.problems.push(run_problem(
+                ProblemCode::InstanceNotShared,
+                format!("{id} cannot be shared with {}: {refusal}", scope.account),
+                refusal.remedy(),
+            ));
+        } else if facts.owner != scope.account && !facts.shared_with.contains(&scope.account) && !shared_by_hand {
             plan.problems.push(run_problem(
                 ProblemCode::InstanceNotShared,
                 format!("{id} belongs to {} and is not shared with {}", facts.owner, scope.account),
