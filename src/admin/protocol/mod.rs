@@ -14,7 +14,7 @@ pub use backup::{BackupRequest, KeyText};
 pub use clock::{ClockShape, StepShape};
 pub use inventory::{InstanceShape, InstancesShape, KeyShape, ResourceListShape, SecretShape, ShareRequest, RestingShareShape, TenantShape,
 };
-pub use jobs::{GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, SignatureShape};
+pub use jobs::{GroupReportShape, GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, SignatureShape};
 pub use schedules::{EntryShape, RunShape, RunsShape, ScheduleShape, SchedulesShape};
 pub use scopes::{CheckShape, HoldRequest, HoldShape, HoldsShape, NextShape, ReleaseRequest, ScopeShape, StatusShape};
 
