@@ -5,7 +5,8 @@ use axum::extract::{ConnectInfo, Path, State as Context};
 use jiff::Timestamp;
 
 use super::protocol::{
-    GroupReportShape, GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, ResourcesShape,
+    GroupReportShape, GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape,
+    ResourcesShape,
 };
 use super::{AdminError, Peer, State, views};
 use crate::audit::read_report;

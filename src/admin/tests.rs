@@ -225,14 +225,13 @@ async fn shares_follow_the_directories_and_end_when_nothing_is_left() {
         verified,
         accounts: vec![ACCOUNT.parse().unwrap(), OTHER.parse().unwrap()],
     };
-    let directories = |entities| {
-        crate::model::Directories(vec![crate::model::Directory { id: "rd-a".to_owned(), entities }])
-    };
+    let directories =
+        |entities| crate::model::Directories(vec![crate::model::Directory { id: "rd-a".to_owned(), entities }]);
     let alone = crate::model::Entity { accounts: vec![ACCOUNT.parse().unwrap()], ..entity(true) };
-    let apart = crate::model::Entity { name: "Other".to_owned(), accounts: vec![OTHER.parse().unwrap()], ..entity(true) };
-    let change = async |what: &str| {
-        client.post(&format!("/instances/{INSTANCE}/{what}"), json!({ "account": OTHER })).await
-    };
+    let apart =
+        crate::model::Entity { name: "Other".to_owned(), accounts: vec![OTHER.parse().unwrap()], ..entity(true) };
+    let change =
+        async |what: &str| client.post(&format!("/instances/{INSTANCE}/{what}"), json!({ "account": OTHER })).await;
     for (entities, code, words) in [
         (vec![alone.clone()], "NotInDirectory", "is a member of no resource directory"),
         (vec![alone, apart], "OtherEntity", "belongs to the entity"),
@@ -263,7 +262,10 @@ async fn shares_follow_the_directories_and_end_when_nothing_is_left() {
     assert_eq!((status, refused["error"]["code"].as_str()), (409, Some("InstanceInUse")), "{refused}");
     assert!(refused["error"]["message"].as_str().unwrap().contains("has 2 keys and 0 secrets"), "{refused}");
     let (_, shown) = client.get(&format!("/instances/{INSTANCE}")).await;
-    assert_eq!(shown["accounts"][0], json!({ "account": OTHER, "keys": 2, "secrets": 0, "keys_reserved": 0, "secrets_reserved": 0 }));
+    assert_eq!(
+        shown["accounts"][0],
+        json!({ "account": OTHER, "keys": 2, "secrets": 0, "keys_reserved": 0, "secrets_reserved": 0 })
+    );
 
     // A share that the directory has taken away is at rest, not gone.
     service.keystores.set_directories(directories(vec![entity(false)]));

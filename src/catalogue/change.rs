@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Catalogue, CatalogueError, Demand, DueEntry, Guarded, Intent, IntentRecord, Locked, paths};
 use crate::audit::Entry;
 use crate::model::{
-    AccountId, InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord, SecretVersionRecord,
+    AccountId, InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord,
+    SecretVersionRecord,
 };
 use crate::store::{Compare, MAX_OPERATIONS, Record, Stored, Transaction, scan_records};
 

@@ -347,7 +347,8 @@ async fn a_group_is_watched_and_reported_as_one_and_its_exit_code_tells() {
     }
     assert_eq!(run(format!("job watch {} --alone --json", done[0])).await.data.lines().count(), 1);
     let lines = run(format!("job watch {} --json", done[0])).await.data;
-    let ids: Vec<Value> = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
+    let ids: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
     assert_eq!(ids, [json!(done[0].as_str()), json!(done[1].as_str())]);
 
     let refused = daemon.group(&[JobState::Queued, JobState::Complete]).await;

@@ -7,8 +7,8 @@ use super::reader::{Found, Table};
 use super::resources::{ACCOUNT, INSTANCE, Named, REGION};
 use super::settings::Instance;
 use crate::model::{
-    AccountId, Cron, Directories, IfMissed, InstanceId, KeyId, MAX_SELECTED, ProblemCode, RegionId, ScheduleEntry, SecretName,
-    Selection, When,
+    AccountId, Cron, Directories, IfMissed, InstanceId, KeyId, MAX_SELECTED, ProblemCode, RegionId, ScheduleEntry,
+    SecretName, Selection, When,
 };
 
 pub(super) fn schedules(

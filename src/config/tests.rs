@@ -336,7 +336,10 @@ fn a_share_outside_the_directories_is_a_problem_that_names_the_reason() {
         (one.clone(), "account 1000000000000002 is a member of no resource directory"),
         (format!("{one}{entity}"), "belongs to the entity \"Retail\", account 1000000000000002 to \"Other\""),
         (format!("{one}{elsewhere}"), "of the resource directory \"rd-a\", account 1000000000000002 of \"rd-b\""),
-        (MEMBERS.replace("verified = true\n", ""), "\"Retail\" in the resource directory \"rd-a\" has not passed real-name"),
+        (
+            MEMBERS.replace("verified = true\n", ""),
+            "\"Retail\" in the resource directory \"rd-a\" has not passed real-name",
+        ),
     ] {
         let problems = bad(&shared(&directories));
         assert_eq!(problems.len(), 1, "{problems:?}");
@@ -358,10 +361,7 @@ fn mistakes_in_directories_are_found_with_their_places() {
         (format!("{MEMBERS}{MEMBERS}").replacen("1000000000000002", "1000000000000003", 1), "one account of this file"),
         ("[[directory]]\nid = \"rd-a\"\n".to_owned(), "without [[directory.entity]]"),
         (format!("{MEMBERS}[[directory]]\nid = \"rd-a\"\nentity = []\n"), "the directory \"rd-a\" a second time"),
-        (
-            format!("{MEMBERS}[[directory.entity]]\nname = \"Retail\"\n"),
-            "the entity \"Retail\" a second time",
-        ),
+        (format!("{MEMBERS}[[directory.entity]]\nname = \"Retail\"\n"), "the entity \"Retail\" a second time"),
         (
             format!("{MEMBERS}[[directory.entity]]\nname = \"B\"\naccounts = [\"1000000000000001\"]\n"),
             "account 1000000000000001 as a member a second time",

@@ -44,7 +44,8 @@ pub(super) async fn read(catalogue: &Catalogue) -> Result<InUse, CatalogueError>
     }
     for (id, accounts) in tenants {
         let by_hand = catalogue.instance(&id).await?.map(|record| record.shared_with.clone()).unwrap_or_default();
-        let tenants = accounts.into_iter().map(|account| Tenant { shared_by_hand: by_hand.contains(&account), account });
+        let tenants =
+            accounts.into_iter().map(|account| Tenant { shared_by_hand: by_hand.contains(&account), account });
         in_use.tenants.insert(id, tenants.collect());
     }
     Ok(in_use)

@@ -121,9 +121,9 @@ impl Migrations {
     /// `scope`: that of the only account; of a group one that is busy waits, and the others go on.
     async fn busy(&self, scope: Option<&Scope>, order: &Order) -> Result<Option<Problem>, MigrationError> {
         let jobs = self.service.catalogue.jobs().await?;
-        let other = jobs.iter().find(|job| {
-            !job.state.is_final() && (Some(&job.scope) == scope || job.instance == order.instance)
-        });
+        let other = jobs
+            .iter()
+            .find(|job| !job.state.is_final() && (Some(&job.scope) == scope || job.instance == order.instance));
         Ok(other.map(|job| {
             run_problem(
                 ProblemCode::ScopeLocked,

@@ -38,7 +38,9 @@ pub enum ShareRefusal {
     #[error("account {0} is a member of no resource directory")]
     NotInDirectory(AccountId),
     /// They are in different directories.
-    #[error("the owner {owner} is a member of the resource directory {of_owner:?}, account {account} of {of_account:?}")]
+    #[error(
+        "the owner {owner} is a member of the resource directory {of_owner:?}, account {account} of {of_account:?}"
+    )]
     OtherDirectory {
         /// The owner.
         owner: AccountId,
@@ -156,7 +158,11 @@ mod tests {
         Directories(vec![
             Directory {
                 id: "rd-a".to_owned(),
-                entities: vec![entity("Retail", true, &[1, 2]), entity("Other", true, &[3]), entity("New", false, &[4, 5])],
+                entities: vec![
+                    entity("Retail", true, &[1, 2]),
+                    entity("Other", true, &[3]),
+                    entity("New", false, &[4, 5]),
+                ],
             },
             Directory { id: "rd-b".to_owned(), entities: vec![entity("Retail", true, &[6])] },
         ])
@@ -164,7 +170,8 @@ mod tests {
 
     #[test]
     fn each_reason_is_told_exactly() {
-        let told = |owner, other| world().check_share(&account(owner), &account(other)).map_err(|refusal| refusal.code());
+        let told =
+            |owner, other| world().check_share(&account(owner), &account(other)).map_err(|refusal| refusal.code());
         assert_eq!(told(1, 2), Ok(()));
         assert_eq!(told(9, 9), Ok(()), "its owner needs no share");
         assert_eq!(told(1, 9), Err("NotInDirectory"));

@@ -74,16 +74,17 @@ pub(super) async fn get_kms_instance_quota_infos(
     };
     let (facts, used) = service.instance_usage(caller, &id).await?;
     // Neither requests a second nor networks are limited by an instance.
-    let kinds: [(&str, u64, fn(&Demand) -> u64); 2] =
-        [("key", facts.key_quota, |d| d.keys), ("secret", facts.secret_quota, |d| d.secrets)];
-    let kinds = kinds.into_iter().filter(|(kind, ..)| wanted.is_none_or(|wanted| wanted == *kind));
+    let count = |kind: &str, held: &Demand| if kind == "key" { held.keys } else { held.secrets };
+    let kinds = [("key", facts.key_quota), ("secret", facts.secret_quota)].into_iter();
     let rows: Vec<Value> = kinds
-        .map(|(kind, quota, count)| {
-            let mut row = json!({"ResourceType": kind, "ResourceQuota": quota, "UsedQuantity": count(&used.taken)});
+        .filter(|(kind, _)| wanted.is_none_or(|wanted| wanted == *kind))
+        .map(|(kind, quota)| {
+            let mut row =
+                json!({"ResourceType": kind, "ResourceQuota": quota, "UsedQuantity": count(kind, &used.taken)});
             let by_account: Vec<Value> = used
                 .by_account
                 .iter()
-                .map(|(account, held)| json!({"AccountId": account, "UsedQuantity": count(held)}))
+                .map(|(account, held)| json!({"AccountId": account, "UsedQuantity": count(kind, held)}))
                 .collect();
             // Ours, for the owner.
             if let (Some(row), false) = (row.as_object_mut(), by_account.is_empty()) {

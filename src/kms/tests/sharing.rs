@@ -126,8 +126,7 @@ async fn a_share_outside_the_directories_gives_nothing_new_and_takes_nothing() {
         verified,
         accounts: vec![OWNER.parse().unwrap(), FRIEND.parse().unwrap()],
     };
-    let directories =
-        |verified| Directories(vec![Directory { id: "rd".to_owned(), entities: vec![entity(verified)] }]);
+    let directories = |verified| Directories(vec![Directory { id: "rd".to_owned(), entities: vec![entity(verified)] }]);
     kms.service.keystores.set_directories(directories(false));
     let refused = kms.service.create_key(&caller(FRIEND), inside(INSTANCE)).await;
     assert!(matches!(refused, Err(KmsError::InstanceNotFound)), "{refused:?}");
