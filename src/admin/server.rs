@@ -80,6 +80,7 @@ fn routes() -> Router<State> {
         .route("/jobs/{id}", get(jobs::show))
         .route("/jobs/{id}/report", get(jobs::report))
         .route("/jobs/{id}/watch", get(watch::watch))
+        .route("/groups/{id}/report", get(jobs::group_report))
         .route("/jobs/{id}/cancel", post(jobs::cancel))
         .route("/schedules", get(schedules::list).post(schedules::add))
         .route("/schedules/{name}", get(schedules::show))

@@ -13,7 +13,7 @@ use super::reader::{Found, Table};
 use super::secret::{AccessKeySecret, SecretOrigin};
 use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, root_key};
 use super::settings::{AccessKey, Account, Instance, InstanceKind, Region};
-use crate::model::{AccountId, InstanceId, RegionId};
+use crate::model::{AccountId, Directories, InstanceId, RegionId};
 
 /// What the file has named so far, and where.
 #[derive(Default)]
@@ -95,11 +95,12 @@ pub(super) fn accounts(root: &Table<'_>, named: &mut Named, readable_by_others: 
     root.tables("account", &keys::ACCOUNT).into_iter().filter_map(read).collect()
 }
 
-pub(super) fn instances(root: &Table<'_>, named: &mut Named) -> Vec<Instance> {
-    root.tables("instance", &keys::INSTANCE).into_iter().filter_map(|table| instance(&table, named)).collect()
+pub(super) fn instances(root: &Table<'_>, named: &mut Named, directories: &Directories) -> Vec<Instance> {
+    let tables = root.tables("instance", &keys::INSTANCE);
+    tables.into_iter().filter_map(|table| instance(&table, named, directories)).collect()
 }
 
-fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
+fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> Option<Instance> {
     const ALLOWED: &str = "kst- and lower-case letters and digits, in quotes";
     const KIND: &str = "\"software\"";
     let id = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
@@ -138,6 +139,12 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
         named.check_account(table, account);
         if owner.as_ref().is_some_and(|owner| owner.value == account.value) {
             table.source.problem(account.at, "the owner in shared_with", "accounts other than the owner");
+        } else if let Some(owner) = &owner
+            && let Err(refusal) = directories.check_share(&owner.value, &account.value)
+        {
+            let found = format!("{} in shared_with, but {refusal}", account.value);
+            let allowed = format!("accounts of the owner's verified entity in its directory: {}", refusal.remedy());
+            table.source.problem(account.at, found, allowed);
         }
     }
     let quota = |key| table.integer(key, 0..=10_000_000).map_or(DEFAULT_QUOTA, |n| n.value);

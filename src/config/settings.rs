@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
-use crate::model::{AccountId, AllowedHours, InstanceId, RegionId, ScheduleEntry};
+use crate::model::{AccountId, AllowedHours, Directories, InstanceId, RegionId, ScheduleEntry};
 use crate::observe::{LogFormat, LogLevel};
 
 /// The whole file.
@@ -36,6 +36,8 @@ pub struct Config {
     pub regions: Vec<Region>,
     /// `[[account]]`.
     pub accounts: Vec<Account>,
+    /// `[[directory]]`.
+    pub directories: Directories,
     /// `[[instance]]`.
     pub instances: Vec<Instance>,
     /// `[[schedule]]`.
