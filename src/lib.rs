@@ -24,5 +24,6 @@ pub mod kms;
 pub mod migration;
 pub mod model;
 pub mod observe;
+pub mod rotator;
 pub mod schedule;
 pub mod store;

@@ -24,12 +24,13 @@ pub(super) const ALL: &[&Keys] = &[
     &ACCOUNT,
     &ACCESS_KEY,
     &INSTANCE,
+    &ROTATOR,
     &SCHEDULE,
     &RESOURCES,
 ];
 
 /// Tables that later releases bring.
-pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify", "rotator", "directory"];
+pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify", "directory"];
 
 pub(super) const ROOT: Keys = Keys {
     table: "",
@@ -46,6 +47,7 @@ pub(super) const ROOT: Keys = Keys {
         "region",
         "account",
         "instance",
+        "rotator",
         "schedule",
     ],
 };
@@ -79,6 +81,29 @@ pub(super) const INSTANCE: Keys = Keys {
         "shared_with",
         "pkcs11",
         "remote",
+    ],
+};
+pub(super) const ROTATOR: Keys = Keys {
+    table: "rotator",
+    keys: &[
+        "name",
+        "kind",
+        "types",
+        "accounts",
+        "names",
+        "targets",
+        "timeout",
+        "retry_after",
+        "attempts",
+        "url",
+        "host",
+        "port",
+        "database",
+        "user",
+        "ca",
+        "secret",
+        "secret_file",
+        "credential",
     ],
 };
 pub(super) const SCHEDULE: Keys = Keys {

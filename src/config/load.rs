@@ -12,7 +12,7 @@ use super::location::credentials_directory;
 use super::problem::{ConfigProblem, ConfigWarning, Position};
 use super::reader::{Source, Table};
 use super::settings::Config;
-use super::{keys, resources, schedules, server};
+use super::{keys, resources, rotators, schedules, server};
 
 /// A configuration without mistakes.
 pub struct Loaded {
@@ -104,6 +104,7 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
     let regions = resources::regions(root, &mut named, has_tls);
     let accounts = resources::accounts(root, &mut named, readable_by_others);
     let instances = resources::instances(root, &mut named);
+    let rotators = rotators::rotators(root, &named, readable_by_others);
     let schedules = schedules::schedules(root, &named, &instances);
     Config {
         log: server::log(root),
@@ -118,6 +119,7 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
         regions,
         accounts,
         instances,
+        rotators,
         schedules,
     }
 }

@@ -28,6 +28,8 @@ pub struct Changes {
     pub limits: bool,
     /// Scheduled backups differ.
     pub backup: bool,
+    /// Rotators differ.
+    pub rotators: bool,
     /// Schedules differ: reconcile them.
     pub schedules: bool,
     /// Regions that are new, or whose service keys differ.
@@ -72,6 +74,9 @@ impl Changes {
         if self.backup {
             parts.push("backup".to_owned());
         }
+        if self.rotators {
+            parts.push("rotators".to_owned());
+        }
         if self.schedules {
             parts.push("schedules".to_owned());
         }
@@ -107,6 +112,7 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
         migration: old.migration != new.migration,
         limits: old.limits != new.limits,
         backup: old.backup != new.backup,
+        rotators: old.rotators != new.rotators,
         schedules: old.schedules != new.schedules,
         at_next_start: at_next_start(old, new),
         ..Changes::default()
