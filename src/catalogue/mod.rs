@@ -17,6 +17,7 @@ mod lock;
 mod marks;
 mod paths;
 mod quota;
+mod repair;
 mod resources;
 mod rotations;
 mod scopes;
