@@ -166,7 +166,11 @@ impl Service {
         version.number = board.next_number();
         change.create_secret_version(&secret, &version)?.fulfil(&filed.material.intent);
         let gone = self.make_room(&mut change, &mut board, &mut secret)?;
-        change.update_secret(&secret)?.begin_rotation(record, left.as_ref())?;
+        // What an earlier secret of this name left registered is taken out with the end of this one.
+        let in_flight = left.as_ref().is_some_and(|left| left.in_flight);
+        change
+            .update_secret(&secret)?
+            .begin_rotation(&RotationRecord { in_flight, ..record.clone() }, left.as_ref())?;
         Ok((change, (Begun::Yes, gone)))
     }
 }
