@@ -62,7 +62,10 @@ pub fn keystore(id: &str) -> SoftwareKeystore {
 /// The one access key there is.
 pub fn access_keys() -> AccessKeyTable {
     let secret = Arc::new(Zeroizing::new(SECRET.to_owned()));
-    AccessKeyTable::new([(ACCESS_KEY.to_owned(), AccessKey { account: ACCOUNT.parse().unwrap(), secret, enabled: true })])
+    AccessKeyTable::new([(
+        ACCESS_KEY.to_owned(),
+        AccessKey { account: ACCOUNT.parse().unwrap(), secret, enabled: true },
+    )])
 }
 
 /// An input as a request: `METHOD TARGET`, lines of `name: value`, an empty line, the body.
@@ -107,7 +110,8 @@ pub fn encoded(text: &str) -> String {
 
 /// `name=value` joined with `&`, in byte order of the names.
 pub fn canonical(pairs: &BTreeMap<String, String>) -> String {
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+    let pairs: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
     pairs.join("&")
 }
 

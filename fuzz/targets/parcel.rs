@@ -56,7 +56,9 @@ fn edited(mut parcel: Parcel, edits: &[u8]) -> Parcel {
             2 => flip(&mut parcel.wrapped_kek),
             3 => flip(&mut parcel.wrapped_value_key),
             4 => flip(&mut parcel.signature),
-            5 => parcel.items.iter_mut().for_each(|item| item.versions.iter_mut().for_each(|v| flip(&mut v.ciphertext))),
+            5 => {
+                parcel.items.iter_mut().for_each(|item| item.versions.iter_mut().for_each(|v| flip(&mut v.ciphertext)))
+            }
             6 if parcel.items.len() < 4 => parcel.items.extend(parcel.items.first().cloned()),
             _ => parcel.items.truncate(usize::from(by)),
         }

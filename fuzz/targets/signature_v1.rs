@@ -40,7 +40,9 @@ fuzz_target!(|data: &[u8]| {
     signed.insert("Signature".to_owned(), signature);
     // Half in the query, half in the body, as clients do.
     let (in_query, in_body): (Vec<_>, Vec<_>) = signed.iter().partition(|(name, _)| name.len() % 2 == 0);
-    let form = |some: Vec<(&String, &String)>| some.iter().map(|(n, v)| format!("{}={}", encoded(n), encoded(v))).collect::<Vec<_>>().join("&");
+    let form = |some: Vec<(&String, &String)>| {
+        some.iter().map(|(n, v)| format!("{}={}", encoded(n), encoded(v))).collect::<Vec<_>>().join("&")
+    };
     let text = format!("POST /?{}\nhost: kms\n\n{}", form(in_query), form(in_body));
     let raw = request(text.as_bytes()).unwrap();
     let decoded = decode(&raw).map_err(|error| error.to_string()).unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use super::finish::Failure;
-use crate::catalogue::{CatalogueError, Change, MAX_IN_FLIGHT, RotationRecord};
+use super::finish::{Failure, LONGEST_PAUSE};
+use crate::catalogue::{CatalogueError, Change, DueEntry, MAX_IN_FLIGHT, RotationRecord};
 use crate::kms::{By, KmsError, Service};
 use crate::model::{ResourceId, Scope, SecretName, SecretRecord};
 use crate::observe::{Event, Fields, emit};
@@ -55,7 +55,7 @@ impl Service {
     pub async fn run_rotations(&self, now: Timestamp) -> Result<RotationReport, KmsError> {
         let mut due = Vec::new();
         for record in self.catalogue.rotations().await? {
-            if record.next_try <= now || self.is_waited_for(&record, now).await? {
+            if is_due(&record, now) || self.is_waited_for(&record, now).await? {
                 due.push(record);
             }
         }
@@ -112,8 +112,14 @@ impl Service {
         }
         let fields = Fields::new().scope(scope).resource(&ResourceId::Secret(name.clone()));
         let Some(serving) = self.rotators.of(&secret) else {
-            let text = "no rotator serves the secret (any more); its rotation waits for one";
-            emit(Event::RotationUnserved, &fields, text);
+            // Told once, until rotators change.
+            let resource = ResourceId::Secret(name.clone());
+            let told = DueEntry { at: record.began_at, scope: scope.clone(), resource };
+            if !self.rotators.is_quiet(&told, self.clock.now()) {
+                self.rotators.keep_quiet(&told, Timestamp::MAX);
+                let text = "no rotator serves the secret any more; its rotation waits for one";
+                emit(Event::RotationUnserved, &fields, text);
+            }
             return self.postpone(record).await;
         };
         if !record.in_flight {
@@ -193,6 +199,12 @@ impl Service {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether its pause is over. One longer than there are comes from a clock that was set back.
+fn is_due(record: &RotationRecord, now: Timestamp) -> bool {
+    let left = record.next_try.duration_since(now);
+    left <= SignedDuration::ZERO || left > LONGEST_PAUSE
 }
 
 fn timed_out(after: Duration) -> RotatorError {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::drive::Driven;
 use crate::audit::{Actor, Entry};
@@ -18,7 +18,7 @@ use crate::store::Stored;
 /// Conflicts in a row after which the rotation is left to its next try.
 const ATTEMPTS: usize = 32;
 /// The longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
 /// How a try failed.
 pub(super) struct Failure {
@@ -44,7 +44,7 @@ enum End {
         /// It stays in flight.
         stays: bool,
         invalid: bool,
-        pause: Duration,
+        pause: SignedDuration,
     },
     /// Nothing was tried.
     Later(Timestamp),
@@ -192,7 +192,7 @@ impl Service {
     }
 }
 
-fn pause(first: Duration, failures: u32) -> Duration {
+fn pause(first: Duration, failures: u32) -> SignedDuration {
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(20));
-    first.saturating_mul(doubled).min(LONGEST_PAUSE.max(first))
+    SignedDuration::try_from(first.saturating_mul(doubled)).unwrap_or(SignedDuration::MAX).min(LONGEST_PAUSE)
 }

@@ -511,6 +511,42 @@ async fn a_rotator_that_comes_later_serves_what_was_due() {
 }
 
 #[tokio::test]
+async fn a_rotation_whose_rotator_goes_waits_for_another() {
+    let (kms, rotator) = world().await;
+    let service = &kms.service;
+    service.create_secret(&caller(OWNER), &rds("db")).await.unwrap();
+    kms.clock.advance(DAY * 7);
+    due(service).await;
+    rotator.then([Reply::Lost]);
+    assert_eq!(run(service).await.failed, 1);
+    service.rotators.replace(Vec::new());
+    kms.clock.advance(Duration::from_secs(5));
+    assert_eq!(run(service).await, RotationReport::default());
+    // Nobody can end it, so it does not hold a migration up.
+    assert!(!record(service, "db").await.unwrap().in_flight);
+    let mut job = Job::close(&kms).await;
+    job.lock().await.unwrap();
+    job.unlock().await;
+    service.rotators.replace(vec![serving(&rotator)]);
+    kms.clock.advance(Duration::from_secs(60));
+    assert_eq!(run(service).await.rotated, 1);
+    assert!(rotator.asked()[0] == rotator.asked()[1]);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_does_not_put_a_rotation_off() {
+    let (kms, rotator) = world().await;
+    let service = &kms.service;
+    service.create_secret(&caller(OWNER), &rds("db")).await.unwrap();
+    kms.clock.advance(DAY * 40);
+    due(service).await;
+    rotator.then([Reply::No]);
+    assert_eq!(run(service).await.failed, 1);
+    let before = service.clock.now().checked_sub(jiff::SignedDuration::from_hours(33 * 24)).unwrap();
+    assert_eq!(service.run_rotations(before).await.unwrap().rotated, 1);
+}
+
+#[tokio::test]
 async fn a_key_that_cannot_be_used_leaves_everything_as_it_is() {
     let (kms, rotator) = world().await;
     let service = &kms.service;
