@@ -27,3 +27,4 @@ pub mod observe;
 pub mod rotator;
 pub mod schedule;
 pub mod store;
+pub mod terraform;

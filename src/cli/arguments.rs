@@ -93,6 +93,12 @@ pub enum Command {
         #[command(subcommand)]
         command: InstanceCommand,
     },
+    /// Terraform configurations that manage what moved: what the next apply would destroy, and the change that keeps it
+    Terraform {
+        /// What to do
+        #[command(subcommand)]
+        command: super::terraform::TerraformCommand,
+    },
     /// One screen: scopes, locks, the running job, the next schedule, warnings
     Status,
 }

@@ -28,6 +28,7 @@ mod socket;
 mod status;
 mod table;
 mod terminal;
+mod terraform;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -88,6 +89,7 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Hold(options) => holds::hold(terminal, &client()?, options).await,
         Command::Release(options) => holds::release(terminal, &client()?, options).await,
         Command::Instance { command } => instances::instance(terminal, &client()?, &command).await,
+        Command::Terraform { command } => terraform::terraform(terminal, client, &command).await,
         Command::Status => status::status(terminal, &client()?).await,
     }
 }
