@@ -52,6 +52,7 @@ impl TestDaemon {
         let service = Service {
             catalogue: Catalogue::new(Arc::clone(&store)),
             keystores: Arc::new(Keystores::new(BTreeMap::new(), BTreeMap::new(), vec![facts], vec![region])),
+            rotators: Arc::default(),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             worker: "test".into(),

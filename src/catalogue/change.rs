@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Catalogue, CatalogueError, Demand, DueEntry, Guarded, Intent, IntentRecord, Locked, paths};
+use super::{Catalogue, CatalogueError, Demand, DueEntry, Guarded, InFlight, Intent, IntentRecord, Locked, paths};
 use crate::audit::Entry;
 use crate::model::{
     AccountId, InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord,
@@ -39,6 +39,15 @@ impl Change {
         locked.apply(&mut transaction);
         let account = locked.scope().account.clone();
         Self { transaction, files_due: false, touched: Vec::new(), account }
+    }
+
+    /// A change that finishes a rotation in flight: a gate does not stop it, a lock does.
+    #[must_use]
+    pub fn in_flight(flight: &InFlight) -> Self {
+        let mut transaction = Transaction::new();
+        transaction.compare(Compare::Absent(paths::lock(&flight.scope)));
+        transaction.compare(Compare::Revision(paths::flight(&flight.scope), flight.record.revision()));
+        Self { transaction, files_due: true, touched: Vec::new(), account: flight.scope.account.clone() }
     }
 
     /// True for a change by a job.
@@ -302,6 +311,10 @@ impl Change {
         if let Some(entry) = entry.filter(|_| self.files_due) {
             self.transaction.put(paths::due(&entry), Vec::new());
         }
+    }
+
+    pub(super) const fn transaction(&mut self) -> &mut Transaction {
+        &mut self.transaction
     }
 
     pub(super) fn into_transaction(self) -> Transaction {

@@ -96,10 +96,17 @@ pub(super) fn instance_gate(id: &InstanceId) -> Vec<u8> {
     format!("l/instance-gate/{id}").into_bytes()
 }
 
-/// Present while a rotation with outside effects is in flight in the scope.
+/// Present while a rotation with outside effects is in flight in the scope; names them.
 pub(super) fn flight(scope: &Scope) -> Vec<u8> {
     format!("l/flight/{}/{}", scope.region, scope.account).into_bytes()
 }
+
+/// Rotations of secrets that have begun and not ended.
+pub(super) fn rotation(scope: &Scope, secret: &SecretName) -> Vec<u8> {
+    format!("r/{}/{}/{secret}", scope.region, scope.account).into_bytes()
+}
+
+pub(super) const ROTATIONS: &[u8] = b"r/";
 
 pub(super) fn mark(scope: &Scope, resource: &ResourceId) -> Vec<u8> {
     format!("l/mark/{}/{}/{}/{}", scope.region, scope.account, resource.kind(), resource.name()).into_bytes()

@@ -26,12 +26,13 @@ pub(super) const ALL: &[&Keys] = &[
     &ACCOUNT,
     &ACCESS_KEY,
     &INSTANCE,
+    &ROTATOR,
     &SCHEDULE,
     &RESOURCES,
 ];
 
 /// Tables that later releases bring.
-pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify", "rotator"];
+pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify"];
 
 pub(super) const ROOT: Keys = Keys {
     table: "",
@@ -49,6 +50,7 @@ pub(super) const ROOT: Keys = Keys {
         "account",
         "directory",
         "instance",
+        "rotator",
         "schedule",
     ],
 };
@@ -84,6 +86,29 @@ pub(super) const INSTANCE: Keys = Keys {
         "shared_with",
         "pkcs11",
         "remote",
+    ],
+};
+pub(super) const ROTATOR: Keys = Keys {
+    table: "rotator",
+    keys: &[
+        "name",
+        "kind",
+        "types",
+        "accounts",
+        "names",
+        "targets",
+        "timeout",
+        "retry_after",
+        "attempts",
+        "url",
+        "host",
+        "port",
+        "database",
+        "user",
+        "ca",
+        "secret",
+        "secret_file",
+        "credential",
     ],
 };
 pub(super) const SCHEDULE: Keys = Keys {

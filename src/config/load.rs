@@ -12,7 +12,7 @@ use super::location::credentials_directory;
 use super::problem::{ConfigProblem, ConfigWarning, Position};
 use super::reader::{Source, Table};
 use super::settings::Config;
-use super::{directories, keys, resources, schedules, server};
+use super::{directories, keys, resources, rotators, schedules, server};
 
 /// A configuration without mistakes.
 pub struct Loaded {
@@ -105,6 +105,7 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
     let accounts = resources::accounts(root, &mut named, readable_by_others);
     let directories = directories::directories(root, &named);
     let instances = resources::instances(root, &mut named, &directories);
+    let rotators = rotators::rotators(root, &named, readable_by_others);
     let schedules = schedules::schedules(root, &named, &instances, &directories);
     Config {
         log: server::log(root),
@@ -120,6 +121,7 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
         accounts,
         directories,
         instances,
+        rotators,
         schedules,
     }
 }

@@ -11,6 +11,7 @@ mod problem;
 mod reader;
 mod reload;
 mod resources;
+mod rotators;
 mod schedules;
 mod secret;
 mod server;
@@ -24,6 +25,7 @@ pub use load::Loaded;
 pub use location::{DEFAULT_PATH, credential_path, locate};
 pub use problem::{ConfigProblem, ConfigWarning, Position};
 pub use reload::{Changes, InUse, Tenant, check_start, reload_diff};
+pub use rotators::{Rotator, RotatorKind};
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
     AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Migration,

@@ -41,6 +41,8 @@ pub struct Changes {
     pub backup: bool,
     /// Resource directories differ.
     pub directories: bool,
+    /// Rotators differ.
+    pub rotators: bool,
     /// Schedules differ: reconcile them.
     pub schedules: bool,
     /// Regions that are new, or whose service keys differ.
@@ -88,6 +90,9 @@ impl Changes {
         if self.directories {
             parts.push("directories".to_owned());
         }
+        if self.rotators {
+            parts.push("rotators".to_owned());
+        }
         if self.schedules {
             parts.push("schedules".to_owned());
         }
@@ -124,6 +129,7 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
         limits: old.limits != new.limits,
         backup: old.backup != new.backup,
         directories: old.directories != new.directories,
+        rotators: old.rotators != new.rotators,
         schedules: old.schedules != new.schedules,
         at_next_start: at_next_start(old, new),
         ..Changes::default()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::rotators::Rotator;
 use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
 use crate::model::{AccountId, AllowedHours, Directories, InstanceId, RegionId, ScheduleEntry};
 use crate::observe::{LogFormat, LogLevel};
@@ -40,6 +41,8 @@ pub struct Config {
     pub directories: Directories,
     /// `[[instance]]`.
     pub instances: Vec<Instance>,
+    /// `[[rotator]]`, in the order of the file: the first that fits serves a secret.
+    pub rotators: Vec<Rotator>,
     /// `[[schedule]]`.
     pub schedules: Vec<ScheduleEntry>,
 }

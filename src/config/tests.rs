@@ -80,6 +80,24 @@ fn the_sample_is_read() {
 }
 
 #[test]
+fn rotators_are_read_in_order_with_their_defaults() {
+    let config = good(SAMPLE).config;
+    let [first, second] = config.rotators.as_slice() else { panic!("two rotators") };
+    assert!(matches!(&first.kind, RotatorKind::Postgresql { port: 5432, ca: None, .. }));
+    assert_eq!((first.names[0].to_string(), first.targets[0].as_str()), ("orders/*".to_owned(), "rm-orders"));
+    assert!(
+        matches!(&second.kind, RotatorKind::Webhook { url, .. } if url.as_str() == "https://rotator.example/rotate")
+    );
+    assert_eq!((second.types.len(), second.accounts.len(), second.names.len()), (0, 0, 0));
+    assert_eq!((second.timeout.as_secs(), second.retry_after.as_secs(), second.attempts), (10, 5, 8));
+    let text = format!(
+        "{BASE}[[rotator]]\nname = \"pg\"\nkind = \"postgresql\"\nhost = \"::1\"\ndatabase = \"d\"\nuser = \"u\"\n\
+         secret = \"s\"\n"
+    );
+    assert_eq!(good(&text).config.rotators[0].types, [crate::model::SecretType::Rds]);
+}
+
+#[test]
 fn the_sample_has_every_key() {
     for table in keys::ALL {
         for key in table.keys {
@@ -93,7 +111,7 @@ fn the_sample_has_every_key() {
 #[test]
 fn the_commented_keys_of_the_sample_are_good_too() {
     let directory = tempfile::tempdir().unwrap();
-    for name in ["tls.pem", "tls.key", "retail.secret", "keyferry-retail"] {
+    for name in ["tls.pem", "tls.key", "rotator-ca.pem", "retail.secret", "keyferry-retail"] {
         fs::write(directory.path().join(name), "s3cret\n").unwrap();
         fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -144,7 +162,7 @@ fn every_mistake_at_once_with_its_place() {
         [
             format!(
                 "{place}:1:1: found the unknown key \"stat_dir\"; allowed: state_dir, log, admin, api, store, seal, \
-                 migration, limits, backup, region, account, directory, instance, schedule; did you mean \"state_dir\"?"
+                 migration, limits, backup, region, account, directory, instance, rotator, schedule; did you mean \"state_dir\"?"
             ),
             format!(
                 "{place}:3:10: found \"jsn\"; allowed: format = \"json\", \"text\", \"journald\"; did you mean \"json\"?"
@@ -239,6 +257,9 @@ fn what_is_shown_is_a_file_that_says_the_same() {
         assert!(again != config, "the mask is no secret");
         for (account, before) in again.accounts.iter_mut().zip(&config.accounts) {
             account.access_keys.clone_from(&before.access_keys);
+        }
+        for (rotator, before) in again.rotators.iter_mut().zip(&config.rotators) {
+            rotator.secret = before.secret.clone();
         }
         assert!(again == config, "{shown}");
     }

@@ -55,6 +55,9 @@ pub enum DaemonError {
     /// Certificate or private key.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    /// A rotator cannot be made from its configuration.
+    #[error("{0}; look at `ca` of the [[rotator]]")]
+    Rotator(String),
     /// No threads.
     #[error("the system gives no threads: {0}; raise the limit of tasks of the unit (TasksMax)")]
     Threads(std::io::Error),

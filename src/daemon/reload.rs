@@ -35,6 +35,7 @@ impl Parts {
         let changes = reload_diff(&old, &new, &in_use::read(catalogue).await?).map_err(DaemonError::Unfitting)?;
         // Everything that can fail comes first.
         let certificate = self.tls.as_ref().map(|tls| tls.read_again()).transpose()?;
+        let rotators = facts::rotators(&new)?;
         let open = self.reopen(&new, &changes).await?;
         pin(catalogue, &open).await?;
         let held = self.held(&new).await?;
@@ -54,6 +55,7 @@ impl Parts {
         if changes.limits {
             self.gateway.throttle.replace(facts::rates(&new));
         }
+        self.service.rotators.replace(rotators);
         self.migrations.reload(facts::settings(&new));
         self.clock.reload(new.migration.allowed_hours.clone());
         self.admin.reload(admin::accounts(&new), admin::advice(&loaded.warnings));
