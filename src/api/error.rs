@@ -148,8 +148,10 @@ fixed! {
     access_key_not_found: 404 "InvalidAccessKeyId.NotFound" "The AccessKey ID provided does not exist in our records.";
     /// The access key is switched off.
     access_key_disabled: 403 "Forbidden.AccessKey" "This AccessKey is not enabled.";
-    /// Sessions (SecurityToken) are not issued here, so none is valid.
+    /// A SecurityToken that was not issued here, or whose role is gone.
     security_token_malformed: 400 "InvalidSecurityToken.Malformed" "Specified SecurityToken is malformed.";
+    /// A SecurityToken past its end.
+    security_token_expired: 400 "InvalidSecurityToken.Expired" "Specified SecurityToken is expired.";
     /// Not allowed.
     no_permission: 403 "Forbidden.NoPermission" "This operation is forbidden by permission system.";
     /// Neither GET nor POST.

@@ -3,6 +3,7 @@
 //! `config/keyferry.toml` is the documented sample.
 
 mod duration;
+mod identities;
 mod keys;
 mod load;
 mod location;
@@ -25,6 +26,6 @@ pub use problem::{ConfigProblem, ConfigWarning, Position};
 pub use reload::{Changes, InUse, check_start, reload_diff};
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
-    AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Migration,
-    Region, StoreEngine, Tls,
+    AccessKey, Account, Admin, AdminRights, Api, AttachedPolicy, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Migration,
+    PolicyOrigin, Region, Role, StoreEngine, Tls, User, Who,
 };

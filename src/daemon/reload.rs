@@ -44,7 +44,7 @@ impl Parts {
         if let (Some(tls), Some(fresh)) = (&self.tls, certificate) {
             tls.present(fresh);
         }
-        self.access_keys.replace(facts::access_keys(&new));
+        self.access_keys.replace(facts::access_keys(&new), facts::identities(&new));
         self.regions.replace(facts::region_ids(&new));
         if changes.limits {
             self.gateway.throttle.replace(facts::rates(&new));

@@ -176,5 +176,6 @@ pub(in crate::kms) fn caller(account: &str) -> Caller {
         nonce: Some(nonce),
         source: [127, 0, 0, 1].into(),
         ticket: crate::audit::Ticket::default(),
+        acting: crate::kms::Acting::default(),
     }
 }

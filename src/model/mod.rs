@@ -9,6 +9,7 @@ mod key;
 mod nonce;
 mod problem;
 mod report;
+mod right;
 mod schedule;
 mod secret;
 mod selection;
@@ -29,6 +30,7 @@ pub use key::{
 pub use nonce::NonceClaim;
 pub use problem::{Problem, ProblemCode};
 pub use report::{Report, ReportResource, ReportRotation, ReportStep, ReportVersion, RotationFacts};
+pub use right::AdminRight;
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
 pub use secret::{SecretRecord, SecretType, SecretVersionRecord};
 pub use selection::{MAX_SELECTED, Selection};

@@ -195,6 +195,7 @@ impl Deployment {
             }),
             source: [127, 0, 0, 1].into(),
             ticket: Ticket::default(),
+            acting: keyferry::kms::Acting::default(),
         }
     }
 

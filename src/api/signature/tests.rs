@@ -50,7 +50,7 @@ fn v1_fixed_vector_of_the_protocol_page() {
          Timestamp%3D2024-01-01T00%253A00%253A00Z%26Version%3D2016-01-20"
     );
     let who = check_at(&raw, NOW).unwrap();
-    assert_eq!((who.access_key_id.as_str(), who.account.as_str(), who.nonce.as_str()), ("AKID", ACCOUNT, "n1"));
+    assert_eq!((who.access_key_id.as_str(), who.identity.principal.account().as_str(), who.nonce.as_str()), ("AKID", ACCOUNT, "n1"));
     assert_eq!(who.timestamp, NOW.parse().unwrap());
 }
 
