@@ -133,6 +133,8 @@ impl Parts {
         let admin = crate::admin::State::new(migrations.clone(), book.clone(), accounts.clone(), stop.clone())
             .with_trail(trail.clone());
         admin.reload(accounts, admin::advice(&loaded.warnings));
+        admin.set_identities(Arc::clone(&access_keys));
+        admin.rights().replace(config.admin.rights.clone());
         Ok(Self {
             path,
             config: RwLock::new(Arc::new(config)),

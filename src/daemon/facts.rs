@@ -85,6 +85,7 @@ pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         workers: usize::try_from(config.migration.workers).unwrap_or(1),
         max_rate: config.migration.max_rate,
+        approval: config.migration.approval,
         ..Settings::default()
     }
 }

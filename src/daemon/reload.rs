@@ -52,6 +52,7 @@ impl Parts {
         self.migrations.reload(facts::settings(&new));
         self.clock.reload(new.migration.allowed_hours.clone());
         self.admin.reload(admin::accounts(&new), admin::advice(&loaded.warnings));
+        self.admin.rights().replace(new.admin.rights.clone());
         if let (Some(level), Some(log)) = (changes.level, log)
             && let Err(error) = log.set_level(level)
         {

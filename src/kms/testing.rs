@@ -157,6 +157,7 @@ fn job(scope: &Scope, now: Timestamp) -> Job {
         failure: None,
         left_behind: Vec::new(),
         warnings: Vec::new(),
+        approval: None,
     }
 }
 

@@ -30,6 +30,10 @@ impl Migrations {
         self.service.catalogue.create_jobs(&jobs, self.asked(&order, &jobs, extra)?).await?;
         for job in &jobs {
             emit(Event::MigrationQueued, &Fields::of_job(job), "migration queued");
+            if let Some(approval) = &job.approval {
+                let text = format!("asked for by {}; waits for somebody else's `keyferry job approve {}`", approval.asked_by, job.id);
+                emit(Event::MigrationAwaitingApproval, &Fields::of_job(job), &text);
+            }
         }
         self.touch();
         Ok(jobs.into_iter().map(|job| job.id).collect())
@@ -93,7 +97,7 @@ impl Migrations {
 
     /// Whether a queued job may start, given all jobs, oldest first.
     pub(super) fn may_start(job: &Job, all: &[Stored<Job>], holds: &[Stored<Hold>]) -> bool {
-        if holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account)) {
+        if job.awaits_approval() || holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account)) {
             return false;
         }
         all.iter().filter(|other| other.id != job.id && !other.state.is_final()).all(|other| {
@@ -195,15 +199,18 @@ impl Migrations {
                 failure: None,
                 left_behind: Vec::new(),
                 warnings,
+                approval: self.approval_needed(),
             });
         }
         jobs
     }
 }
 
-/// A queued job that a hold keeps from starting, itself or one before it in its group; others need not wait for it.
+/// A queued job that a hold, or an approval that it lacks, keeps from starting, itself or one before it in its group; others need not wait for it.
 fn held_back(job: &Job, all: &[Stored<Job>], holds: &[Stored<Hold>]) -> bool {
-    let held = |job: &Job| holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account));
+    let held = |job: &Job| {
+        job.awaits_approval() || holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account))
+    };
     let waits_for = |other: &Job| {
         job.group.is_some()
             && other.group == job.group
