@@ -109,7 +109,8 @@ pub(super) struct Fault {
 impl Condition {
     /// Reads one condition; `operator` is among [`OPERATORS`].
     pub(super) fn read(operator: &str, key: &str, values: &[String]) -> Result<Self, Fault> {
-        let unknown = || Fault { value: None, found: format!("the key {key:?} under {operator}"), allowed: KEYS.to_owned() };
+        let unknown =
+            || Fault { value: None, found: format!("the key {key:?} under {operator}"), allowed: KEYS.to_owned() };
         let key = Key::read(key).ok_or_else(unknown)?;
         let negated = operator.contains("Not");
         let test = match (&key, operator) {

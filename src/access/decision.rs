@@ -4,8 +4,8 @@
 //! out of its own keys. In the owner's account it is enough that a policy of the identity or the policy of the resource
 //! allows; another account needs both, and may use but not administer (API page "key policy overview").
 
-use super::identity::Attached;
 use super::condition::Context;
+use super::identity::Attached;
 use super::policy::{Effect, Policy, Statement};
 use super::principal::Principal;
 use crate::model::AccountId;

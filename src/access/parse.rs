@@ -1,11 +1,11 @@
 //! From the text of a policy to the policy, or to the place of its first fault.
 
+use super::PolicyError;
 use super::condition::{Condition, OPERATORS};
 use super::json::Json;
 use super::pattern::{Case, Pattern};
 use super::policy::{Effect, MAX_POLICY_BYTES, Policy, Statement};
 use super::principal::{FORMS, Named};
-use super::PolicyError;
 
 /// Where a policy is attached to, which decides what may stand in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +100,8 @@ fn read_sid(node: &Node<'_>) -> Result<String, PolicyError> {
 
 fn action(node: &Node<'_>, place: Place) -> Result<Pattern, PolicyError> {
     let text = node.text()?;
-    let pattern = |name: &str| {
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"*?".contains(&b))
-    };
+    let pattern =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"*?".contains(&b));
     let service = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let fits = match (text.split_once(':'), place) {
         (Some((prefix, name)), Place::Resource) => prefix.eq_ignore_ascii_case("kms") && pattern(name),
@@ -114,7 +113,9 @@ fn action(node: &Node<'_>, place: Place) -> Result<Pattern, PolicyError> {
         return Ok(Pattern::new(text, Case::Ignored));
     }
     let allowed = match place {
-        Place::Identity => "\"*\", or a service and an operation, such as \"kms:Encrypt\", \"kms:Describe*\" or \"kms:*\"",
+        Place::Identity => {
+            "\"*\", or a service and an operation, such as \"kms:Encrypt\", \"kms:Describe*\" or \"kms:*\""
+        }
         Place::Resource => "an operation of the KMS, such as \"kms:Encrypt\", \"kms:Describe*\" or \"kms:*\"",
     };
     Err(node.wrong(node.shown(), allowed))
@@ -151,7 +152,9 @@ fn read_conditions(node: &Node<'_>) -> Result<Vec<Condition>, PolicyError> {
             let values = values_node.values()?;
             let condition = Condition::read(operator, key, &values).map_err(|fault| {
                 let path = match fault.value {
-                    Some(index) if matches!(values_node.value, Json::List(_)) => format!("{}[{index}]", values_node.path),
+                    Some(index) if matches!(values_node.value, Json::List(_)) => {
+                        format!("{}[{index}]", values_node.path)
+                    }
                     _ => values_node.path.clone(),
                 };
                 PolicyError::Wrong { path, found: fault.found, allowed: fault.allowed }

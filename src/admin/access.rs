@@ -85,13 +85,15 @@ pub(super) async fn credentials(
         .command(peer, &fields, &command, |state| async move {
             let until = state.now().checked_add(lasts).map_err(|_| invalid("--duration", "it", "a shorter one"))?;
             let random = state.service().random.as_ref();
-            let made = table.issue(&account, &asked.role, &asked.session, until, random).map_err(|error| match error {
-                IssueError::NoRole { .. } => {
-                    let remedy = "`keyferry policy identities` shows all; roles are [[account.role]] in the configuration";
-                    AdminError::unknown("RoleNotFound", error.to_string(), remedy)
-                }
-                IssueError::NoKey => AdminError::state("NoTokens", error.to_string(), "configure a region"),
-            })?;
+            let made =
+                table.issue(&account, &asked.role, &asked.session, until, random).map_err(|error| match error {
+                    IssueError::NoRole { .. } => {
+                        let remedy =
+                            "`keyferry policy identities` shows all; roles are [[account.role]] in the configuration";
+                        AdminError::unknown("RoleNotFound", error.to_string(), remedy)
+                    }
+                    IssueError::NoKey => AdminError::state("NoTokens", error.to_string(), "configure a region"),
+                })?;
             Ok(Json(CredentialsShape {
                 role: format!("acs:ram::{account}:role/{}", asked.role),
                 access_key_id: made.access_key_id.clone(),
@@ -183,7 +185,9 @@ fn decide(
 }
 
 fn table(state: &State) -> Result<Arc<AccessKeyTable>, AdminError> {
-    state.identities().ok_or_else(|| AdminError::state("NoIdentities", "this daemon has no identities yet", "try again"))
+    state
+        .identities()
+        .ok_or_else(|| AdminError::state("NoIdentities", "this daemon has no identities yet", "try again"))
 }
 
 fn invalid(what: &str, found: &str, allowed: &str) -> AdminError {

@@ -203,7 +203,8 @@ impl Machine {
         let name = self.name_of(uid);
         self.groups.lines().any(|line| {
             let mut fields = line.split(':');
-            let (Some(known), Some(gid)) = (fields.next(), fields.nth(1).and_then(|gid| gid.parse::<u32>().ok())) else {
+            let (Some(known), Some(gid)) = (fields.next(), fields.nth(1).and_then(|gid| gid.parse::<u32>().ok()))
+            else {
                 return false;
             };
             let meant = known == group || group.parse() == Ok(gid);

@@ -39,8 +39,7 @@ fn group(name: &str) -> Who {
 async fn ask(state: &State, uid: u32, method: &str, path: &str, body: Value) -> (u16, Value) {
     let router = routes(state).with_state(state.clone());
     let request = axum::http::Request::builder().method(method).uri(format!("{ROOT}{path}"));
-    let mut request =
-        request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap();
+    let mut request = request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap();
     request.extensions_mut().insert(ConnectInfo(Peer { uid: Some(uid), gid: Some(uid) }));
     let response = TowerToHyperService::new(router).call(request).await.unwrap();
     let status = response.status().as_u16();
@@ -77,7 +76,9 @@ fn every_route_has_a_right_and_every_right_a_route() {
 fn what_is_not_in_the_table_needs_the_highest_right() {
     assert_eq!(needed(&Method::GET, "/jobs/job-1/watch"), AdminRight::View);
     assert_eq!(needed(&Method::POST, "/jobs"), AdminRight::Migrate);
-    for (method, path) in [(Method::PUT, "/jobs"), (Method::GET, "/new"), (Method::GET, "/jobs/"), (Method::GET, "//jobs")] {
+    for (method, path) in
+        [(Method::PUT, "/jobs"), (Method::GET, "/new"), (Method::GET, "/jobs/"), (Method::GET, "//jobs")]
+    {
         assert_eq!(needed(&method, path), AdminRight::Administer, "{method} {path}");
     }
 }
@@ -124,7 +125,11 @@ async fn each_command_is_refused_below_its_right_and_reached_with_it() {
         assert_eq!(status, 403, "somebody without any right");
     }
     state.rights().replace(Vec::new());
-    assert_eq!(ask(state, COLLEAGUE, "GET", "/status", Value::Null).await.0, 200, "no rights are given: as without them");
+    assert_eq!(
+        ask(state, COLLEAGUE, "GET", "/status", Value::Null).await.0,
+        200,
+        "no rights are given: as without them"
+    );
 }
 
 #[tokio::test]
@@ -159,8 +164,12 @@ async fn a_job_starts_only_after_somebody_elses_approval() {
     daemon.migrations.reload(Settings { approval: true, ..Settings::default() });
     let (status, asked) = ask(state, SOMEBODY, "POST", "/jobs", order()).await;
     assert_eq!(status, 200, "{asked}");
-    let ids: Vec<String> = asked["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(asked["jobs"][0]["approval"], json!({"asked_by": format!("operator, uid {SOMEBODY}"), "approved_by": null}));
+    let ids: Vec<String> =
+        asked["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(
+        asked["jobs"][0]["approval"],
+        json!({"asked_by": format!("operator, uid {SOMEBODY}"), "approved_by": null})
+    );
     let approve = format!("/jobs/{}/approve", ids[1]);
     let (status, own) = ask(state, SOMEBODY, "POST", &approve, Value::Null).await;
     assert_eq!((status, own["error"]["code"].as_str()), (403, Some("OwnApproval")));
@@ -174,7 +183,10 @@ async fn a_job_starts_only_after_somebody_elses_approval() {
     let (status, again) = ask(state, COLLEAGUE, "POST", &approve, Value::Null).await;
     assert_eq!((status, again["error"]["code"].as_str()), (409, Some("NotAwaited")));
     let seen = entries(state).await;
-    assert!(seen.iter().any(|(detail, outcome)| detail.starts_with("job approve") && outcome == "OwnApproval"), "{seen:?}");
+    assert!(
+        seen.iter().any(|(detail, outcome)| detail.starts_with("job approve") && outcome == "OwnApproval"),
+        "{seen:?}"
+    );
     // Without the setting nobody is asked.
     daemon.migrations.reload(Settings::default());
     let (_, asked) = ask(state, SOMEBODY, "POST", "/jobs", order()).await;
@@ -191,7 +203,8 @@ async fn decisions_are_explained_and_credentials_issued() {
     let table = Arc::new(AccessKeyTable::default());
     let account: crate::model::AccountId = ACCOUNT.parse().unwrap();
     let policies = vec![Attached::built_in("AliyunKMSCryptoUserAccess").unwrap()];
-    let app = Identity { principal: Principal::user(account.clone(), "app"), policies: policies.clone(), session: None };
+    let app =
+        Identity { principal: Principal::user(account.clone(), "app"), policies: policies.clone(), session: None };
     let ci = Identity { principal: Principal::role(account, "ci"), policies, session: None };
     table.replace([], [Arc::new(app), Arc::new(ci)]);
     table.set_session_key(SessionKey::new(b"seed"));
@@ -210,9 +223,11 @@ async fn decisions_are_explained_and_credentials_issued() {
     let (_, no) = why("user/app", "DisableKey", "alias/none").await;
     assert_eq!((&no["now"]["allowed"], &no["action"]), (&json!(false), &json!("kms:DisableKey")));
     assert_eq!(no["now"]["reason"], "denied: no statement allows it");
-    for (identity, action, resource, status) in
-        [("user/x", "kms:Encrypt", "key", 404), ("user/app", "kms:*", "key", 400), ("user/app", "kms:Encrypt", "key/no id", 400)]
-    {
+    for (identity, action, resource, status) in [
+        ("user/x", "kms:Encrypt", "key", 404),
+        ("user/app", "kms:*", "key", 400),
+        ("user/app", "kms:Encrypt", "key/no id", 400),
+    ] {
         assert_eq!(why(identity, action, resource).await.0, status, "{identity} {action} {resource}");
     }
     let credentials = async |role: &str, seconds: u64| {
@@ -222,11 +237,16 @@ async fn decisions_are_explained_and_credentials_issued() {
     let (status, made) = credentials("ci", 900).await;
     assert_eq!(status, 200, "{made}");
     assert!(made["access_key_id"].as_str().unwrap().starts_with("STS."));
-    for (role, seconds, status) in [("none", 900, 404), ("ci", 59, 400), ("ci", 12 * 3600 + 1, 400), ("ci", u64::MAX, 400)] {
+    for (role, seconds, status) in
+        [("none", 900, 404), ("ci", 59, 400), ("ci", 12 * 3600 + 1, 400), ("ci", u64::MAX, 400)]
+    {
         assert_eq!(credentials(role, seconds).await.0, status, "{role} {seconds}");
     }
     let seen = entries(state).await;
-    assert!(seen.iter().any(|(detail, outcome)| detail.contains(&format!("{ACCOUNT}/ci for me")) && outcome == "ok"), "{seen:?}");
+    assert!(
+        seen.iter().any(|(detail, outcome)| detail.contains(&format!("{ACCOUNT}/ci for me")) && outcome == "ok"),
+        "{seen:?}"
+    );
     let secret = made["access_key_secret"].as_str().unwrap();
     assert!(seen.iter().all(|(detail, _)| !detail.contains(secret)));
 }

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use axum::{Router, middleware};
 use axum::extract::connect_info::Connected;
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
+use axum::{Router, middleware};
 use tokio::net::UnixListener;
 
 use super::protocol::ROOT;
 use super::socket::{BoundSocket, SocketError, bind};
 use super::{
-    AdminError, State, access, audit, backup, clock, doctor, holds, instances, jobs, resources, rights, schedules, seal,
-    status, watch,
+    AdminError, State, access, audit, backup, clock, doctor, holds, instances, jobs, resources, rights, schedules,
+    seal, status, watch,
 };
 use crate::audit::Actor;
 use crate::observe::{Event, Fields, emit};

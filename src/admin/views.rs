@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::protocol::{
-    Advice, AllWord, ApprovalShape, EntryShape, HoldShape, JobShape, KeyShape, LeftShape, LockShape, ProblemShape, ResourcesShape,
-    ScheduleShape, SecretShape, SignatureShape,
+    Advice, AllWord, ApprovalShape, EntryShape, HoldShape, JobShape, KeyShape, LeftShape, LockShape, ProblemShape,
+    ResourcesShape, ScheduleShape, SecretShape, SignatureShape,
 };
 use crate::audit::StoredReport;
 use crate::catalogue::{GateRecord, Hold};

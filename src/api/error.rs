@@ -142,8 +142,9 @@ fixed! {
     timestamp_expired: 400 "InvalidTimeStamp.Expired" "Specified time stamp or date value is expired.";
     /// The nonce was used before.
     nonce_used: 400 "SignatureNonceUsed" "Specified signature nonce was used already.";
-    /// The signature is not the one the secret makes.
-    signature_mismatch: 400 "SignatureDoesNotMatch" "Specified signature is not matched with our calculation.";
+    /// The signature is not the one the secret makes. The vendor's gateway repeats the string to sign behind a colon, and
+    /// aliyun-python-sdk fails where there is none; what was signed may hold secrets, so it is not repeated here.
+    signature_mismatch: 400 "SignatureDoesNotMatch" "Specified signature is not matched with our calculation. server string to sign is:(not repeated)";
     /// No such access key.
     access_key_not_found: 404 "InvalidAccessKeyId.NotFound" "The AccessKey ID provided does not exist in our records.";
     /// The access key is switched off.

@@ -49,7 +49,11 @@ pub(super) async fn role(terminal: &mut Terminal, client: &Client, command: &Rol
         terminal.document(&raw);
         return Ok(Exit::Done);
     }
-    terminal.talk(&format!("For {} until {}. Whoever has these lines has the role.", shape.role, instant(&shape.expires_at)));
+    terminal.talk(&format!(
+        "For {} until {}. Whoever has these lines has the role.",
+        shape.role,
+        instant(&shape.expires_at)
+    ));
     terminal.print(&format!(
         "export ALIBABA_CLOUD_ACCESS_KEY_ID={}\nexport ALIBABA_CLOUD_ACCESS_KEY_SECRET={}\nexport ALIBABA_CLOUD_SECURITY_TOKEN={}",
         shape.access_key_id, shape.access_key_secret, shape.security_token
@@ -83,7 +87,9 @@ fn text(shape: &ExplanationShape) -> String {
     };
     let after = match &shape.after_migration {
         None => None,
-        Some(after) if after.allowed == shape.now.allowed => Some("the same; its default policy changes nothing here".to_owned()),
+        Some(after) if after.allowed == shape.now.allowed => {
+            Some("the same; its default policy changes nothing here".to_owned())
+        }
         Some(after) => Some(said(after)),
     };
     let mut lines = vec![

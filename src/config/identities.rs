@@ -57,7 +57,9 @@ fn policies(table: &Table<'_>, written: &'static Keys) -> Vec<AttachedPolicy> {
     let mut policies: Vec<AttachedPolicy> = Vec::new();
     for found in table.list::<String>("policies", &allowed).unwrap_or_default() {
         match Attached::built_in(&found.value) {
-            Some(Attached { name, policy }) => policies.push(AttachedPolicy { name, origin: PolicyOrigin::BuiltIn, policy }),
+            Some(Attached { name, policy }) => {
+                policies.push(AttachedPolicy { name, origin: PolicyOrigin::BuiltIn, policy })
+            }
             None => table.source.guess(found.at, &found.value, allowed.clone(), &known),
         }
     }

@@ -63,7 +63,8 @@ pub(super) const TLS: Keys = Keys { table: "api.tls", keys: &["certificate", "pr
 pub(super) const STORE: Keys = Keys { table: "store", keys: &["engine"] };
 pub(super) const SEAL: Keys = Keys { table: "seal", keys: &["root_key"] };
 pub(super) const ROOT_KEY: Keys = Keys { table: "root_key", keys: &["credential", "file"] };
-pub(super) const MIGRATION: Keys = Keys { table: "migration", keys: &["workers", "max_rate", "allowed_hours", "approval"] };
+pub(super) const MIGRATION: Keys =
+    Keys { table: "migration", keys: &["workers", "max_rate", "allowed_hours", "approval"] };
 pub(super) const LIMITS: Keys =
     Keys { table: "limits", keys: &["data_per_second", "read_per_second", "management_per_second"] };
 pub(super) const BACKUP: Keys = Keys { table: "backup", keys: &["directory", "key_file", "every", "keep", "max_age"] };

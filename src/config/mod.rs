@@ -26,6 +26,6 @@ pub use problem::{ConfigProblem, ConfigWarning, Position};
 pub use reload::{Changes, InUse, check_start, reload_diff};
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
-    AccessKey, Account, Admin, AdminRights, Api, AttachedPolicy, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Migration,
-    PolicyOrigin, Region, Role, StoreEngine, Tls, User, Who,
+    AccessKey, Account, Admin, AdminRights, Api, AttachedPolicy, Backup, Config, Instance, InstanceIdentity,
+    InstanceKind, Limits, Log, Migration, PolicyOrigin, Region, Role, StoreEngine, Tls, User, Who,
 };

@@ -43,7 +43,11 @@ fn admin_rights(table: &Table<'_>) -> Option<AdminRights> {
         (Some(user), None) => Who::User(user.value.to_owned()),
         (None, Some(group)) => Who::Group(group.value.to_owned()),
         _ => {
-            table.source.problem(table.at, "rights of nobody, or of two", "user = \"NAME\" or group = \"NAME\", one of them");
+            table.source.problem(
+                table.at,
+                "rights of nobody, or of two",
+                "user = \"NAME\" or group = \"NAME\", one of them",
+            );
             return None;
         }
     };

@@ -301,12 +301,10 @@ impl Config {
     /// The account that owns an access key, and the key.
     #[must_use]
     pub fn access_key(&self, id: &str) -> Option<(&Account, &AccessKey)> {
-        self.accounts
-            .iter()
-            .find_map(|account| {
-                let of_users = account.users.iter().flat_map(|user| &user.access_keys);
-                account.access_keys.iter().chain(of_users).find(|key| key.id == id).map(|key| (account, key))
-            })
+        self.accounts.iter().find_map(|account| {
+            let of_users = account.users.iter().flat_map(|user| &user.access_keys);
+            account.access_keys.iter().chain(of_users).find(|key| key.id == id).map(|key| (account, key))
+        })
     }
 }
 

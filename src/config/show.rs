@@ -7,7 +7,8 @@ use toml::value::{Array, Table, Value};
 use super::duration::format_duration;
 use super::secret::{RootKey, SecretOrigin};
 use super::settings::{
-    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, PolicyOrigin, Region, Role, StoreEngine, User, Who,
+    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, PolicyOrigin, Region, Role, StoreEngine, User,
+    Who,
 };
 use crate::model::{IfMissed, ScheduleEntry, Selection, When};
 

@@ -1,6 +1,7 @@
 //! The file as a whole: the sample, mistakes and their places, secrets, rendering, reloads.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod identities;
 mod mistakes;
 
 use std::fs;

@@ -31,7 +31,10 @@ impl Migrations {
         for job in &jobs {
             emit(Event::MigrationQueued, &Fields::of_job(job), "migration queued");
             if let Some(approval) = &job.approval {
-                let text = format!("asked for by {}; waits for somebody else's `keyferry job approve {}`", approval.asked_by, job.id);
+                let text = format!(
+                    "asked for by {}; waits for somebody else's `keyferry job approve {}`",
+                    approval.asked_by, job.id
+                );
                 emit(Event::MigrationAwaitingApproval, &Fields::of_job(job), &text);
             }
         }

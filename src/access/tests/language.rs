@@ -13,7 +13,9 @@ fn fault(text: &str) -> String {
 fn a_fault_is_told_with_its_place() {
     assert_eq!(fault("{\n  \"Version\": \"1\",,\n}"), "line 2, column 18: key must be a string");
     assert!(fault(r#"{"Version":"1","Version":"1","Statement":[]}"#).contains("\"Version\" comes a second time"));
-    assert!(fault(&one(r#""Effect":"Deny","Effect":"Allow","Action":"*","Resource":"*""#)).starts_with("line 1, column "));
+    assert!(
+        fault(&one(r#""Effect":"Deny","Effect":"Allow","Action":"*","Resource":"*""#)).starts_with("line 1, column ")
+    );
     let allow = |rest: &str| fault(&one(&format!(r#""Effect":"Allow",{rest}"#)));
     for (found, begins) in [
         (fault("[]"), "$: found a list"),
@@ -40,14 +42,19 @@ fn a_fault_is_told_with_its_place() {
             allow(r#""Action":"*","Resource":"*","Condition":{"StringEquals":{"acs:CurrentTime":"x"}}"#),
             "$.Statement[0].Condition.StringEquals[\"acs:CurrentTime\"]: found the key",
         ),
-        (allow(r#""Action":"*","Resource":"*","Condition":{"Bool":{}}"#), "$.Statement[0].Condition.Bool: found an empty"),
+        (
+            allow(r#""Action":"*","Resource":"*","Condition":{"Bool":{}}"#),
+            "$.Statement[0].Condition.Bool: found an empty",
+        ),
     ] {
         assert!(found.starts_with(begins), "{found}\n{begins}");
     }
     let resource = |rest: &str| Policy::resource(&one(&format!(r#""Effect":"Allow",{rest}"#))).unwrap_err().to_string();
     assert!(resource(r#""Action":"ecs:*""#).starts_with("$.Statement[0].Action: found \"ecs:*\""));
     assert!(resource(r#""Action":"*""#).starts_with("$.Statement[0].Action: found \"*\""));
-    for bad in ["*", "alice", "acs:ram::1:user/a", "acs:ram::1000000000000001:user/", "acs:ram::1000000000000001:group/a"] {
+    for bad in
+        ["*", "alice", "acs:ram::1:user/a", "acs:ram::1000000000000001:user/", "acs:ram::1000000000000001:group/a"]
+    {
         let text = resource(&format!(r#""Action":"kms:*","Principal":{{"RAM":["{bad}"]}}"#));
         assert!(text.starts_with("$.Statement[0].Principal.RAM[0]: found"), "{text}");
     }
@@ -146,7 +153,9 @@ fn every_built_in_policy_is_one_and_only_reads_what_it_says() {
         let policies = [Attached::built_in(name).unwrap()];
         decide(&asked(&user, action, &owner, Context::default()), &policies, ResourcePolicy::None).is_allowed()
     };
-    for action in ["kms:GetSecretValue", "kms:BatchGetSecretValue", "kms:Decrypt", "kms:CreateKey", "kms:GetRandomPassword"] {
+    for action in
+        ["kms:GetSecretValue", "kms:BatchGetSecretValue", "kms:Decrypt", "kms:CreateKey", "kms:GetRandomPassword"]
+    {
         assert!(!may("AliyunKMSReadOnlyAccess", action), "{action}");
         assert!(may("AliyunKMSFullAccess", action), "{action}");
     }

@@ -18,7 +18,8 @@ fn statement(of_resource: bool) -> impl Strategy<Value = (bool, String)> {
         vec!["kms:Encrypt", "kms:De*", "kms:*", "kms:?isableKey", "kms:GetSecretValue", "kms:encrypt"],
         1..4,
     );
-    let resources = prop::sample::subsequence(vec!["*", "acs:kms:*:*:key/*", RESOURCES[0], "acs:kms:*:*:secret/*"], 1..3);
+    let resources =
+        prop::sample::subsequence(vec!["*", "acs:kms:*:*:key/*", RESOURCES[0], "acs:kms:*:*:secret/*"], 1..3);
     let principals = prop::sample::subsequence(
         vec![
             "acs:ram::1000000000000001:*",

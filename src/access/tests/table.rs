@@ -110,7 +110,8 @@ fn the_statement_that_decided_is_named() {
         {"Effect":"Allow","Action":"kms:*","Resource":"*"},
         {"Sid":"not this one","Effect":"Deny","Action":"kms:Decrypt","Resource":"acs:kms:*:*:key/k1"}]}"#;
     let own = [attached(two)];
-    let told = |action| decide(&asked(&alice, action, &owner, Context::default()), &own, ResourcePolicy::None).to_string();
+    let told =
+        |action| decide(&asked(&alice, action, &owner, Context::default()), &own, ResourcePolicy::None).to_string();
     assert_eq!(told("kms:Decrypt"), "denied by statement 1 (not this one) of the policy p");
     assert_eq!(told("kms:Encrypt"), "allowed by statement 0 of the policy p");
 }

@@ -48,10 +48,11 @@ impl Dispatcher for Operations {
     async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
         let answer = match table().find(|row| row.name == call.action.name) {
             Some(row) => {
-                let outcome = match authorization::authorize(&self.service, &call.caller, row.name, &call.parameters).await {
-                    Ok(caller) => (row.run)(&self.service, &caller, &call.parameters).await,
-                    Err(error) => Err(error),
-                };
+                let outcome =
+                    match authorization::authorize(&self.service, &call.caller, row.name, &call.parameters).await {
+                        Ok(caller) => (row.run)(&self.service, &caller, &call.parameters).await,
+                        Err(error) => Err(error),
+                    };
                 dry_run::outcome(row.name, &call.parameters, outcome)
             }
             None => {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{authorization, rows};
 use super::secrets::{insert_config, insert_rotation, is_binary, name, secret_data};
+use super::{authorization, rows};
 use crate::api::{ApiError, Caller, Parameters};
 use crate::kms::secrets::{NewValue, SecretValue, StageMove, WhichVersion};
 use crate::kms::{Service, secret_name};

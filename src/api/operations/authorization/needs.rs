@@ -77,11 +77,7 @@ const fn row(operation: &'static str, needs: &'static [Need]) -> Row {
 pub(super) const ROWS: &[Row] = &[
     row(
         "CreateKey",
-        &[
-            own(On::Kind("key")),
-            with("Policy", "SetKeyPolicy", On::NewKey),
-            with("Tags", "TagResource", On::NewKey),
-        ],
+        &[own(On::Kind("key")), with("Policy", "SetKeyPolicy", On::NewKey), with("Tags", "TagResource", On::NewKey)],
     ),
     row("DescribeKey", ON_KEY),
     row("ListKeys", &[own(On::Kind("key"))]),

@@ -22,9 +22,8 @@ fn built_in(name: &str) -> Vec<Attached> {
 
 /// A policy with one allowing statement.
 fn allowing(action: &str, resource: &str) -> Vec<Attached> {
-    let text = format!(
-        r#"{{"Version":"1","Statement":[{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}]}}"#
-    );
+    let text =
+        format!(r#"{{"Version":"1","Statement":[{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}]}}"#);
     vec![Attached { name: "own".to_owned(), policy: Arc::new(Policy::identity(&text).unwrap()) }]
 }
 
@@ -131,9 +130,25 @@ async fn another_account_is_told_the_same_by_arn() {
 #[tokio::test]
 async fn each_built_in_policy_permits_what_it_says_and_nothing_else() {
     let (world, known) = world().await;
-    let cryptography = ["Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext",
-        "ExportDataKey", "GenerateAndExportDataKey", "AsymmetricEncrypt", "AsymmetricDecrypt", "AsymmetricSign",
-        "AsymmetricVerify", "GenerateMac", "VerifyMac", "GetPublicKey", "DescribeKey", "DescribeKeyVersion", "ListKeyVersions"];
+    let cryptography = [
+        "Encrypt",
+        "Decrypt",
+        "ReEncrypt",
+        "GenerateDataKey",
+        "GenerateDataKeyWithoutPlaintext",
+        "ExportDataKey",
+        "GenerateAndExportDataKey",
+        "AsymmetricEncrypt",
+        "AsymmetricDecrypt",
+        "AsymmetricSign",
+        "AsymmetricVerify",
+        "GenerateMac",
+        "VerifyMac",
+        "GetPublicKey",
+        "DescribeKey",
+        "DescribeKeyVersion",
+        "ListKeyVersions",
+    ];
     let may = |policy: &str, operation: &str| match policy {
         "AliyunKMSFullAccess" => true,
         "AliyunKMSCryptoUserAccess" => cryptography.contains(&operation),
@@ -169,7 +184,9 @@ async fn a_right_to_one_key_is_one_to_that_key_alone() {
     for name in [mine.as_str(), "alias/mine", &arn, &format!("acs:kms:cn-hangzhou:{OWNER}:alias/mine")] {
         assert_eq!(asked(name).await, "", "{name}");
     }
-    for name in [known["other"].as_str(), "alias/other", "alias/none", MISSING, "nonsense", "acs:kms:cn-hangzhou:x:key/y"] {
+    for name in
+        [known["other"].as_str(), "alias/other", "alias/none", MISSING, "nonsense", "acs:kms:cn-hangzhou:x:key/y"]
+    {
         assert_eq!(asked(name).await, DENIED, "{name}");
     }
 }
@@ -222,8 +239,11 @@ async fn another_account_uses_what_the_policy_of_a_key_and_its_own_allow() {
     let mine = world.ask_as(STRANGER, "CreateKey", &[], &known).await.unwrap();
     known.insert("mine", mine["KeyMetadata"]["KeyId"].as_str().unwrap().to_owned());
     let decrypt = Row { operation: "Decrypt", parameters: &[("CiphertextBlob", "{sealed}")], ..plain() };
-    let again =
-        Row { operation: "ReEncrypt", parameters: &[("CiphertextBlob", "{sealed}"), ("DestinationKeyId", "{mine}")], ..plain() };
+    let again = Row {
+        operation: "ReEncrypt",
+        parameters: &[("CiphertextBlob", "{sealed}"), ("DestinationKeyId", "{mine}")],
+        ..plain()
+    };
     for row in [&decrypt, &again] {
         assert_eq!(code(&world, STRANGER, &Acting::default(), row, &known).await, "", "{}", row.operation);
     }
@@ -243,7 +263,8 @@ async fn conditions_on_tags_follow_the_tags() {
         "Condition":{"StringEquals":{"kms:tag/team":"pay"}}}]}"#;
     let policies = vec![Attached { name: "own".to_owned(), policy: Arc::new(Policy::identity(text).unwrap()) }];
     let acting = user(OWNER, policies);
-    let describe = |name: &'static [(&'static str, &'static str)]| Row { operation: "DescribeKey", parameters: name, ..plain() };
+    let describe =
+        |name: &'static [(&'static str, &'static str)]| Row { operation: "DescribeKey", parameters: name, ..plain() };
     assert_eq!(code(&world, OWNER, &acting, &describe(&[("KeyId", "{tagged}")]), &known).await, "");
     assert_eq!(code(&world, OWNER, &acting, &describe(&[("KeyId", "{other}")]), &known).await, DENIED);
     ask(&world, "UntagResource", &[("KeyId", &key), ("TagKeys", "team")]).await;
