@@ -98,7 +98,7 @@ pub(super) fn routes(state: &State) -> Router<State> {
         .route("/roles/credentials", post(access::credentials))
         .route("/audit/verify", get(audit::verify))
         .route("/audit/key", get(audit::key))
-        .route("/doctor", get(doctor::doctor))
+        .route("/doctor", get(doctor::examine).post(doctor::repair))
         .route("/backup", post(backup::backup))
         .route("/clock/confirm", post(clock::confirm))
         .route("/seal", get(seal::status))

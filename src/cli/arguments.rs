@@ -73,8 +73,12 @@ pub enum Command {
     Backup(BackupArguments),
     /// Bring a backup back into an empty state directory, while no daemon runs
     Restore(RestoreArguments),
-    /// Open every record, compare the catalogue with the keystores, list what no job stands behind; changes nothing
-    Doctor,
+    /// Open every record, compare the catalogue with the keystores, list what no job stands behind
+    Doctor {
+        /// Put right what is provably safe: rebuild lost entries, release what jobs that do not run hold
+        #[arg(long)]
+        repair: bool,
+    },
     /// The wall clock, by which deletions and expiries fall due
     Clock {
         /// What to do
