@@ -95,6 +95,21 @@ pub(super) async fn cancel(
         .await
 }
 
+pub(super) async fn approve(
+    Context(state): Context<State>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(id): Path<String>,
+) -> Result<Json<JobShape>, AdminError> {
+    let job = stored(&state, &id).await?;
+    let (fields, command) = (Fields::of_job(&job), format!("job approve {}", job.id));
+    state
+        .command(peer, &fields, &command, |state| async move {
+            state.migrations().approve(&job.id).await?;
+            find(&state, &id).await.map(Json)
+        })
+        .await
+}
+
 pub(super) async fn plan(
     Context(state): Context<State>,
     Json(request): Json<MigrateRequest>,

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::Advice;
+use super::rights::Rights;
 use super::{AdminError, Backups, Peer, Seal};
+use crate::access::AccessKeyTable;
 use crate::audit::{Entry, OK, Recording, Trail};
 use crate::catalogue::Catalogue;
 use crate::kms::{InstanceFacts, Service};
@@ -38,6 +40,8 @@ pub struct State {
     trail: Trail,
     seal: Arc<OnceLock<Arc<dyn Seal>>>,
     backups: Arc<OnceLock<Arc<dyn Backups>>>,
+    identities: Arc<OnceLock<Arc<AccessKeyTable>>>,
+    rights: Arc<Rights>,
     stop: CancellationToken,
 }
 
@@ -50,8 +54,20 @@ impl State {
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
         let (accounts_read, warnings) = (Arc::default(), Arc::default());
-        let (seal, backups) = (Arc::default(), Arc::default());
-        let state = Self { migrations, book, started, accounts: accounts_read, warnings, trail, seal, backups, stop };
+        let (seal, backups, identities, rights) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        let state = Self {
+            migrations,
+            book,
+            started,
+            accounts: accounts_read,
+            warnings,
+            trail,
+            seal,
+            backups,
+            identities,
+            rights,
+            stop,
+        };
         state.reload(accounts, Vec::new());
         state
     }
@@ -96,8 +112,8 @@ impl State {
         let recording = Arc::new(Recording::new(Arc::clone(self.catalogue().store()), entry));
         let store: SharedStore = Arc::clone(&recording) as SharedStore;
         let acting = Self {
-            migrations: self.migrations.acting(actor, Arc::clone(&store)),
-            book: self.book.over(store),
+            book: self.book.over(Arc::clone(&store)).by(actor.to_string()),
+            migrations: self.migrations.acting(actor, store),
             ..self.clone()
         };
         let answer = work(acting).await;
@@ -112,6 +128,21 @@ impl State {
     pub fn set_seal(&self, seal: Arc<dyn Seal>) {
         // A second one would be of the same daemon.
         let _ = self.seal.set(seal);
+    }
+
+    /// Gives it the identities of the API, once.
+    pub fn set_identities(&self, identities: Arc<AccessKeyTable>) {
+        let _ = self.identities.set(identities);
+    }
+
+    pub(super) fn identities(&self) -> Option<Arc<AccessKeyTable>> {
+        self.identities.get().map(Arc::clone)
+    }
+
+    /// Who may do what over the socket.
+    #[must_use]
+    pub fn rights(&self) -> &Rights {
+        &self.rights
     }
 
     /// Gives it what makes backups, once.

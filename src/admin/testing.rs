@@ -26,6 +26,7 @@ pub(crate) const INSTANCE: &str = "kst-hzz1";
 pub(crate) struct TestDaemon {
     pub(crate) socket: PathBuf,
     pub(crate) migrations: Migrations,
+    pub(crate) state: State,
     pub(crate) stop: CancellationToken,
     pub(crate) served: tokio::task::JoinHandle<()>,
     _directory: TempDir,
@@ -65,8 +66,9 @@ impl TestDaemon {
         let stop = CancellationToken::new();
         let state = State::new(migrations.clone(), book, accounts, stop.clone());
         let server = AdminServer::bind(&socket, None).unwrap();
-        let served = tokio::spawn(async move { server.serve(state).await.unwrap() });
-        Self { socket, migrations, stop, served, _directory: directory }
+        let serving = state.clone();
+        let served = tokio::spawn(async move { server.serve(serving).await.unwrap() });
+        Self { socket, migrations, state, stop, served, _directory: directory }
     }
 
     /// Records a job in some state.
@@ -150,5 +152,6 @@ fn job(state: JobState) -> Job {
         failure: None,
         left_behind: Vec::new(),
         warnings: Vec::new(),
+        approval: None,
     }
 }

@@ -13,7 +13,9 @@ use super::throttle::Throttle;
 use super::{ApiError, Call, Caller, Dispatcher, Parameters, Regions, actions, signature};
 use crate::access::AccessKeys;
 use crate::audit::Ticket;
+use crate::kms::Acting;
 use crate::model::{Clock, RegionId};
+use crate::observe::{Event, Fields, emit};
 
 /// The API version that is served.
 pub const VERSION: &str = "2016-01-20";
@@ -43,6 +45,8 @@ pub struct Arrival {
     pub region: Option<RegionId>,
     /// The address it came from.
     pub source: IpAddr,
+    /// It came over TLS.
+    pub secure: bool,
 }
 
 impl Gateway {
@@ -85,16 +89,22 @@ impl Gateway {
         let action = actions::find(&request.action).ok_or_else(ApiError::api_not_found)?;
         let parameters = request.parameters;
         let region = self.regions.resolve(arrival.region.as_ref(), parameters.optional("RegionId"), raw.host())?;
-        self.throttle.admit(&who.account, &region, action.plane, self.clock.monotonic())?;
+        let account = who.identity.principal.account().clone();
+        self.throttle.admit(&account, &region, action.plane, self.clock.monotonic())?;
         drop(raw);
         let caller = Caller {
-            account: who.account,
+            account,
             region,
             access_key_id: who.access_key_id,
             request_id: request_id.to_owned(),
             nonce: Some(nonce),
             source: arrival.source,
             ticket: Ticket::new(action.name, subject(&parameters)),
+            acting: Acting {
+                identity: Some(who.identity).filter(|identity| !identity.principal.is_root()),
+                secure: arrival.secure,
+                ..Acting::default()
+            },
         };
         let dispatcher = Arc::clone(&self.dispatcher);
         // A task of its own: an operation half done must not stop because its client hung up.
@@ -118,7 +128,9 @@ fn log(error: &ApiError, request_id: &str, source: IpAddr) {
         || error.code.starts_with("InvalidAccessKeyId")
         || error.code == "SignatureDoesNotMatch"
     {
-        tracing::warn!(event = "request.denied", code = error.code, request_id, %source, internal, "a request was denied");
+        let why = internal.map(|internal| format!(": {internal}")).unwrap_or_default();
+        let text = format!("request {request_id} from {source} was denied{why}");
+        emit(Event::RequestDenied, &Fields::new().code(error.code), &text);
     } else {
         tracing::debug!(code = error.code, request_id, %source, internal, "a request was refused");
     }

@@ -117,7 +117,11 @@ impl Server {
             };
             let connection = Connection {
                 gateway: Arc::clone(&gateway),
-                arrival: Arrival { region: self.region.clone(), source: peer.ip().to_canonical() },
+                arrival: Arrival {
+                    region: self.region.clone(),
+                    source: peer.ip().to_canonical(),
+                    secure: self.tls.is_some(),
+                },
                 limits,
                 stop: stop.clone(),
             };

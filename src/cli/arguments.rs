@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::access_arguments::{PolicyCommand, RoleCommand};
+
 /// A KMS that speaks the Alibaba Cloud KMS OpenAPI, and the migration of its keys and secrets into dedicated instances
 #[derive(Debug, Parser)]
 #[command(name = "keyferry", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
@@ -98,6 +100,18 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: super::terraform::TerraformCommand,
+    },
+    /// Users, roles and policies: who may do what
+    Policy {
+        /// What to do
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Roles of accounts
+    Role {
+        /// What to do
+        #[command(subcommand)]
+        command: RoleCommand,
     },
     /// One screen: scopes, locks, the running job, the next schedule, warnings
     Status,
@@ -314,6 +328,11 @@ pub enum JobCommand {
         /// Only this job, not the group that it is the first of
         #[arg(long)]
         alone: bool,
+    },
+    /// Let one start that somebody else asked for, where [migration] approval is on
+    Approve {
+        /// Its ID
+        job: String,
     },
     /// Stop one before its first purge and roll it back
     Cancel {

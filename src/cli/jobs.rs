@@ -34,6 +34,9 @@ pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobC
             }
             return Ok(exit_of(ended.iter().map(|job| &job.shape), false));
         }
+        JobCommand::Approve { job } => {
+            show(terminal, &client.post(&format!("{}/approve", path(job)), &()).await?);
+        }
         JobCommand::Cancel { job } => {
             let answer = client.post::<JobShape>(&format!("{}/cancel", path(job)), &()).await?;
             show(terminal, &answer);

@@ -4,6 +4,7 @@
 
 mod directories;
 mod duration;
+mod identities;
 mod keys;
 mod load;
 mod location;
@@ -28,6 +29,6 @@ pub use reload::{Changes, InUse, Tenant, check_start, reload_diff};
 pub use rotators::{Rotator, RotatorKind};
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
-    AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Migration,
-    Region, StoreEngine, Tls,
+    AccessKey, Account, Admin, AdminRights, Api, AttachedPolicy, Backup, Config, Instance, InstanceIdentity,
+    InstanceKind, Limits, Log, Migration, PolicyOrigin, Region, Role, StoreEngine, Tls, User, Who,
 };

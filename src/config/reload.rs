@@ -37,6 +37,8 @@ pub struct Changes {
     pub migration: bool,
     /// Requests a second differ.
     pub limits: bool,
+    /// Rights over the admin socket differ.
+    pub rights: bool,
     /// Scheduled backups differ.
     pub backup: bool,
     /// Resource directories differ.
@@ -84,6 +86,9 @@ impl Changes {
         if self.limits {
             parts.push("limits".to_owned());
         }
+        if self.rights {
+            parts.push("admin rights".to_owned());
+        }
         if self.backup {
             parts.push("backup".to_owned());
         }
@@ -127,6 +132,7 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
         level: (old.log.level != new.log.level).then_some(new.log.level),
         migration: old.migration != new.migration,
         limits: old.limits != new.limits,
+        rights: old.admin.rights != new.admin.rights,
         backup: old.backup != new.backup,
         directories: old.directories != new.directories,
         rotators: old.rotators != new.rotators,
@@ -222,7 +228,7 @@ fn at_next_start(old: &Config, new: &Config) -> BTreeSet<String> {
     let keys = [
         ("state_dir", old.state_dir == new.state_dir),
         ("log.format", old.log.format == new.log.format),
-        ("admin", old.admin == new.admin),
+        ("admin", (&old.admin.socket, &old.admin.group) == (&new.admin.socket, &new.admin.group)),
         ("api", old.api == new.api),
         ("store", old.store == new.store),
         ("seal", old.root_key == new.root_key),

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::identities::{roles, users};
 use super::keys;
 use super::reader::{Found, Table};
 use super::secret::{AccessKeySecret, SecretOrigin};
@@ -90,7 +91,10 @@ pub(super) fn accounts(root: &Table<'_>, named: &mut Named, readable_by_others: 
         let access_keys = table.tables("access_key", &keys::ACCESS_KEY);
         let access_keys: Vec<_> =
             access_keys.into_iter().filter_map(|key| access_key(&key, named, readable_by_others)).collect();
-        Some(Account { id: id?.value, name: name.map(|n| n.value.to_owned()).unwrap_or_default(), access_keys })
+        let users = users(&table, named, readable_by_others);
+        let roles = roles(&table);
+        let name = name.map(|n| n.value.to_owned()).unwrap_or_default();
+        Some(Account { id: id?.value, name, access_keys, users, roles })
     };
     root.tables("account", &keys::ACCOUNT).into_iter().filter_map(read).collect()
 }
@@ -166,14 +170,15 @@ fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> 
 const DEFAULT_QUOTA: u64 = 1000;
 const LONGEST_SECRET: u64 = 4096;
 
-fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) -> Option<AccessKey> {
+pub(super) fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) -> Option<AccessKey> {
     const ALLOWED: &str = "1 to 128 letters, digits and . _ - in quotes";
     let id: Option<Found<KeyName>> = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
     if let Some(id) = &id {
         note(&mut named.access_keys, table, &Found { value: id.value.0.clone(), at: id.at }, "access key");
     }
     let (secret, origin) = secret_of(table, "an access key", readable_by_others)?;
-    Some(AccessKey { id: id?.value.0, secret, origin })
+    let disabled = table.boolean("disabled").is_some_and(|found| found.value);
+    Some(AccessKey { id: id?.value.0, secret, origin, disabled })
 }
 
 /// The secret of a table, which stands in exactly one of three places.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rotators::Rotator;
 use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
-use crate::model::{AccountId, AllowedHours, Directories, InstanceId, RegionId, ScheduleEntry};
+use crate::access::Policy;
+use crate::model::{AccountId, AdminRight, AllowedHours, Directories, InstanceId, RegionId, ScheduleEntry};
 use crate::observe::{LogFormat, LogLevel};
 
 /// The whole file.
@@ -63,6 +65,26 @@ pub struct Admin {
     pub socket: PathBuf,
     /// A group that may use it beside root and the daemon's user.
     pub group: Option<String>,
+    /// Who may do what; empty: whoever can open the socket may do everything.
+    pub rights: Vec<AdminRights>,
+}
+
+/// What a user or the members of a group may do over the admin socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminRights {
+    /// Who.
+    pub who: Who,
+    /// What: the highest of the rights that is given; each includes those below it.
+    pub may: AdminRight,
+}
+
+/// A user or a group of the machine, by name or number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// A user.
+    User(String),
+    /// The members of a group.
+    Group(String),
 }
 
 /// The KMS API.
@@ -100,6 +122,8 @@ pub struct Migration {
     pub max_rate: u32,
     /// When migrations may start. Default always.
     pub allowed_hours: AllowedHours,
+    /// A migration asked for on the command line starts only after another identity's `job approve`. Default false.
+    pub approval: bool,
 }
 
 /// Requests a second of one account in one region; 0 (default) = unlimited.
@@ -146,8 +170,54 @@ pub struct Account {
     pub id: AccountId,
     /// For people; empty if there is none.
     pub name: String,
+    /// Access keys of its root identity, which may do everything with what the account owns.
+    pub access_keys: Vec<AccessKey>,
+    /// Its users.
+    pub users: Vec<User>,
+    /// Its roles, for which the command line issues temporary credentials.
+    pub roles: Vec<Role>,
+}
+
+/// A user of an account (RAM user).
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Unique in the account.
+    pub name: String,
+    /// What it may do.
+    pub policies: Vec<AttachedPolicy>,
     /// Its access keys.
     pub access_keys: Vec<AccessKey>,
+}
+
+/// A role of an account (RAM role).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// Unique in the account.
+    pub name: String,
+    /// What whoever has it may do.
+    pub policies: Vec<AttachedPolicy>,
+}
+
+/// A policy of a user or role, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachedPolicy {
+    /// Its name, for explanations.
+    pub name: String,
+    /// Where it was written.
+    pub origin: PolicyOrigin,
+    /// What it says.
+    pub policy: Arc<Policy>,
+}
+
+/// Where a policy was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyOrigin {
+    /// Nowhere: it is one of the built-in ones.
+    BuiltIn,
+    /// In the configuration file.
+    Inline(String),
+    /// In a file of its own.
+    File(PathBuf),
 }
 
 /// An access key.
@@ -159,6 +229,8 @@ pub struct AccessKey {
     pub secret: AccessKeySecret,
     /// Where the secret was written.
     pub origin: SecretOrigin,
+    /// Requests signed with it are refused. Default false.
+    pub disabled: bool,
 }
 
 /// The kind of an instance.
@@ -234,9 +306,10 @@ impl Config {
     /// The account that owns an access key, and the key.
     #[must_use]
     pub fn access_key(&self, id: &str) -> Option<(&Account, &AccessKey)> {
-        self.accounts
-            .iter()
-            .find_map(|account| account.access_keys.iter().find(|key| key.id == id).map(|key| (account, key)))
+        self.accounts.iter().find_map(|account| {
+            let of_users = account.users.iter().flat_map(|user| &user.access_keys);
+            account.access_keys.iter().chain(of_users).find(|key| key.id == id).map(|key| (account, key))
+        })
     }
 }
 

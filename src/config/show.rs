@@ -7,7 +7,10 @@ use toml::value::{Array, Table, Value};
 use super::duration::format_duration;
 use super::rotators::{Rotator, RotatorKind};
 use super::secret::{RootKey, SecretOrigin};
-use super::settings::{AccessKey, Account, Config, Instance, Region, StoreEngine};
+use super::settings::{
+    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, PolicyOrigin, Region, Role, StoreEngine, User,
+    Who,
+};
 use crate::model::{Directory, Entity, IfMissed, ScheduleEntry, Selection, When};
 
 impl Config {
@@ -22,6 +25,7 @@ impl Config {
         let mut admin = Table::new();
         put(&mut admin, "socket", self.admin.socket.display());
         put_some(&mut admin, "group", self.admin.group.as_ref());
+        put_tables(&mut admin, "rights", &self.admin.rights, rights);
         let mut api = Table::new();
         put(&mut api, "listen", self.api.listen);
         if let Some(tls) = &self.api.tls {
@@ -37,6 +41,7 @@ impl Config {
         migration.insert("workers".to_owned(), Value::Integer(self.migration.workers.into()));
         migration.insert("max_rate".to_owned(), Value::Integer(self.migration.max_rate.into()));
         put_list(&mut migration, "allowed_hours", self.migration.allowed_hours.ranges());
+        migration.insert("approval".to_owned(), Value::Boolean(self.migration.approval));
         let mut limits = Table::new();
         for (name, rate) in [
             ("data_per_second", self.limits.data_per_second),
@@ -98,13 +103,58 @@ fn account(account: &Account) -> Table {
     put(&mut table, "id", &account.id);
     put_some(&mut table, "name", Some(&account.name).filter(|name| !name.is_empty()));
     put_tables(&mut table, "access_key", &account.access_keys, access_key);
+    put_tables(&mut table, "user", &account.users, user);
+    put_tables(&mut table, "role", &account.roles, role);
     table
+}
+
+fn user(user: &User) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &user.name);
+    put_policies(&mut table, &user.policies);
+    put_tables(&mut table, "access_key", &user.access_keys, access_key);
+    table
+}
+
+fn role(role: &Role) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &role.name);
+    put_policies(&mut table, &role.policies);
+    table
+}
+
+fn rights(rights: &AdminRights) -> Table {
+    let mut table = Table::new();
+    match &rights.who {
+        Who::User(name) => put(&mut table, "user", name),
+        Who::Group(name) => put(&mut table, "group", name),
+    }
+    put(&mut table, "may", rights.may);
+    table
+}
+
+fn put_policies(table: &mut Table, policies: &[AttachedPolicy]) {
+    let (built_in, written): (Vec<_>, Vec<_>) =
+        policies.iter().cloned().partition(|policy| policy.origin == PolicyOrigin::BuiltIn);
+    let names: Vec<&String> = built_in.iter().map(|policy| &policy.name).collect();
+    put_list(table, "policies", &names);
+    put_tables(table, "policy", &written, |policy| {
+        let mut table = Table::new();
+        put(&mut table, "name", &policy.name);
+        match &policy.origin {
+            PolicyOrigin::Inline(text) => put(&mut table, "document", text),
+            PolicyOrigin::File(path) => put(&mut table, "file", path.display()),
+            PolicyOrigin::BuiltIn => {}
+        }
+        table
+    });
 }
 
 fn access_key(key: &AccessKey) -> Table {
     let mut table = Table::new();
     put(&mut table, "id", &key.id);
     put_secret(&mut table, &key.origin);
+    table.insert("disabled".to_owned(), Value::Boolean(key.disabled));
     table
 }
 

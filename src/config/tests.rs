@@ -1,6 +1,7 @@
 //! The file as a whole: the sample, mistakes and their places, secrets, rendering, reloads.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod identities;
 mod mistakes;
 
 use std::fs;
@@ -257,6 +258,9 @@ fn what_is_shown_is_a_file_that_says_the_same() {
         assert!(again != config, "the mask is no secret");
         for (account, before) in again.accounts.iter_mut().zip(&config.accounts) {
             account.access_keys.clone_from(&before.access_keys);
+            for (user, before) in account.users.iter_mut().zip(&before.users) {
+                user.access_keys.clone_from(&before.access_keys);
+            }
         }
         for (rotator, before) in again.rotators.iter_mut().zip(&config.rotators) {
             rotator.secret = before.secret.clone();

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::stores::Opener;
 use super::{DaemonError, admin, facts, in_use};
-use crate::access::AccessKeyTable;
+use crate::access::{AccessKeyTable, SessionKey};
 use crate::api::Regions;
 use crate::api::gateway::Gateway;
 use crate::api::nonces::NonceMemory;
@@ -116,11 +116,15 @@ impl Parts {
             random,
             worker,
         };
-        let trail = trail(&service).await?;
+        let (trail, sessions) = trail(&service).await?;
         let migrations = Migrations::new(service.clone(), facts::settings(&config));
         let hours = config.migration.allowed_hours.clone();
         let schedule_clock = ScheduleClock::new(book.clone(), migrations.clone(), hours).await?;
-        let access_keys = Arc::new(AccessKeyTable::new(facts::access_keys(&config)));
+        let access_keys = Arc::new(AccessKeyTable::default());
+        access_keys.replace(facts::access_keys(&config), facts::identities(&config));
+        if let Some(key) = sessions {
+            access_keys.set_session_key(key);
+        }
         let regions = Arc::new(Regions::new(facts::region_ids(&config)));
         let gateway = Gateway {
             access_keys: Arc::clone(&access_keys) as Arc<dyn crate::access::AccessKeys>,
@@ -140,6 +144,8 @@ impl Parts {
         let admin = crate::admin::State::new(migrations.clone(), book.clone(), accounts.clone(), stop.clone())
             .with_trail(trail.clone());
         admin.reload(accounts, admin::advice(&loaded.warnings));
+        admin.set_identities(Arc::clone(&access_keys));
+        admin.rights().replace(config.admin.rights.clone());
         Ok(Self {
             path,
             config: RwLock::new(Arc::new(config)),
@@ -186,8 +192,8 @@ pub(super) async fn pin(catalogue: &Catalogue, open: &Open) -> Result<(), Daemon
     Ok(())
 }
 
-/// The audit trail with the daemon's signing key.
-async fn trail(service: &Service) -> Result<Trail, DaemonError> {
+/// The audit trail with the daemon's signing key, and the key of temporary credentials, which is derived from it.
+async fn trail(service: &Service) -> Result<(Trail, Option<SessionKey>), DaemonError> {
     let found = service.daemon_identity().await?;
     if let Some(lost) = found.as_ref().and_then(|found| found.replaces) {
         let text = format!(
@@ -197,7 +203,8 @@ async fn trail(service: &Service) -> Result<Trail, DaemonError> {
         emit(Event::StoreDegraded, &Fields::new(), &text);
     }
     let store = Arc::clone(service.catalogue.store());
-    Ok(Trail::new(store, Arc::clone(&service.clock), found.map(|found| found.identity)))
+    let sessions = found.as_ref().map(|found| SessionKey::new(found.identity.seed()));
+    Ok((Trail::new(store, Arc::clone(&service.clock), found.map(|found| found.identity)), sessions))
 }
 
 fn worker(random: &dyn Random) -> Arc<str> {

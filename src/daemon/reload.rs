@@ -50,7 +50,7 @@ impl Parts {
         if let (Some(tls), Some(fresh)) = (&self.tls, certificate) {
             tls.present(fresh);
         }
-        self.access_keys.replace(facts::access_keys(&new));
+        self.access_keys.replace(facts::access_keys(&new), facts::identities(&new));
         self.regions.replace(facts::region_ids(&new));
         if changes.limits {
             self.gateway.throttle.replace(facts::rates(&new));
@@ -59,6 +59,7 @@ impl Parts {
         self.migrations.reload(facts::settings(&new));
         self.clock.reload(new.migration.allowed_hours.clone());
         self.admin.reload(admin::accounts(&new), admin::advice(&loaded.warnings));
+        self.admin.rights().replace(new.admin.rights.clone());
         if let (Some(level), Some(log)) = (changes.level, log)
             && let Err(error) = log.set_level(level)
         {

@@ -5,6 +5,7 @@
 
 mod aliases;
 mod asymmetric;
+mod authorization;
 mod caller;
 mod change_loop;
 pub mod clock_watch;
@@ -45,7 +46,8 @@ mod wording;
 use std::sync::Arc;
 
 pub use asymmetric::{Signed, Unwrapped, Wrapped};
-pub use caller::Caller;
+pub use authorization::{Subject, decision_on};
+pub use caller::{Acting, Caller};
 pub use change_loop::By;
 pub use create_key::NewKey;
 pub use daemon_identity::DaemonIdentity;

@@ -39,6 +39,13 @@ impl Migrations {
         self.service.catalogue.create_jobs(&jobs, self.asked(&order, &jobs, extra)?).await?;
         for job in &jobs {
             emit(Event::MigrationQueued, &Fields::of_job(job), "migration queued");
+            if let Some(approval) = &job.approval {
+                let text = format!(
+                    "asked for by {}; waits for somebody else's `keyferry job approve {}`",
+                    approval.asked_by, job.id
+                );
+                emit(Event::MigrationAwaitingApproval, &Fields::of_job(job), &text);
+            }
         }
         self.touch();
         Ok(jobs.into_iter().map(|job| job.id).collect())
@@ -102,13 +109,12 @@ impl Migrations {
 
     /// Whether a queued job may start, given all jobs, oldest first.
     pub(super) fn may_start(job: &Job, all: &[Stored<Job>], holds: &[Stored<Hold>]) -> bool {
-        if holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account)) {
+        if held(job, holds) {
             return false;
         }
         all.iter().filter(|other| other.id != job.id && !other.state.is_final()).all(|other| {
-            // What a hold keeps from starting keeps nobody waiting, in a group neither: one account does not stop the others.
-            let held = other.state == JobState::Queued
-                && holds.iter().any(|hold| hold.covers(&other.scope.region, &other.scope.account));
+            // What a hold, or an approval that it lacks, keeps from starting keeps nobody waiting, in a group neither: one account does not stop the others.
+            let held = other.state == JobState::Queued && held(other, holds);
             let before_in_group =
                 job.group.is_some() && other.group == job.group && other.group_index < job.group_index;
             let meets = other.scope == job.scope || other.instance == job.instance;
@@ -209,8 +215,13 @@ impl Migrations {
                 failure: None,
                 left_behind: Vec::new(),
                 warnings,
+                approval: self.approval_needed(),
             });
         }
         jobs
     }
+}
+
+fn held(job: &Job, holds: &[Stored<Hold>]) -> bool {
+    job.awaits_approval() || holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account))
 }

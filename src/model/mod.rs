@@ -10,6 +10,7 @@ mod key;
 mod nonce;
 mod problem;
 mod report;
+mod right;
 mod schedule;
 mod secret;
 mod selection;
@@ -23,7 +24,7 @@ pub use ids::{
     AccountId, IdError, Incarnation, InstanceId, JobId, KeyId, KeystoreId, MaterialId, RegionId, ResourceId,
     ResourceKind, Scope, SecretName, SecretVersionId,
 };
-pub use job::{Ending, Failure, Job, JobEvent, JobState, LeftBehind, Method, TaskStatus, TransitionError};
+pub use job::{Approval, Ending, Failure, Job, JobEvent, JobState, LeftBehind, Method, TaskStatus, TransitionError};
 pub use key::{
     ImportedMaterial, KeyOrigin, KeyRecord, KeySpec, KeyState, KeyUsage, KeyVersionRecord, Placement, ProtectionLevel,
     Rotation, TagMap,
@@ -31,6 +32,7 @@ pub use key::{
 pub use nonce::NonceClaim;
 pub use problem::{Problem, ProblemCode};
 pub use report::{Report, ReportResource, ReportRotation, ReportStep, ReportVersion, RotationFacts};
+pub use right::AdminRight;
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
 pub use secret::{SecretRecord, SecretType, SecretVersionRecord};
 pub use selection::{MAX_SELECTED, Selection};

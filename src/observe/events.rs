@@ -73,6 +73,10 @@ events! {
     ScheduleSkipped = "schedule.skipped" Info,
     /// A job waits for its turn.
     MigrationQueued = "migration.queued" Info,
+    /// A job waits for somebody's approval.
+    MigrationAwaitingApproval = "migration.awaiting_approval" Warn,
+    /// A job was approved.
+    MigrationApproved = "migration.approved" Info,
     /// A job left the queue.
     MigrationStarted = "migration.started" Info,
     /// Preflight refused a job.
@@ -296,7 +300,7 @@ mod tests {
 
     const CONTRACT: &str = "daemon.started daemon.stopping config.reloaded config.rejected seal.generated seal.rotated store.degraded \
         backup.done backup.failed clock.stepped schedule.registered schedule.upcoming schedule.fired schedule.missed schedule.skipped \
-        migration.queued migration.started migration.refused migration.progress migration.window_ending \
+        migration.queued migration.awaiting_approval migration.approved migration.started migration.refused migration.progress migration.window_ending \
         migration.complete migration.failed migration.canceled migration.rolled_back migration.rehearsed \
         migration.resumed lock.acquired lock.released lock.overdue operation.refused rotation.suspended \
         rotation.restored rotation.performed rotation.failed rotation.unserved rotation.stranded resource.verified \

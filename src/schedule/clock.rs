@@ -173,7 +173,8 @@ impl ScheduleClock {
     ) -> Result<bool, ScheduleError> {
         schedule.note(instant, Outcome::Fired, now);
         let noted = Book::replacing(&schedule)?;
-        match self.migrations.submit(order(&schedule.entry, instant), noted).await {
+        let migrations = self.migrations.asked_by(schedule.added_by.clone());
+        match migrations.submit(order(&schedule.entry, instant), noted).await {
             Ok(jobs) => {
                 let text = format!("the run of {instant} is due: {}", list(&jobs));
                 let mut fields = fields(&schedule.entry);

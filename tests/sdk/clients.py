@@ -9,6 +9,7 @@ import json
 import re
 
 from aliyunsdkcore.acs_exception.exceptions import ServerException
+from aliyunsdkcore.auth.credentials import StsTokenCredential
 from aliyunsdkcore.client import AcsClient
 from alibabacloud_kms20160120 import models
 from alibabacloud_kms20160120.client import Client
@@ -30,12 +31,13 @@ class Refused(Exception):
 
 
 class Account:
-    """One tenant with its access key."""
+    """One tenant with its access key; also one of its users, or a role with temporary credentials (token)."""
 
-    def __init__(self, account_id, access_key, secret):
+    def __init__(self, account_id, access_key, secret, token=None):
         self.id = account_id
         self.access_key = access_key
         self.secret = secret
+        self.token = token
 
 
 def connect(kind, account, region, port):
@@ -54,6 +56,8 @@ class NewSdk:
             endpoint=f"127.0.0.1:{port}",
             protocol="HTTP",
         )
+        if account.token:
+            config.security_token = account.token
         if kind == "v1":
             config.signature_algorithm = "v2"
         self.client = Client(config)
@@ -76,7 +80,11 @@ class NewSdk:
 
 class OldSdk:
     def __init__(self, account, region, port):
-        self.client = AcsClient(account.access_key, account.secret, region, auto_retry=False, timeout=30)
+        if account.token:
+            credential = StsTokenCredential(account.access_key, account.secret, account.token)
+            self.client = AcsClient(region_id=region, credential=credential, auto_retry=False, timeout=30)
+        else:
+            self.client = AcsClient(account.access_key, account.secret, region, auto_retry=False, timeout=30)
         self.endpoint = f"127.0.0.1:{port}"
 
     def call(self, action, **parameters):

@@ -110,6 +110,7 @@ class Deployment:
         self.expires = {}
         self.schedules = []
         self.extra = ""
+        self.of_account = {}
         self.process = None
         self.log = None
 
@@ -130,6 +131,7 @@ class Deployment:
         for account in self.accounts:
             lines += ["[[account]]", f'id = "{account.id}"']
             lines += ["[[account.access_key]]", f'id = "{account.access_key}"', f'secret = "{account.secret}"']
+            lines.append(self.of_account.get(account.id, ""))
         for instance in self.instances:
             quota = 2 if instance == SMALL_INSTANCE else 1000
             lines += [

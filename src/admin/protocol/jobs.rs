@@ -107,6 +107,18 @@ pub struct JobShape {
     /// Such as `TerraformUnchecked`.
     #[serde(default)]
     pub warnings: Vec<ProblemShape>,
+    /// Whose approval it needs or has; `null`: nobody's.
+    #[serde(default)]
+    pub approval: Option<ApprovalShape>,
+}
+
+/// The approval of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalShape {
+    /// Who asked for it.
+    pub asked_by: String,
+    /// Who approved it; `null`: nobody yet.
+    pub approved_by: Option<String>,
 }
 
 impl JobShape {

@@ -1,6 +1,7 @@
 //! The operations of the KMS OpenAPI that are implemented: one function and one table row each.
 
 mod aliases;
+mod authorization;
 mod cryptography;
 mod dry_run;
 mod errors;
@@ -47,7 +48,11 @@ impl Dispatcher for Operations {
     async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
         let answer = match table().find(|row| row.name == call.action.name) {
             Some(row) => {
-                let outcome = (row.run)(&self.service, &call.caller, &call.parameters).await;
+                let outcome =
+                    match authorization::authorize(&self.service, &call.caller, row.name, &call.parameters).await {
+                        Ok(caller) => (row.run)(&self.service, &caller, &call.parameters).await,
+                        Err(error) => Err(error),
+                    };
                 dry_run::outcome(row.name, &call.parameters, outcome)
             }
             None => {
