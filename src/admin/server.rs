@@ -11,7 +11,8 @@ use tokio::net::UnixListener;
 use super::protocol::ROOT;
 use super::socket::{BoundSocket, SocketError, bind};
 use super::{
-    AdminError, State, audit, backup, clock, doctor, holds, instances, jobs, resources, schedules, seal, status, watch,
+    AdminError, State, audit, backup, clock, doctor, holds, instances, jobs, resources, schedules, seal, status,
+    vitals, watch,
 };
 use crate::audit::Actor;
 use crate::observe::{Event, Fields, emit};
@@ -100,7 +101,7 @@ fn routes() -> Router<State> {
         .route("/instances/{id}", get(instances::show))
         .route("/instances/{id}/share", post(instances::share))
         .route("/instances/{id}/unshare", post(instances::unshare));
-    Router::new().nest(ROOT, api).fallback(|| async {
+    Router::new().nest(ROOT, api).merge(vitals::admin_routes()).fallback(|| async {
         let remedy = "use a keyferry command of the daemon's version";
         AdminError::unknown("NoSuchPath", "the daemon does not know this request", remedy)
     })

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::Advice;
-use super::{AdminError, Backups, Peer, Seal};
+use super::{AdminError, Backups, Peer, Seal, Vitals};
 use crate::audit::{Entry, OK, Recording, Trail};
 use crate::catalogue::Catalogue;
 use crate::kms::{InstanceFacts, Service};
@@ -38,6 +38,7 @@ pub struct State {
     trail: Trail,
     seal: Arc<OnceLock<Arc<dyn Seal>>>,
     backups: Arc<OnceLock<Arc<dyn Backups>>>,
+    vitals: Arc<OnceLock<Arc<dyn Vitals>>>,
     stop: CancellationToken,
 }
 
@@ -50,8 +51,9 @@ impl State {
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
         let (accounts_read, warnings) = (Arc::default(), Arc::default());
-        let (seal, backups) = (Arc::default(), Arc::default());
-        let state = Self { migrations, book, started, accounts: accounts_read, warnings, trail, seal, backups, stop };
+        let (seal, backups, vitals) = (Arc::default(), Arc::default(), Arc::default());
+        let state =
+            Self { migrations, book, started, accounts: accounts_read, warnings, trail, seal, backups, vitals, stop };
         state.reload(accounts, Vec::new());
         state
     }
@@ -117,6 +119,15 @@ impl State {
     /// Gives it what makes backups, once.
     pub fn set_backups(&self, backups: Arc<dyn Backups>) {
         let _ = self.backups.set(backups);
+    }
+
+    /// Gives it what the daemon tells of itself, once.
+    pub fn set_vitals(&self, vitals: Arc<dyn Vitals>) {
+        let _ = self.vitals.set(vitals);
+    }
+
+    pub(super) fn vitals(&self) -> Option<Arc<dyn Vitals>> {
+        self.vitals.get().map(Arc::clone)
     }
 
     pub(super) fn backups(&self) -> Option<Arc<dyn Backups>> {

@@ -20,6 +20,8 @@ pub(super) const ALL: &[&Keys] = &[
     &MIGRATION,
     &LIMITS,
     &BACKUP,
+    &METRICS,
+    &NOTIFY,
     &REGION,
     &ACCOUNT,
     &ACCESS_KEY,
@@ -29,7 +31,7 @@ pub(super) const ALL: &[&Keys] = &[
 ];
 
 /// Tables that later releases bring.
-pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify", "rotator", "directory"];
+pub(super) const RESERVED: &[&str] = &["console", "rotator", "directory"];
 
 pub(super) const ROOT: Keys = Keys {
     table: "",
@@ -43,6 +45,8 @@ pub(super) const ROOT: Keys = Keys {
         "migration",
         "limits",
         "backup",
+        "metrics",
+        "notify",
         "region",
         "account",
         "instance",
@@ -60,6 +64,22 @@ pub(super) const MIGRATION: Keys = Keys { table: "migration", keys: &["workers",
 pub(super) const LIMITS: Keys =
     Keys { table: "limits", keys: &["data_per_second", "read_per_second", "management_per_second"] };
 pub(super) const BACKUP: Keys = Keys { table: "backup", keys: &["directory", "key_file", "every", "keep", "max_age"] };
+pub(super) const METRICS: Keys = Keys { table: "metrics", keys: &["listen"] };
+pub(super) const NOTIFY: Keys = Keys {
+    table: "notify",
+    keys: &[
+        "name",
+        "url",
+        "url_file",
+        "url_credential",
+        "template",
+        "events",
+        "secret",
+        "secret_file",
+        "credential",
+        "ca",
+    ],
+};
 pub(super) const REGION: Keys = Keys { table: "region", keys: &["id", "listen", "service_keys"] };
 pub(super) const ACCOUNT: Keys = Keys { table: "account", keys: &["id", "name", "access_key"] };
 pub(super) const ACCESS_KEY: Keys =

@@ -6,6 +6,7 @@ mod duration;
 mod keys;
 mod load;
 mod location;
+mod observers;
 mod problem;
 mod reader;
 mod reload;
@@ -25,6 +26,6 @@ pub use problem::{ConfigProblem, ConfigWarning, Position};
 pub use reload::{Changes, InUse, check_start, reload_diff};
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
-    AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Migration,
-    Region, StoreEngine, Tls,
+    AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Metrics,
+    Migration, Notify, Region, StoreEngine, Template, Tls,
 };

@@ -28,6 +28,8 @@ pub struct Changes {
     pub limits: bool,
     /// Scheduled backups differ.
     pub backup: bool,
+    /// Who is notified differs.
+    pub notify: bool,
     /// Schedules differ: reconcile them.
     pub schedules: bool,
     /// Regions that are new, or whose service keys differ.
@@ -72,6 +74,9 @@ impl Changes {
         if self.backup {
             parts.push("backup".to_owned());
         }
+        if self.notify {
+            parts.push("notify".to_owned());
+        }
         if self.schedules {
             parts.push("schedules".to_owned());
         }
@@ -107,6 +112,7 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
         migration: old.migration != new.migration,
         limits: old.limits != new.limits,
         backup: old.backup != new.backup,
+        notify: old.notify != new.notify,
         schedules: old.schedules != new.schedules,
         at_next_start: at_next_start(old, new),
         ..Changes::default()
@@ -185,6 +191,7 @@ fn at_next_start(old: &Config, new: &Config) -> BTreeSet<String> {
         ("log.format", old.log.format == new.log.format),
         ("admin", old.admin == new.admin),
         ("api", old.api == new.api),
+        ("metrics", old.metrics == new.metrics),
         ("store", old.store == new.store),
         ("seal", old.root_key == new.root_key),
     ];

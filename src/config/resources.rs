@@ -161,22 +161,55 @@ const LONGEST_SECRET: u64 = 4096;
 
 fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) -> Option<AccessKey> {
     const ALLOWED: &str = "1 to 128 letters, digits and . _ - in quotes";
-    const SECRET: &str = "the secret in quotes";
-    const EITHER: &str = "secret = \"...\", secret_file = \"PATH\" or credential = \"NAME\"";
+    const SECRET: SecretKeys = SecretKeys {
+        inline: "secret",
+        file: "secret_file",
+        credential: "credential",
+        what: "an access key",
+        text: "its secret",
+    };
     let id: Option<Found<KeyName>> = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
     if let Some(id) = &id {
         note(&mut named.access_keys, table, &Found { value: id.value.0.clone(), at: id.at }, "access key");
     }
-    let given = ["secret", "secret_file", "credential"].into_iter().filter(|key| table.get(key).is_some()).count();
+    let (secret, origin) = secret(table, &SECRET, readable_by_others)?;
+    Some(AccessKey { id: id?.value.0, secret, origin })
+}
+
+/// The three places that a secret may stand in, and what it is.
+pub(super) struct SecretKeys {
+    pub(super) inline: &'static str,
+    pub(super) file: &'static str,
+    pub(super) credential: &'static str,
+    pub(super) what: &'static str,
+    pub(super) text: &'static str,
+}
+
+impl SecretKeys {
+    pub(super) const fn all(&self) -> [&'static str; 3] {
+        [self.inline, self.file, self.credential]
+    }
+}
+
+/// Reads a secret from where it stands; a problem unless it stands in exactly one place.
+pub(super) fn secret(
+    table: &Table<'_>,
+    keys: &SecretKeys,
+    readable_by_others: bool,
+) -> Option<(AccessKeySecret, SecretOrigin)> {
+    let SecretKeys { inline, file, credential, what, text } = *keys;
+    let given = keys.all().into_iter().filter(|key| table.get(key).is_some()).count();
     if given != 1 {
-        let found = if given == 0 { "an access key without its secret" } else { "a secret in more than one place" };
-        table.source.problem(table.at, found, EITHER);
+        let found =
+            if given == 0 { format!("{what} without {text}") } else { format!("{text} in more than one place") };
+        let either = format!("{inline} = \"...\", {file} = \"PATH\" or {credential} = \"NAME\"");
+        table.source.problem(table.at, found, either);
         return None;
     }
-    let inline = table.string("secret", SECRET);
-    let file = table.string("secret_file", "the path of a file with the secret");
-    let credential = table.string("credential", CREDENTIAL_NAME);
-    let (secret, origin) = if let Some(secret) = inline {
+    let inline = table.string(inline, &format!("{text} in quotes"));
+    let file = table.string(file, &format!("the path of a file with {text}"));
+    let credential = table.string(credential, CREDENTIAL_NAME);
+    Some(if let Some(secret) = inline {
         if readable_by_others {
             table.source.warn(
                 secret.at,
@@ -204,8 +237,7 @@ fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) ->
             return None;
         };
         (secret_in(table, name.at, &directory.join(name.value))?, SecretOrigin::Credential(name.value.to_owned()))
-    };
-    Some(AccessKey { id: id?.value.0, secret, origin })
+    })
 }
 
 fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,6 +58,8 @@ pub(super) struct Parts {
     pub(super) stop: CancellationToken,
     /// The keystores that are open.
     pub(super) open: Mutex<Open>,
+    /// When it was begun, on the monotonic clock.
+    pub(super) begun: Duration,
     /// What the listeners present; `None`: plain HTTP.
     pub(super) tls: Option<Arc<Identity>>,
 }
@@ -88,6 +91,7 @@ impl Parts {
         let config = loaded.config;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let begun = clock.monotonic();
         let opener = Opener::new(&config.state_dir, Arc::clone(&clock), Arc::clone(&random))?;
         let control = opener.control().await?;
         let catalogue = Catalogue::new(Arc::clone(&control));
@@ -144,6 +148,7 @@ impl Parts {
             admin,
             stop,
             open: Mutex::new(open),
+            begun,
             tls,
         })
     }

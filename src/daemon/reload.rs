@@ -6,6 +6,7 @@ use super::build::{Open, Parts, pin};
 use super::{DaemonError, admin, facts, in_use};
 use crate::config::{Changes, Config, reload_diff};
 use crate::kms::Keystores;
+use crate::observe::metrics::METRICS;
 use crate::observe::{Event, Fields, LogHandle, emit};
 
 impl Parts {
@@ -13,9 +14,11 @@ impl Parts {
     pub(super) async fn reload(&self, log: Option<&LogHandle>) {
         match self.try_reload(log).await {
             Ok(changes) => {
+                METRICS.set_config_rejected(false);
                 emit(Event::ConfigReloaded, &Fields::new(), &format!("configuration reloaded: {}", changes.summary()))
             }
             Err(error) => {
+                METRICS.set_config_rejected(true);
                 let text = format!("the configuration stays as it was: {}", error.to_string().replace('\n', "; "));
                 emit(Event::ConfigRejected, &Fields::new(), &text);
             }

@@ -33,6 +33,7 @@ use tokio::sync::watch;
 
 use crate::audit::Actor;
 use crate::kms::Service;
+use crate::observe::heartbeat::Heartbeats;
 use crate::store::SharedStore;
 
 /// The migrations of this deployment. Cheap to clone.
@@ -43,6 +44,7 @@ pub struct Migrations {
     changed: Arc<watch::Sender<u64>>,
     /// On whose behalf jobs are asked for and canceled.
     actor: Actor,
+    hearts: Heartbeats,
 }
 
 impl Migrations {
@@ -54,6 +56,7 @@ impl Migrations {
             settings: Arc::new(RwLock::new(settings)),
             changed: Arc::new(watch::Sender::new(0)),
             actor: Actor::Daemon,
+            hearts: Heartbeats::default(),
         }
     }
 
@@ -74,6 +77,12 @@ impl Migrations {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Who works on migrations and schedules, and shows that it does.
+    #[must_use]
+    pub const fn heartbeats(&self) -> &Heartbeats {
+        &self.hearts
     }
 
     /// The present settings.

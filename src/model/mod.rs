@@ -8,6 +8,7 @@ mod job;
 mod key;
 mod nonce;
 mod problem;
+mod progress;
 mod report;
 mod schedule;
 mod secret;
@@ -28,6 +29,7 @@ pub use key::{
 };
 pub use nonce::NonceClaim;
 pub use problem::{Problem, ProblemCode};
+pub use progress::{WHOLE, seconds_left};
 pub use report::{Report, ReportResource, ReportRotation, ReportStep, ReportVersion, RotationFacts};
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
 pub use secret::{SecretRecord, SecretType, SecretVersionRecord};
