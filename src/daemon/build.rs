@@ -25,6 +25,7 @@ use crate::keystore::{SharedSource, SharedTarget};
 use crate::kms::{Keystores, Service};
 use crate::migration::Migrations;
 use crate::model::{Clock, InstanceId, ProblemCode, Random, RegionId, SystemClock, SystemRandom};
+use crate::notify::{Notifier, Patience};
 use crate::observe::{Event, Fields, emit};
 use crate::schedule::{Book, ScheduleClock};
 
@@ -58,6 +59,8 @@ pub(super) struct Parts {
     pub(super) stop: CancellationToken,
     /// The keystores that are open.
     pub(super) open: Mutex<Open>,
+    /// Tells others what happens.
+    pub(super) notifier: Arc<Notifier>,
     /// When it was begun, on the monotonic clock.
     pub(super) begun: Duration,
     /// What the listeners present; `None`: plain HTTP.
@@ -101,6 +104,8 @@ impl Parts {
         }
         let book = Book::new(Arc::clone(&control), Arc::clone(&clock));
         book.check(&config.schedules).await?;
+        // From here on it hears what happens.
+        let notifier = Notifier::new(catalogue.clone(), Arc::clone(&clock), &config.notify, Patience::default())?;
         let open =
             Open { shared: opener.shared(&config, &control).await?, instances: opener.instances(&config).await? };
         pin(&catalogue, &open).await?;
@@ -148,6 +153,7 @@ impl Parts {
             admin,
             stop,
             open: Mutex::new(open),
+            notifier: Arc::new(notifier),
             begun,
             tls,
         })

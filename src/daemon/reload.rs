@@ -6,6 +6,7 @@ use super::build::{Open, Parts, pin};
 use super::{DaemonError, admin, facts, in_use};
 use crate::config::{Changes, Config, reload_diff};
 use crate::kms::Keystores;
+use crate::notify::Notifier;
 use crate::observe::metrics::METRICS;
 use crate::observe::{Event, Fields, LogHandle, emit};
 
@@ -37,6 +38,7 @@ impl Parts {
         let certificate = self.tls.as_ref().map(|tls| tls.read_again()).transpose()?;
         let open = self.reopen(&new, &changes).await?;
         pin(catalogue, &open).await?;
+        let receivers = changes.notify.then(|| Notifier::prepare(&new.notify)).transpose()?;
         let registered = self.book.reconcile(&new.schedules).await?;
         in_use::remember(catalogue, &new).await?;
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -46,6 +48,9 @@ impl Parts {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open;
         if let (Some(tls), Some(fresh)) = (&self.tls, certificate) {
             tls.present(fresh);
+        }
+        if let Some(receivers) = receivers {
+            self.notifier.exchange(receivers);
         }
         self.access_keys.replace(facts::access_keys(&new));
         self.regions.replace(facts::region_ids(&new));

@@ -70,6 +70,8 @@ impl Daemon {
         if let Some(listener) = metrics {
             rest.spawn(vitals::serve(listener, vitals, stop_rest.clone()));
         }
+        let (notifier, stop) = (Arc::clone(&parts.notifier), stop_rest.clone());
+        rest.spawn(async move { notifier.run(stop).await });
         expiry::spawn(&parts, &rest, &stop_rest);
         tasks::spawn(&parts, &ring, &backups, &rest, &stop_rest);
         evidence::spawn(&parts, &rest, &stop_rest);

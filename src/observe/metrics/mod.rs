@@ -6,8 +6,10 @@
 mod latency;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use prometheus_client::collector::Collector;
@@ -97,8 +99,8 @@ pub struct Metrics {
     pub failed: Count,
     /// Commits whose outcome is unknown, or that the store refused.
     pub store_errors: Count,
-    /// Notifications that wait for their receiver.
-    waiting: AtomicU64,
+    /// Notifications that wait, by receiver: seldom written, never by a request.
+    waiting: Mutex<BTreeMap<String, u64>>,
     /// The configuration file as it is was rejected.
     config_rejected: AtomicBool,
     /// Notifications that reached their receiver.
@@ -120,7 +122,7 @@ pub static METRICS: Metrics = Metrics {
     denied: Count::new(),
     failed: Count::new(),
     store_errors: Count::new(),
-    waiting: AtomicU64::new(0),
+    waiting: Mutex::new(BTreeMap::new()),
     config_rejected: AtomicBool::new(false),
     notified: Count::new(),
     undelivered: Count::new(),
@@ -152,12 +154,17 @@ impl Metrics {
     /// How many notifications wait for their receiver.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).values().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// Says how many notifications wait for their receiver.
-    pub fn set_waiting(&self, waiting: u64) {
-        self.waiting.store(waiting, Ordering::Relaxed);
+    /// Says how many notifications wait for one receiver.
+    pub fn set_waiting(&self, receiver: &str, waiting: u64) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(receiver.to_owned(), waiting);
+    }
+
+    /// The receivers are others now.
+    pub fn forget_waiting(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Was the configuration file as it is rejected by a reload?
