@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::protocol::Advice;
 use super::rights::Rights;
-use super::{AdminError, Backups, Peer, Seal};
+use super::{AdminError, Backups, Peer, Seal, Vitals};
 use crate::access::AccessKeyTable;
 use crate::audit::{Entry, OK, Recording, Trail};
 use crate::catalogue::Catalogue;
@@ -42,6 +42,7 @@ pub struct State {
     backups: Arc<OnceLock<Arc<dyn Backups>>>,
     identities: Arc<OnceLock<Arc<AccessKeyTable>>>,
     rights: Arc<Rights>,
+    vitals: Arc<OnceLock<Arc<dyn Vitals>>>,
     stop: CancellationToken,
 }
 
@@ -54,7 +55,8 @@ impl State {
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
         let (accounts_read, warnings) = (Arc::default(), Arc::default());
-        let (seal, backups, identities, rights) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        let (seal, backups, vitals) = (Arc::default(), Arc::default(), Arc::default());
+        let (identities, rights) = (Arc::default(), Arc::default());
         let state = Self {
             migrations,
             book,
@@ -66,6 +68,7 @@ impl State {
             backups,
             identities,
             rights,
+            vitals,
             stop,
         };
         state.reload(accounts, Vec::new());
@@ -148,6 +151,15 @@ impl State {
     /// Gives it what makes backups, once.
     pub fn set_backups(&self, backups: Arc<dyn Backups>) {
         let _ = self.backups.set(backups);
+    }
+
+    /// Gives it what the daemon tells of itself, once.
+    pub fn set_vitals(&self, vitals: Arc<dyn Vitals>) {
+        let _ = self.vitals.set(vitals);
+    }
+
+    pub(super) fn vitals(&self) -> Option<Arc<dyn Vitals>> {
+        self.vitals.get().map(Arc::clone)
     }
 
     pub(super) fn backups(&self) -> Option<Arc<dyn Backups>> {

@@ -116,7 +116,8 @@ impl TestDaemon {
     }
 }
 
-fn job(state: JobState) -> Job {
+/// A job in some state.
+pub(crate) fn job(state: JobState) -> Job {
     let now = jiff::Timestamp::now();
     let mut random = [0; 4];
     aws_lc_rs::rand::fill(&mut random).unwrap();

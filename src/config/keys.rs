@@ -22,6 +22,8 @@ pub(super) const ALL: &[&Keys] = &[
     &BACKUP,
     &DIRECTORY,
     &ENTITY,
+    &METRICS,
+    &NOTIFY,
     &REGION,
     &ACCOUNT,
     &ACCESS_KEY,
@@ -38,7 +40,7 @@ pub(super) const ALL: &[&Keys] = &[
 ];
 
 /// Tables that later releases bring.
-pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify"];
+pub(super) const RESERVED: &[&str] = &["console"];
 
 pub(super) const ROOT: Keys = Keys {
     table: "",
@@ -52,6 +54,8 @@ pub(super) const ROOT: Keys = Keys {
         "migration",
         "limits",
         "backup",
+        "metrics",
+        "notify",
         "region",
         "account",
         "directory",
@@ -75,6 +79,22 @@ pub(super) const LIMITS: Keys =
 pub(super) const BACKUP: Keys = Keys { table: "backup", keys: &["directory", "key_file", "every", "keep", "max_age"] };
 pub(super) const DIRECTORY: Keys = Keys { table: "directory", keys: &["id", "entity"] };
 pub(super) const ENTITY: Keys = Keys { table: "directory.entity", keys: &["name", "verified", "accounts"] };
+pub(super) const METRICS: Keys = Keys { table: "metrics", keys: &["listen"] };
+pub(super) const NOTIFY: Keys = Keys {
+    table: "notify",
+    keys: &[
+        "name",
+        "url",
+        "url_file",
+        "url_credential",
+        "template",
+        "events",
+        "secret",
+        "secret_file",
+        "credential",
+        "ca",
+    ],
+};
 pub(super) const REGION: Keys = Keys { table: "region", keys: &["id", "listen", "service_keys"] };
 pub(super) const ACCOUNT: Keys = Keys { table: "account", keys: &["id", "name", "access_key", "user", "role"] };
 pub(super) const ACCESS_KEY: Keys =

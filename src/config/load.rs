@@ -12,7 +12,7 @@ use super::location::credentials_directory;
 use super::problem::{ConfigProblem, ConfigWarning, Position};
 use super::reader::{Source, Table};
 use super::settings::Config;
-use super::{directories, keys, resources, rotators, schedules, server};
+use super::{directories, keys, observers, resources, rotators, schedules, server};
 
 /// A configuration without mistakes.
 pub struct Loaded {
@@ -116,6 +116,8 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
         migration: server::migration(root),
         limits: server::limits(root),
         backup: server::backup(root),
+        metrics: observers::metrics(root),
+        notify: observers::notify(root, readable_by_others),
         state_dir,
         regions,
         accounts,

@@ -8,6 +8,7 @@ mod identities;
 mod keys;
 mod load;
 mod location;
+mod observers;
 mod problem;
 mod reader;
 mod reload;
@@ -30,5 +31,6 @@ pub use rotators::{Rotator, RotatorKind};
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
     AccessKey, Account, Admin, AdminRights, Api, AttachedPolicy, Backup, Config, Instance, InstanceIdentity,
-    InstanceKind, Limits, Log, Migration, PolicyOrigin, Region, Role, StoreEngine, Tls, User, Who,
+    InstanceKind, Limits, Log, Metrics, Migration, Notify, PolicyOrigin, Region, Role, StoreEngine, Template, Tls,
+    User, Who,
 };

@@ -45,6 +45,8 @@ pub struct Changes {
     pub directories: bool,
     /// Rotators differ.
     pub rotators: bool,
+    /// Who is notified differs.
+    pub notify: bool,
     /// Schedules differ: reconcile them.
     pub schedules: bool,
     /// Regions that are new, or whose service keys differ.
@@ -98,6 +100,9 @@ impl Changes {
         if self.rotators {
             parts.push("rotators".to_owned());
         }
+        if self.notify {
+            parts.push("notify".to_owned());
+        }
         if self.schedules {
             parts.push("schedules".to_owned());
         }
@@ -136,6 +141,7 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
         backup: old.backup != new.backup,
         directories: old.directories != new.directories,
         rotators: old.rotators != new.rotators,
+        notify: old.notify != new.notify,
         schedules: old.schedules != new.schedules,
         at_next_start: at_next_start(old, new),
         ..Changes::default()
@@ -230,6 +236,7 @@ fn at_next_start(old: &Config, new: &Config) -> BTreeSet<String> {
         ("log.format", old.log.format == new.log.format),
         ("admin", (&old.admin.socket, &old.admin.group) == (&new.admin.socket, &new.admin.group)),
         ("api", old.api == new.api),
+        ("metrics", old.metrics == new.metrics),
         ("store", old.store == new.store),
         ("seal", old.root_key == new.root_key),
     ];

@@ -181,27 +181,49 @@ pub(super) fn access_key(table: &Table<'_>, named: &mut Named, readable_by_other
     Some(AccessKey { id: id?.value.0, secret, origin, disabled })
 }
 
-/// The secret of a table, which stands in exactly one of three places.
+/// The secret of a table, under its usual names.
 pub(super) fn secret_of(
     table: &Table<'_>,
-    what: &str,
+    what: &'static str,
     readable_by_others: bool,
 ) -> Option<(AccessKeySecret, SecretOrigin)> {
-    const SECRET: &str = "the secret in quotes";
-    const EITHER: &str = "secret = \"...\", secret_file = \"PATH\" or credential = \"NAME\"";
-    let given = ["secret", "secret_file", "credential"].into_iter().filter(|key| table.get(key).is_some()).count();
+    let (inline, file, credential) = ("secret", "secret_file", "credential");
+    secret(table, &SecretKeys { inline, file, credential, what, text: "its secret" }, readable_by_others)
+}
+
+/// The three places that a secret may stand in, and what it is.
+pub(super) struct SecretKeys {
+    pub(super) inline: &'static str,
+    pub(super) file: &'static str,
+    pub(super) credential: &'static str,
+    pub(super) what: &'static str,
+    pub(super) text: &'static str,
+}
+
+impl SecretKeys {
+    pub(super) const fn all(&self) -> [&'static str; 3] {
+        [self.inline, self.file, self.credential]
+    }
+}
+
+/// Reads a secret from where it stands; a problem unless it stands in exactly one place.
+pub(super) fn secret(
+    table: &Table<'_>,
+    keys: &SecretKeys,
+    readable_by_others: bool,
+) -> Option<(AccessKeySecret, SecretOrigin)> {
+    let SecretKeys { inline, file, credential, what, text } = *keys;
+    let given = keys.all().into_iter().filter(|key| table.get(key).is_some()).count();
     if given != 1 {
-        let found = if given == 0 {
-            format!("{what} without its secret")
-        } else {
-            "a secret in more than one place".to_owned()
-        };
-        table.source.problem(table.at, found, EITHER);
+        let found =
+            if given == 0 { format!("{what} without {text}") } else { format!("{text} in more than one place") };
+        let either = format!("{inline} = \"...\", {file} = \"PATH\" or {credential} = \"NAME\"");
+        table.source.problem(table.at, found, either);
         return None;
     }
-    let inline = table.string("secret", SECRET);
-    let file = table.string("secret_file", "the path of a file with the secret");
-    let credential = table.string("credential", CREDENTIAL_NAME);
+    let inline = table.string(inline, &format!("{text} in quotes"));
+    let file = table.string(file, &format!("the path of a file with {text}"));
+    let credential = table.string(credential, CREDENTIAL_NAME);
     Some(if let Some(secret) = inline {
         if readable_by_others {
             table.source.warn(

@@ -12,7 +12,7 @@ use super::rotators::Rotator;
 use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
 use crate::access::Policy;
 use crate::model::{AccountId, AdminRight, AllowedHours, Directories, InstanceId, RegionId, ScheduleEntry};
-use crate::observe::{LogFormat, LogLevel};
+use crate::observe::{Event, LogFormat, LogLevel};
 
 /// The whole file.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub struct Config {
     pub limits: Limits,
     /// `[backup]`; `None`: the daemon takes none by itself.
     pub backup: Option<Backup>,
+    /// `[metrics]`; `None`: only over the admin socket.
+    pub metrics: Option<Metrics>,
+    /// `[[notify]]`: who is told of events.
+    pub notify: Vec<Notify>,
     /// `[[region]]`, in the order of the file.
     pub regions: Vec<Region>,
     /// `[[account]]`.
@@ -150,6 +154,88 @@ pub struct Backup {
     pub keep: usize,
     /// None is kept that is older, except the newest. Default: no limit.
     pub max_age: Option<Duration>,
+}
+
+/// The listener of metrics and health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// Plain HTTP; nothing secret is told.
+    pub listen: SocketAddr,
+}
+
+/// The form of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Template {
+    /// A JSON object with the fields of the event's log line.
+    #[default]
+    Json,
+    /// A message of a Slack incoming webhook.
+    Slack,
+    /// A message of a DingTalk custom robot.
+    DingTalk,
+}
+
+/// A receiver of notifications. Its address may be all that is needed to write there, so it is kept like a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// Unique in the file; what was told is remembered under it.
+    pub name: String,
+    /// The webhook.
+    pub url: AccessKeySecret,
+    /// Where that was written.
+    pub url_origin: SecretOrigin,
+    /// Default json.
+    pub template: Template,
+    /// What it is signed with, and where that was written; `None`: it is not.
+    pub signing: Option<(AccessKeySecret, SecretOrigin)>,
+    /// What is told. Default [`Notify::DEFAULT_EVENTS`].
+    pub events: Vec<Event>,
+    /// Certificates (PEM) that the receiver's may be signed by, beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+impl Template {
+    /// The names in the configuration file.
+    pub const NAMES: [&'static str; 3] = ["json", "slack", "dingtalk"];
+
+    /// The name in the configuration file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Slack => "slack",
+            Self::DingTalk => "dingtalk",
+        }
+    }
+}
+
+impl std::str::FromStr for Template {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Json, Self::Slack, Self::DingTalk].into_iter().find(|form| form.as_str() == text).ok_or(())
+    }
+}
+
+impl Notify {
+    /// What is told where the file does not say it.
+    pub const DEFAULT_EVENTS: [Event; 15] = [
+        Event::ScheduleUpcoming,
+        Event::ScheduleMissed,
+        Event::MigrationStarted,
+        Event::MigrationRefused,
+        Event::MigrationWindowEnding,
+        Event::MigrationComplete,
+        Event::MigrationFailed,
+        Event::MigrationCanceled,
+        Event::MigrationRehearsed,
+        Event::LockOverdue,
+        Event::InstanceExpiring,
+        Event::CertificateExpiring,
+        Event::BackupFailed,
+        Event::StoreDegraded,
+        Event::WorkerStalled,
+    ];
 }
 
 /// A region.

@@ -8,8 +8,8 @@ use super::duration::format_duration;
 use super::rotators::{Rotator, RotatorKind};
 use super::secret::{RootKey, SecretOrigin};
 use super::settings::{
-    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, PolicyOrigin, Region, Role, StoreEngine, User,
-    Who,
+    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, Notify, PolicyOrigin, Region, Role, StoreEngine,
+    User, Who,
 };
 use crate::model::{Directory, Entity, IfMissed, ScheduleEntry, Selection, When};
 
@@ -78,6 +78,12 @@ impl Config {
                 root.insert(name.to_owned(), Value::Table(table));
             }
         }
+        if let Some(metrics) = &self.metrics {
+            let mut table = Table::new();
+            put(&mut table, "listen", metrics.listen);
+            root.insert("metrics".to_owned(), Value::Table(table));
+        }
+        put_tables(&mut root, "notify", &self.notify, notify);
         put_tables(&mut root, "region", &self.regions, region);
         put_tables(&mut root, "account", &self.accounts, account);
         put_tables(&mut root, "directory", &self.directories.0, directory);
@@ -89,6 +95,32 @@ impl Config {
 }
 
 const MASK: &str = "********";
+
+fn notify(receiver: &Notify) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &receiver.name);
+    match &receiver.url_origin {
+        // The host is no secret, what comes behind it may be.
+        SecretOrigin::Inline => {
+            let host = reqwest::Url::parse(receiver.url.expose()).ok();
+            let shown = host.map(|url| format!("{}/{MASK}", url.origin().ascii_serialization()));
+            put(&mut table, "url", shown.as_deref().unwrap_or(MASK));
+        }
+        SecretOrigin::File(path) => put(&mut table, "url_file", path.display()),
+        SecretOrigin::Credential(name) => put(&mut table, "url_credential", name),
+    }
+    put(&mut table, "template", receiver.template.as_str());
+    match receiver.signing.as_ref().map(|(_, origin)| origin) {
+        None => {}
+        Some(SecretOrigin::Inline) => put(&mut table, "secret", MASK),
+        Some(SecretOrigin::File(path)) => put(&mut table, "secret_file", path.display()),
+        Some(SecretOrigin::Credential(name)) => put(&mut table, "credential", name),
+    }
+    let events: Vec<&str> = receiver.events.iter().map(|event| event.as_str()).collect();
+    put_list(&mut table, "events", &events);
+    put_some(&mut table, "ca", receiver.ca.as_ref().map(|path| path.display()));
+    table
+}
 
 fn region(region: &Region) -> Table {
     let mut table = Table::new();

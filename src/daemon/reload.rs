@@ -9,6 +9,8 @@ use crate::catalogue::CatalogueError;
 use crate::config::{Changes, Config, reload_diff};
 use crate::kms::Keystores;
 use crate::model::InstanceId;
+use crate::notify::Notifier;
+use crate::observe::metrics::METRICS;
 use crate::observe::{Event, Fields, LogHandle, emit};
 
 impl Parts {
@@ -16,9 +18,11 @@ impl Parts {
     pub(super) async fn reload(&self, log: Option<&LogHandle>) {
         match self.try_reload(log).await {
             Ok(changes) => {
+                METRICS.set_config_rejected(false);
                 emit(Event::ConfigReloaded, &Fields::new(), &format!("configuration reloaded: {}", changes.summary()))
             }
             Err(error) => {
+                METRICS.set_config_rejected(true);
                 let text = format!("the configuration stays as it was: {}", error.to_string().replace('\n', "; "));
                 emit(Event::ConfigRejected, &Fields::new(), &text);
             }
@@ -39,6 +43,7 @@ impl Parts {
         let open = self.reopen(&new, &changes).await?;
         pin(catalogue, &open).await?;
         let held = self.held(&new).await?;
+        let receivers = changes.notify.then(|| Notifier::prepare(&new.notify)).transpose()?;
         let registered = self.book.reconcile(&new.schedules).await?;
         in_use::remember(catalogue, &new).await?;
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -49,6 +54,9 @@ impl Parts {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open;
         if let (Some(tls), Some(fresh)) = (&self.tls, certificate) {
             tls.present(fresh);
+        }
+        if let Some(receivers) = receivers {
+            self.notifier.exchange(receivers);
         }
         self.access_keys.replace(facts::access_keys(&new), facts::identities(&new));
         self.regions.replace(facts::region_ids(&new));

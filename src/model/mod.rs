@@ -9,6 +9,7 @@ mod job;
 mod key;
 mod nonce;
 mod problem;
+mod progress;
 mod report;
 mod right;
 mod schedule;
@@ -31,6 +32,7 @@ pub use key::{
 };
 pub use nonce::NonceClaim;
 pub use problem::{Problem, ProblemCode};
+pub use progress::{WHOLE, seconds_left};
 pub use report::{Report, ReportResource, ReportRotation, ReportStep, ReportVersion, RotationFacts};
 pub use right::AdminRight;
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
