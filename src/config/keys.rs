@@ -24,6 +24,7 @@ pub(super) const ALL: &[&Keys] = &[
     &ACCOUNT,
     &ACCESS_KEY,
     &INSTANCE,
+    &PKCS11,
     &SCHEDULE,
     &RESOURCES,
 ];
@@ -81,6 +82,8 @@ pub(super) const INSTANCE: Keys = Keys {
         "remote",
     ],
 };
+pub(super) const PKCS11: Keys =
+    Keys { table: "instance.pkcs11", keys: &["module", "token", "pin_file", "pin_credential"] };
 pub(super) const SCHEDULE: Keys = Keys {
     table: "schedule",
     keys: &[
