@@ -93,7 +93,7 @@ fn the_sample_has_every_key() {
 #[test]
 fn the_commented_keys_of_the_sample_are_good_too() {
     let directory = tempfile::tempdir().unwrap();
-    for name in ["tls.pem", "tls.key", "retail.secret", "keyferry-retail"] {
+    for name in ["tls.pem", "tls.key", "retail.secret", "keyferry-retail", "pin"] {
         fs::write(directory.path().join(name), "s3cret\n").unwrap();
         fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -107,6 +107,9 @@ fn the_commented_keys_of_the_sample_are_good_too() {
         let mut text = SAMPLE.replace(&format!("# {line}"), line).replace("/etc/keyferry", &place);
         if ["secret_file", "credential"].contains(&key) {
             text = text.replace("secret = \"change-me\"", "");
+        }
+        if key == "pkcs11" {
+            text = text.replace("kind = \"software\"", "kind = \"hardware\"");
         }
         if key == "account" {
             text = text.replace("accounts = [", "# ");

@@ -96,12 +96,6 @@ fn mistakes_one_by_one() {
         ),
         (
             more(
-                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"\npkcs11 = { module = \"/m.so\", token = \"t\", pin = \"1234\" }",
-            ),
-            "the unknown key \"pin\"",
-        ),
-        (
-            more(
                 "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"\npkcs11 = { module = \"/m.so\", token = \"t\", pin_file = \"/no/such/pin\" }",
             ),
             "which cannot be read",
