@@ -152,6 +152,9 @@ pub struct DemoArguments {
     /// State directory [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Into a hardware instance, with SoftHSM2 (which has to be installed) as its token
+    #[arg(long)]
+    pub hardware: bool,
 }
 
 /// `config …`

@@ -35,6 +35,7 @@ pub(super) const ALL: &[&Keys] = &[
     &ADMIN_RIGHTS,
     &INSTANCE,
     &ROTATOR,
+    &PKCS11,
     &SCHEDULE,
     &RESOURCES,
 ];
@@ -145,6 +146,8 @@ pub(super) const ROTATOR: Keys = Keys {
         "credential",
     ],
 };
+pub(super) const PKCS11: Keys =
+    Keys { table: "instance.pkcs11", keys: &["module", "token", "pin_file", "pin_credential"] };
 pub(super) const SCHEDULE: Keys = Keys {
     table: "schedule",
     keys: &[

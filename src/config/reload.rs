@@ -219,6 +219,7 @@ fn differences(id: &InstanceId, before: &InstanceIdentity, after: &InstanceIdent
         ("owner", before.owner == after.owner),
         ("kind", before.kind == after.kind),
         ("root_key", before.root_key == after.root_key),
+        ("pkcs11", before.pkcs11 == after.pkcs11),
     ];
     let changed = keys.into_iter().filter(|(_, same)| !same);
     changed

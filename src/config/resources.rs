@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::identities::{roles, users};
 use super::keys;
+use super::pkcs11::{TokenIdentity, pkcs11};
 use super::reader::{Found, Table};
 use super::secret::{AccessKeySecret, SecretOrigin};
 use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, root_key};
@@ -24,6 +25,7 @@ pub(super) struct Named {
     access_keys: HashMap<String, usize>,
     instances: HashMap<InstanceId, usize>,
     listeners: HashMap<SocketAddr, usize>,
+    tokens: HashMap<TokenIdentity, usize>,
 }
 
 pub(super) const REGION: &str = "a region of this file, such as \"cn-hangzhou\"";
@@ -31,6 +33,11 @@ pub(super) const ACCOUNT: &str = "an account of this file: 16 digits in quotes";
 pub(super) const INSTANCE: &str = "an instance of this file, such as \"kst-hzz0000000000000001\"";
 
 impl Named {
+    /// Notes a token: it belongs to one instance.
+    pub(super) fn token(&mut self, table: &Table<'_>, token: &TokenIdentity, at: usize) {
+        note(&mut self.tokens, table, &Found { value: token.clone(), at }, "token");
+    }
+
     /// Notes a listener; port 0 (any free one) never collides.
     pub(super) fn listener(&mut self, table: &Table<'_>, listen: &Found<SocketAddr>) {
         if listen.value.port() != 0 {
@@ -106,7 +113,7 @@ pub(super) fn instances(root: &Table<'_>, named: &mut Named, directories: &Direc
 
 fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> Option<Instance> {
     const ALLOWED: &str = "kst- and lower-case letters and digits, in quotes";
-    const KIND: &str = "\"software\"";
+    const KIND: &str = "\"software\" or \"hardware\"";
     let id = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
     if let Some(id) = &id {
         note(&mut named.instances, table, id, "instance");
@@ -122,21 +129,16 @@ fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> 
     let kind = table.required("kind", KIND, table.string("kind", KIND));
     let kind = kind.and_then(|kind| match kind.value {
         "software" => Some(InstanceKind::Software),
-        "hardware" => {
-            let allowed = "kind = \"software\" (hardware behind PKCS#11 comes in a later release)";
-            table.source.problem(kind.at, "\"hardware\"", allowed);
-            None
-        }
+        "hardware" => Some(InstanceKind::Hardware),
         other => {
-            table.source.guess(kind.at, other, format!("kind = {KIND}"), &["software"]);
+            table.source.guess(kind.at, other, format!("kind = {KIND}"), &["software", "hardware"]);
             None
         }
     });
-    for (key, what) in [("pkcs11", "hardware behind PKCS#11"), ("remote", "instances on other hosts")] {
-        if let Some(value) = table.get(key) {
-            let allowed = format!("an instance without it: {what} come in a later release");
-            table.source.problem(value.span().start, format!("the key {key:?}"), allowed);
-        }
+    let pkcs11 = pkcs11(table, kind == Some(InstanceKind::Hardware), named);
+    if let Some(value) = table.get("remote") {
+        let allowed = "an instance without it: instances on other hosts come in a later release";
+        table.source.problem(value.span().start, "the key \"remote\"", allowed);
     }
     let shared = table.list::<AccountId>("shared_with", ACCOUNT).unwrap_or_default();
     for account in &shared {
@@ -163,6 +165,7 @@ fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> 
         region: region?.value,
         owner: owner?.value,
         kind: kind?,
+        pkcs11,
     };
     Some(instance)
 }
@@ -255,7 +258,7 @@ pub(super) fn secret(
     })
 }
 
-fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {
+pub(super) fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {
     let refuse = |found: String| {
         let found = format!("{:?}, {found}", path.display().to_string());
         table.source.problem(at, found, "a readable file that holds the secret and nothing else");

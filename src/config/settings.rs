@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::pkcs11::{Pkcs11, TokenIdentity};
 use super::rotators::Rotator;
 use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
 use crate::access::Policy;
@@ -325,6 +326,8 @@ pub struct AccessKey {
 pub enum InstanceKind {
     /// Material is sealed in a store of its own.
     Software,
+    /// Material of keys is in a PKCS#11 token; everything else in a store of its own.
+    Hardware,
 }
 
 /// An instance.
@@ -338,6 +341,8 @@ pub struct Instance {
     pub owner: AccountId,
     /// Kind.
     pub kind: InstanceKind,
+    /// The token of a hardware instance.
+    pub pkcs11: Option<Pkcs11>,
     /// Its root key. Default: generated.
     pub root_key: RootKey,
     /// How many keys it may hold. Default 1000.
@@ -363,6 +368,9 @@ pub struct InstanceIdentity {
     pub kind: InstanceKind,
     /// Where its root key comes from.
     pub root_key: RootKey,
+    /// The token of a hardware instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pkcs11: Option<TokenIdentity>,
 }
 
 impl Config {
@@ -408,6 +416,7 @@ impl Instance {
             owner: self.owner.clone(),
             kind: self.kind,
             root_key: self.root_key.clone(),
+            pkcs11: self.pkcs11.as_ref().map(|pkcs11| pkcs11.token.clone()),
         }
     }
 

@@ -8,8 +8,8 @@ use super::duration::format_duration;
 use super::rotators::{Rotator, RotatorKind};
 use super::secret::{RootKey, SecretOrigin};
 use super::settings::{
-    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, Notify, PolicyOrigin, Region, Role, StoreEngine,
-    User, Who,
+    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, InstanceKind, Notify, PolicyOrigin, Region,
+    Role, StoreEngine, User, Who,
 };
 use crate::model::{Directory, Entity, IfMissed, ScheduleEntry, Selection, When};
 
@@ -251,7 +251,19 @@ fn instance(instance: &Instance) -> Table {
     put(&mut table, "id", &instance.id);
     put(&mut table, "region", &instance.region);
     put(&mut table, "owner", &instance.owner);
-    put(&mut table, "kind", "software");
+    put(&mut table, "kind", if instance.kind == InstanceKind::Hardware { "hardware" } else { "software" });
+    if let Some(pkcs11) = &instance.pkcs11 {
+        let mut inner = Table::new();
+        put(&mut inner, "module", pkcs11.token.module.display());
+        put(&mut inner, "token", &pkcs11.token.label);
+        match &pkcs11.pin_origin {
+            SecretOrigin::Credential(name) => put(&mut inner, "pin_credential", name),
+            SecretOrigin::File(path) => put(&mut inner, "pin_file", path.display()),
+            // A PIN is never in the file.
+            SecretOrigin::Inline => {}
+        }
+        table.insert("pkcs11".to_owned(), Value::Table(inner));
+    }
     put_root_key(&mut table, &instance.root_key);
     for (key, quota) in [("key_quota", instance.key_quota), ("secret_quota", instance.secret_quota)] {
         table.insert(key.to_owned(), Value::Integer(i64::try_from(quota).unwrap_or(i64::MAX)));

@@ -112,7 +112,7 @@ fn the_sample_has_every_key() {
 #[test]
 fn the_commented_keys_of_the_sample_are_good_too() {
     let directory = tempfile::tempdir().unwrap();
-    for name in ["tls.pem", "tls.key", "rotator-ca.pem", "retail.secret", "keyferry-retail"] {
+    for name in ["tls.pem", "tls.key", "rotator-ca.pem", "retail.secret", "keyferry-retail", "pin"] {
         fs::write(directory.path().join(name), "s3cret\n").unwrap();
         fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -139,6 +139,9 @@ fn the_commented_keys_of_the_sample_are_good_too() {
         }
         if ["url_file", "url_credential"].contains(&key) {
             text = text.replace("url = \"https://hooks.example.com/keyferry\"", "");
+        }
+        if key == "pkcs11" {
+            text = text.replace("kind = \"software\"", "kind = \"hardware\"");
         }
         if key == "account" {
             text = text.replace("accounts = [\"1000000000000001\"]", "");

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::DaemonError;
 use crate::access::{AccessKey, Attached, Identity, Principal};
 use crate::api::throttle::Rates;
-use crate::config::{self, Config, RotatorKind};
+use crate::config::{self, Config, InstanceKind, RotatorKind};
 use crate::kms::{InstanceFacts, RegionFacts};
 use crate::migration::Settings;
 use crate::model::RegionId;
@@ -21,7 +21,7 @@ pub(super) fn instances(config: &Config) -> Vec<InstanceFacts> {
         id: instance.id.clone(),
         region: instance.region.clone(),
         owner: instance.owner.clone(),
-        hardware: false,
+        hardware: instance.kind == InstanceKind::Hardware,
         key_quota: instance.key_quota,
         secret_quota: instance.secret_quota,
         expires: instance.expires,

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use super::build::{Open, Parts, pin};
+use super::build::{Open, Parts, pin as pin_identity};
+use super::stores::pin;
 use super::{DaemonError, admin, facts, in_use};
 use crate::catalogue::CatalogueError;
 use crate::config::{Changes, Config, reload_diff};
@@ -41,7 +42,7 @@ impl Parts {
         let certificate = self.tls.as_ref().map(|tls| tls.read_again()).transpose()?;
         let rotators = facts::rotators(&new)?;
         let open = self.reopen(&new, &changes).await?;
-        pin(catalogue, &open).await?;
+        pin_identity(catalogue, &open).await?;
         let held = self.held(&new).await?;
         let receivers = changes.notify.then(|| Notifier::prepare(&new.notify)).transpose()?;
         let registered = self.book.reconcile(&new.schedules).await?;
@@ -51,6 +52,13 @@ impl Parts {
         keystores.set_directories(new.directories.clone());
         keystores.reload_held(facts::instances(&new), facts::regions(&new), &held);
         keystores.exchange(open.sources(), open.targets());
+        // A PIN that was refused may be tried once more now, whether it is another one or not.
+        for instance in &new.instances {
+            let token = open.instances.get(&instance.id).and_then(|keystore| keystore.token());
+            if let (Some(token), Some(pkcs11)) = (token, &instance.pkcs11) {
+                token.set_pin(pin(pkcs11));
+            }
+        }
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open;
         if let (Some(tls), Some(fresh)) = (&self.tls, certificate) {
             tls.present(fresh);

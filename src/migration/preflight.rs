@@ -23,6 +23,8 @@ impl<'a> From<&'a JobId> for Standing<'a> {
         Self { job: Some(job), ahead: Demand::default() }
     }
 }
+/// What a key takes in a token at most: material, name, label and attributes.
+const BYTES_PER_OBJECT: u64 = 1024;
 
 impl Migrations {
     /// As [`Migrations::plan`].
@@ -103,6 +105,16 @@ impl Migrations {
                         ProblemCode::InsufficientSpace,
                         format!("{id} has {free} bytes free and may need {needed}"),
                         "make room on the instance's disk",
+                    ));
+                }
+                let keys = plan.keys().saturating_mul(BYTES_PER_OBJECT);
+                if let Some(free) = readiness.token_free_bytes
+                    && free < keys
+                {
+                    plan.problems.push(run_problem(
+                        ProblemCode::InsufficientSpace,
+                        format!("the token of {id} has {free} bytes free and may need {keys}"),
+                        "make room in the token, or migrate fewer keys",
                     ));
                 }
                 if record.is_none_or(|record| record.identity != target.identity()) {

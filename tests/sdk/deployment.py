@@ -111,6 +111,9 @@ class Deployment:
         self.schedules = []
         self.extra = ""
         self.of_account = {}
+        # The value of `pkcs11` by instance: those are hardware instances.
+        self.tokens = {}
+        self.environment = {}
         self.process = None
         self.log = None
 
@@ -139,11 +142,13 @@ class Deployment:
                 f'id = "{instance}"',
                 f'region = "{REGION}"',
                 f'owner = "{RETAIL.id}"',
-                'kind = "software"',
+                'kind = "hardware"' if instance in self.tokens else 'kind = "software"',
                 f"key_quota = {quota}",
                 f"secret_quota = {quota}",
                 f'shared_with = ["{LOGISTICS.id}"]',
             ]
+            if instance in self.tokens:
+                lines.append(f"pkcs11 = {self.tokens[instance]}")
             if instance in self.expires:
                 lines.append(f"expires = {self.expires[instance]}")
         for schedule in self.schedules:
@@ -155,7 +160,10 @@ class Deployment:
         """Starts it, under another program if there is a prefix."""
         self.write_config()
         command = [*prefix, binary(), "--config", str(self.config), "run"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        environment = {**os.environ, **self.environment}
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
+        )
         self.log = Log()
         threading.Thread(target=self.log.follow, args=[self.process.stderr], daemon=True).start()
         self.log.wait("daemon.started")
