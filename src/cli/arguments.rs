@@ -93,7 +93,7 @@ pub enum Command {
     Terraform {
         /// What to do
         #[command(subcommand)]
-        command: super::terraform::TerraformCommand,
+        command: Box<super::terraform::TerraformCommand>,
     },
     /// One screen: scopes, locks, the running job, the next schedule, warnings
     Status,

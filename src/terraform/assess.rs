@@ -407,15 +407,14 @@ impl Work<'_> {
                 }
             }
         }
-        if kind == Kind::Key && !ignored.covers(PROTECTION_LEVEL) {
-            if let Some(actual) = facts.protection {
-                match stated(PROTECTION_LEVEL) {
-                    Value::Null => met.protection = actual != DEFAULT_PROTECTION_LEVEL,
-                    Value::Text(text) => met.protection = text != actual.as_str(),
-                    _ => {
-                        met.protection = actual != DEFAULT_PROTECTION_LEVEL;
-                        met.unsure = true;
-                    }
+        let actual = facts.protection.filter(|_| kind == Kind::Key && !ignored.covers(PROTECTION_LEVEL));
+        if let Some(actual) = actual {
+            match stated(PROTECTION_LEVEL) {
+                Value::Null => met.protection = actual != DEFAULT_PROTECTION_LEVEL,
+                Value::Text(text) => met.protection = text != actual.as_str(),
+                _ => {
+                    met.protection = actual != DEFAULT_PROTECTION_LEVEL;
+                    met.unsure = true;
                 }
             }
         }

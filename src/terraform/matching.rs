@@ -291,9 +291,7 @@ impl<'a> Searched<'a> {
             };
             match root {
                 "alicloud_kms_key" => {
-                    let wanted =
-                        |resource: &Resource| resource.managed && resource.kind == root && resource.name == *name;
-                    let resource = module.resources.iter().position(wanted)?;
+                    let resource = *module.keys.get(name)?;
                     Some(Use { node: scope.node, resource })
                 }
                 "var" => {
