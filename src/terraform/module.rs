@@ -165,7 +165,7 @@ fn version_of(provider: &Expression) -> Option<String> {
 
 /// Terraform merges the files `override.tf` and `*_override.tf` into the others.
 pub(super) fn is_override(document: &Document) -> bool {
-    let name = document.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let stem = name.strip_suffix(".tf.json").or_else(|| name.strip_suffix(".tf")).unwrap_or(name);
+    let name = document.path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".tf.json").or_else(|| name.strip_suffix(".tf")).unwrap_or(&name);
     stem == "override" || stem.ends_with("_override")
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::assess::{Assessment, Ignored, Need, ignored};
-use super::configuration::Configuration;
+use super::configuration::{Configuration, told};
 use super::document::{Document, Syntax};
 use super::edit::{self, Edit, Refused};
 use super::insertion::{Insertion, apply};
@@ -27,6 +27,7 @@ pub struct Rewrite {
 #[derive(Debug, Clone, Serialize)]
 pub struct FileChange {
     /// Which.
+    #[serde(serialize_with = "told")]
     pub file: PathBuf,
     /// Resources that are changed in it.
     pub resources: Vec<String>,
@@ -46,6 +47,7 @@ pub struct Left {
     /// Which resource.
     pub address: String,
     /// Where.
+    #[serde(serialize_with = "told")]
     pub file: PathBuf,
     /// From 1.
     pub line: usize,

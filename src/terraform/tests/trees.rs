@@ -160,6 +160,55 @@ fn the_version_comes_from_the_lock_file() {
 }
 
 #[test]
+fn a_constraint_that_allows_only_new_versions_says_enough() {
+    let key = format!("resource \"alicloud_kms_key\" \"k\" {{}}\n{ALIAS}");
+    for (constraint, clean) in [
+        (">= 1.236.0", true),
+        ("~> 1.240", true),
+        (">= 1.235.0", false),
+        (">= 1.200, < 2.0", false),
+        ("> 1.100, >= 1.250.0", true),
+    ] {
+        let required = format!("alicloud = {{ version = \"{constraint}\" }}");
+        let text = format!("terraform {{\n  required_providers {{\n    {required}\n  }}\n}}\n{key}");
+        assert_eq!(World::of(&text).check().is_clean(), clean, "{constraint}");
+    }
+}
+
+#[test]
+fn a_state_of_one_root_module_says_nothing_of_another() {
+    let key = |alias: &str| format!("resource \"alicloud_kms_key\" \"k\" {{}}\n{}", ALIAS.replace("alias/k", alias));
+    let state = serde_json::json!({ "version": 4, "resources": [
+        { "mode": "managed", "type": "alicloud_kms_key", "name": "k", "instances": [
+            { "attributes": { "id": "of-a" } } ] } ] });
+    let world = World::new(&[("a/main.tf", &key("alias/a")), ("b/main.tf", &key("alias/b"))]);
+    let found = world.key("of-b", "alias/b").state(&state).check();
+    assert_eq!(found.findings.len(), 1, "{found:?}");
+    assert!(found.findings[0].file.ends_with("b/main.tf"));
+}
+
+#[test]
+fn what_moved_but_was_seen_nowhere_is_told() {
+    let text = "module \"far\" {\n  source = \"git::https://example.com/x.git\"\n}\n";
+    let notes = World::of(text).check().notes;
+    assert!(notes[0].contains("key k1, secret s") && notes[1].contains("module.far"), "{notes:?}");
+    let secret = "resource \"alicloud_kms_secret\" \"s\" {\n  secret_name = \"s\"\n}\n";
+    let all = format!("resource \"alicloud_kms_key\" \"k\" {{}}\n{secret}{ALIAS}{text}");
+    assert!(World::of(&all).check().notes.is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_name_is_not_utf8_is_read_like_any_other() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = World::new(&[("main.tf", "")]).secret("s");
+    let name = world.dir().join(std::ffi::OsStr::from_bytes(b"\xff.tf"));
+    std::fs::write(name, "resource \"alicloud_kms_secret\" \"s\" {\n  secret_name = \"s\"\n}\n").unwrap();
+    assert!(serde_json::to_string(&world.check()).unwrap().contains("\u{fffd}.tf"));
+    world.rewritten(Strategy::IgnoreChanges);
+}
+
+#[test]
 fn directories_of_terraform_itself_are_left_out_and_an_empty_one_is_refused() {
     let text = "resource \"alicloud_kms_secret\" \"s\" {\n  secret_name = \"s\"\n}\n";
     let world = World::new(&[(".terraform/modules/x/main.tf", text), ("README.md", "")]).secret("s");
