@@ -24,6 +24,7 @@ pub mod kms;
 pub mod migration;
 pub mod model;
 pub mod observe;
+pub mod rotator;
 pub mod schedule;
 pub mod store;
 pub mod terraform;

@@ -176,6 +176,10 @@ fixed! {
     resource_in_delete_window: 409 "Rejected.ResourceInDeleteWindow" "The secret is planned to be deleted.";
     /// RestoreSecret of a secret that is not planned to be deleted.
     resource_in_use: 409 "Rejected.ResourceInUse" "The secret is not planned to be deleted.";
+    /// A rotation to another version has begun and not ended.
+    rotation_under_way: 409 "Rejected.ResourceInUse" "Another rotation of the secret has not ended yet.";
+    /// A rotator did not rotate a secret.
+    rotator_failed: 503 "ServiceUnavailableTemporary" "The credential could not be changed where it lives yet.";
     /// The key is disabled.
     key_disabled: 409 "Rejected.Disabled" "The request was rejected because the key state is Disabled.";
     /// The key is enabled.

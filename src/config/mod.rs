@@ -2,6 +2,7 @@
 //!
 //! `config/keyferry.toml` is the documented sample.
 
+mod directories;
 mod duration;
 mod keys;
 mod load;
@@ -10,6 +11,7 @@ mod problem;
 mod reader;
 mod reload;
 mod resources;
+mod rotators;
 mod schedules;
 mod secret;
 mod server;
@@ -22,7 +24,8 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use load::Loaded;
 pub use location::{DEFAULT_PATH, credential_path, locate};
 pub use problem::{ConfigProblem, ConfigWarning, Position};
-pub use reload::{Changes, InUse, check_start, reload_diff};
+pub use reload::{Changes, InUse, Tenant, check_start, reload_diff};
+pub use rotators::{Rotator, RotatorKind};
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
     AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Migration,

@@ -13,7 +13,7 @@ use super::reader::{Found, Table};
 use super::secret::{AccessKeySecret, SecretOrigin};
 use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, root_key};
 use super::settings::{AccessKey, Account, Instance, InstanceKind, Region};
-use crate::model::{AccountId, InstanceId, RegionId};
+use crate::model::{AccountId, Directories, InstanceId, RegionId};
 
 /// What the file has named so far, and where.
 #[derive(Default)]
@@ -95,11 +95,12 @@ pub(super) fn accounts(root: &Table<'_>, named: &mut Named, readable_by_others: 
     root.tables("account", &keys::ACCOUNT).into_iter().filter_map(read).collect()
 }
 
-pub(super) fn instances(root: &Table<'_>, named: &mut Named) -> Vec<Instance> {
-    root.tables("instance", &keys::INSTANCE).into_iter().filter_map(|table| instance(&table, named)).collect()
+pub(super) fn instances(root: &Table<'_>, named: &mut Named, directories: &Directories) -> Vec<Instance> {
+    let tables = root.tables("instance", &keys::INSTANCE);
+    tables.into_iter().filter_map(|table| instance(&table, named, directories)).collect()
 }
 
-fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
+fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> Option<Instance> {
     const ALLOWED: &str = "kst- and lower-case letters and digits, in quotes";
     const KIND: &str = "\"software\"";
     let id = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
@@ -138,6 +139,12 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
         named.check_account(table, account);
         if owner.as_ref().is_some_and(|owner| owner.value == account.value) {
             table.source.problem(account.at, "the owner in shared_with", "accounts other than the owner");
+        } else if let Some(owner) = &owner
+            && let Err(refusal) = directories.check_share(&owner.value, &account.value)
+        {
+            let found = format!("{} in shared_with, but {refusal}", account.value);
+            let allowed = format!("accounts of the owner's verified entity in its directory: {}", refusal.remedy());
+            table.source.problem(account.at, found, allowed);
         }
     }
     let quota = |key| table.integer(key, 0..=10_000_000).map_or(DEFAULT_QUOTA, |n| n.value);
@@ -161,22 +168,36 @@ const LONGEST_SECRET: u64 = 4096;
 
 fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) -> Option<AccessKey> {
     const ALLOWED: &str = "1 to 128 letters, digits and . _ - in quotes";
-    const SECRET: &str = "the secret in quotes";
-    const EITHER: &str = "secret = \"...\", secret_file = \"PATH\" or credential = \"NAME\"";
     let id: Option<Found<KeyName>> = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
     if let Some(id) = &id {
         note(&mut named.access_keys, table, &Found { value: id.value.0.clone(), at: id.at }, "access key");
     }
+    let (secret, origin) = secret_of(table, "an access key", readable_by_others)?;
+    Some(AccessKey { id: id?.value.0, secret, origin })
+}
+
+/// The secret of a table, which stands in exactly one of three places.
+pub(super) fn secret_of(
+    table: &Table<'_>,
+    what: &str,
+    readable_by_others: bool,
+) -> Option<(AccessKeySecret, SecretOrigin)> {
+    const SECRET: &str = "the secret in quotes";
+    const EITHER: &str = "secret = \"...\", secret_file = \"PATH\" or credential = \"NAME\"";
     let given = ["secret", "secret_file", "credential"].into_iter().filter(|key| table.get(key).is_some()).count();
     if given != 1 {
-        let found = if given == 0 { "an access key without its secret" } else { "a secret in more than one place" };
+        let found = if given == 0 {
+            format!("{what} without its secret")
+        } else {
+            "a secret in more than one place".to_owned()
+        };
         table.source.problem(table.at, found, EITHER);
         return None;
     }
     let inline = table.string("secret", SECRET);
     let file = table.string("secret_file", "the path of a file with the secret");
     let credential = table.string("credential", CREDENTIAL_NAME);
-    let (secret, origin) = if let Some(secret) = inline {
+    Some(if let Some(secret) = inline {
         if readable_by_others {
             table.source.warn(
                 secret.at,
@@ -204,8 +225,7 @@ fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) ->
             return None;
         };
         (secret_in(table, name.at, &directory.join(name.value))?, SecretOrigin::Credential(name.value.to_owned()))
-    };
-    Some(AccessKey { id: id?.value.0, secret, origin })
+    })
 }
 
 fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::rotators::Rotator;
 use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
-use crate::model::{AccountId, AllowedHours, InstanceId, RegionId, ScheduleEntry};
+use crate::model::{AccountId, AllowedHours, Directories, InstanceId, RegionId, ScheduleEntry};
 use crate::observe::{LogFormat, LogLevel};
 
 /// The whole file.
@@ -36,8 +37,12 @@ pub struct Config {
     pub regions: Vec<Region>,
     /// `[[account]]`.
     pub accounts: Vec<Account>,
+    /// `[[directory]]`.
+    pub directories: Directories,
     /// `[[instance]]`.
     pub instances: Vec<Instance>,
+    /// `[[rotator]]`, in the order of the file: the first that fits serves a secret.
+    pub rotators: Vec<Rotator>,
     /// `[[schedule]]`.
     pub schedules: Vec<ScheduleEntry>,
 }

@@ -5,9 +5,10 @@ use std::fmt::Display;
 use toml::value::{Array, Table, Value};
 
 use super::duration::format_duration;
+use super::rotators::{Rotator, RotatorKind};
 use super::secret::{RootKey, SecretOrigin};
 use super::settings::{AccessKey, Account, Config, Instance, Region, StoreEngine};
-use crate::model::{IfMissed, ScheduleEntry, Selection, When};
+use crate::model::{Directory, Entity, IfMissed, ScheduleEntry, Selection, When};
 
 impl Config {
     /// The effective configuration as TOML, with secrets masked.
@@ -74,7 +75,9 @@ impl Config {
         }
         put_tables(&mut root, "region", &self.regions, region);
         put_tables(&mut root, "account", &self.accounts, account);
+        put_tables(&mut root, "directory", &self.directories.0, directory);
         put_tables(&mut root, "instance", &self.instances, instance);
+        put_tables(&mut root, "rotator", &self.rotators, rotator);
         put_tables(&mut root, "schedule", &self.schedules, schedule);
         toml::to_string(&root).unwrap_or_default()
     }
@@ -101,11 +104,63 @@ fn account(account: &Account) -> Table {
 fn access_key(key: &AccessKey) -> Table {
     let mut table = Table::new();
     put(&mut table, "id", &key.id);
-    match &key.origin {
-        SecretOrigin::Inline => put(&mut table, "secret", MASK),
-        SecretOrigin::File(path) => put(&mut table, "secret_file", path.display()),
-        SecretOrigin::Credential(name) => put(&mut table, "credential", name),
+    put_secret(&mut table, &key.origin);
+    table
+}
+
+fn put_secret(table: &mut Table, origin: &SecretOrigin) {
+    match origin {
+        SecretOrigin::Inline => put(table, "secret", MASK),
+        SecretOrigin::File(path) => put(table, "secret_file", path.display()),
+        SecretOrigin::Credential(name) => put(table, "credential", name),
     }
+}
+
+fn rotator(rotator: &Rotator) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &rotator.name);
+    match &rotator.kind {
+        RotatorKind::Webhook { url, ca } => {
+            put(&mut table, "kind", "webhook");
+            put(&mut table, "url", url);
+            put_some(&mut table, "ca", ca.as_ref().map(|path| path.display()));
+        }
+        RotatorKind::Postgresql { host, port, database, user, ca } => {
+            put(&mut table, "kind", "postgresql");
+            put(&mut table, "host", host);
+            table.insert("port".to_owned(), Value::Integer((*port).into()));
+            put(&mut table, "database", database);
+            put(&mut table, "user", user);
+            put_some(&mut table, "ca", ca.as_ref().map(|path| path.display()));
+        }
+    }
+    put_secret(&mut table, &rotator.origin);
+    if rotator.origin == SecretOrigin::Inline {
+        // As long as a signature key has to be.
+        put(&mut table, "secret", MASK.repeat(4));
+    }
+    put_list(&mut table, "types", &rotator.types);
+    put_list(&mut table, "accounts", &rotator.accounts);
+    put_list(&mut table, "names", &rotator.names);
+    put_list(&mut table, "targets", &rotator.targets);
+    put(&mut table, "timeout", format_duration(rotator.timeout));
+    put(&mut table, "retry_after", format_duration(rotator.retry_after));
+    table.insert("attempts".to_owned(), Value::Integer(rotator.attempts.into()));
+    table
+}
+
+fn directory(directory: &Directory) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "id", &directory.id);
+    put_tables(&mut table, "entity", &directory.entities, entity);
+    table
+}
+
+fn entity(entity: &Entity) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &entity.name);
+    table.insert("verified".to_owned(), Value::Boolean(entity.verified));
+    put_list(&mut table, "accounts", &entity.accounts);
     table
 }
 

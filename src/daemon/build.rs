@@ -21,7 +21,7 @@ use crate::catalogue::Catalogue;
 use crate::config::{Config, Loaded, check_start};
 use crate::keystore::software::SoftwareKeystore;
 use crate::keystore::{SharedSource, SharedTarget};
-use crate::kms::{Keystores, Service};
+use crate::kms::{Keystores, Rotators, Service};
 use crate::migration::Migrations;
 use crate::model::{Clock, InstanceId, ProblemCode, Random, RegionId, SystemClock, SystemRandom};
 use crate::observe::{Event, Fields, emit};
@@ -91,6 +91,7 @@ impl Parts {
         let opener = Opener::new(&config.state_dir, Arc::clone(&clock), Arc::clone(&random))?;
         let control = opener.control().await?;
         let catalogue = Catalogue::new(Arc::clone(&control));
+        catalogue.tally().await?;
         let unfitting = check_start(&config, &in_use::read(&catalogue).await?);
         if !unfitting.is_empty() {
             return Err(DaemonError::Unfitting(unfitting));
@@ -103,8 +104,18 @@ impl Parts {
         in_use::remember(&catalogue, &config).await?;
         let keystores =
             Keystores::new(open.sources(), open.targets(), facts::instances(&config), facts::regions(&config));
+        keystores.set_directories(config.directories.clone());
         let worker = worker(random.as_ref());
-        let service = Service { catalogue, keystores: Arc::new(keystores), clock: Arc::clone(&clock), random, worker };
+        let rotators = Rotators::default();
+        rotators.replace(facts::rotators(&config)?);
+        let service = Service {
+            catalogue,
+            keystores: Arc::new(keystores),
+            rotators: Arc::new(rotators),
+            clock: Arc::clone(&clock),
+            random,
+            worker,
+        };
         let trail = trail(&service).await?;
         let migrations = Migrations::new(service.clone(), facts::settings(&config));
         let hours = config.migration.allowed_hours.clone();

@@ -55,6 +55,9 @@ pub enum DaemonError {
     /// Certificate or private key.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    /// A rotator cannot be made from its configuration.
+    #[error("{0}; look at `ca` of the [[rotator]]")]
+    Rotator(String),
     /// No threads.
     #[error("the system gives no threads: {0}; raise the limit of tasks of the unit (TasksMax)")]
     Threads(std::io::Error),
@@ -82,6 +85,9 @@ pub enum DaemonError {
     /// The audit trail.
     #[error("the audit trail: {0}")]
     Audit(AuditError),
+    /// A store takes no more writes.
+    #[error("{0}. Ending, so that the service manager starts the daemon anew on what the disk has kept")]
+    Degraded(String),
     /// A part that is to run for ever has ended.
     #[error("{0} ended by itself; this is a fault of the program: restart, and report it with the log")]
     Ended(String),

@@ -53,6 +53,20 @@ pub(super) fn spawn(
             }
         }
     });
+    // What a reload said of an instance that a job held comes into force with the unlock.
+    let (waiting, mut changes, ended) = (Arc::clone(parts), parts.migrations.changes(), stop.clone());
+    tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+            if let Err(error) = waiting.tend_unlocked().await {
+                tracing::warn!(%error, "whether a job still holds an instance could not be read");
+            }
+        }
+    });
+    spawn_rotations(parts, tracker, stop);
     every(tracker, stop, TEND_EVERY, parts, |parts: Arc<Parts>| async move {
         if let Err(error) = parts.migrations.tend().await {
             tracing::warn!(%error, "clean-ups of ended migrations could not be done; trying again");
@@ -101,6 +115,39 @@ pub(super) fn spawn(
             }
         });
     }
+}
+
+/// Rotators are called apart from what else falls due, which must not wait for them.
+fn spawn_rotations(parts: &Arc<Parts>, tracker: &TaskTracker, stop: &CancellationToken) {
+    let (parts, stop, mut changes) = (Arc::clone(parts), stop.clone(), parts.migrations.changes());
+    tracker.spawn(async move {
+        let mut ticks = interval(DUE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let rounds = async {
+            loop {
+                let service = &parts.service;
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = service.rotators.begun() => {}
+                    // What waited for an unlock goes on right after it.
+                    changed = changes.changed() => {
+                        if changed.is_err() {
+                            ticks.tick().await;
+                        }
+                    }
+                }
+                if let Err(error) = service.run_rotations(service.clock.now()).await {
+                    tracing::warn!(%error, "rotations could not go on; trying again");
+                }
+            }
+        };
+        // A call under way is cut off, as by a crash: the next start goes on with it.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = rounds => {}
+        }
+    });
 }
 
 const DUE_EVERY: Duration = Duration::from_secs(1);
