@@ -529,7 +529,7 @@ impl Work<'_> {
 
     /// What moved but was found nowhere, and where it may be.
     fn not_seen(&mut self, matched: &HashMap<Use, Matched>, state: &State) {
-        let (mut keys, mut secrets) = (HashSet::new(), HashSet::new());
+        let (mut keys, mut secrets): (HashSet<usize>, HashSet<usize>) = (HashSet::new(), HashSet::new());
         for (place, found) in matched {
             match self.searched.resolve(*place).and_then(|(_, resource)| Kind::of_type(&resource.kind)) {
                 Some(Kind::Key) => keys.extend(&found.places),

@@ -13,7 +13,7 @@ use crate::terraform::{Assessment, Certainty, Finding, Rule};
 /// The JSON document.
 #[derive(Serialize)]
 struct Document<'a> {
-    directory: &'a std::path::Path,
+    directory: std::borrow::Cow<'a, str>,
     provider: Option<String>,
     keys_moved: usize,
     secrets_moved: usize,
@@ -31,7 +31,7 @@ pub(super) async fn check(
     let assessment = &found.assessment;
     if terminal.json() {
         terminal.document(&Document {
-            directory: &options.sources.dir,
+            directory: options.sources.dir.to_string_lossy(),
             provider: found.version.map(|version| version.to_string()),
             keys_moved: found.moved.keys.len(),
             secrets_moved: found.moved.secrets.len(),
