@@ -99,7 +99,7 @@ pub enum Command {
     Terraform {
         /// What to do
         #[command(subcommand)]
-        command: super::terraform::TerraformCommand,
+        command: Box<super::terraform::TerraformCommand>,
     },
     /// Users, roles and policies: who may do what
     Policy {

@@ -128,6 +128,13 @@ fn wrong_usage_is_refused_before_anything_is_done() {
         &format!("schedule add n {SELECTION} --all --at x --cron y --time-zone z"),
         &format!("schedule add n {SELECTION} --all --cron y"),
         "instance share kst-1",
+        "terraform check /x",
+        "terraform check /x --plan",
+        &format!("terraform check /x --plan {SELECTION}"),
+        "terraform check /x --job j --sarif --json",
+        "terraform check /x --job j --provider new",
+        "terraform check /x --job j --all",
+        "terraform rewrite /x --job j --strategy none",
     ] {
         let parsed = Arguments::try_parse_from(["keyferry"].into_iter().chain(line.split_whitespace()));
         assert_eq!(parsed.err().map(|error| error.exit_code()), Some(2), "{line}");
@@ -174,6 +181,12 @@ fn every_documented_command_is_understood() {
         "instance share i --with a",
         "instance unshare i --with a",
         "status --json",
+        "terraform check --job j",
+        "terraform check /x --state a --state b --resources c --provider 1.235.0 --var-file d --instance i --sarif",
+        "terraform check /x --endpoint https://kms.example --access-key-secret-file f --ca g --region r",
+        &format!("terraform check --plan {SELECTION} --all"),
+        &format!("terraform check /x --plan {SELECTION} --key k --secret s --secret t --json"),
+        "terraform rewrite /x --job j --strategy instance-id --write",
     ] {
         let parsed = Arguments::try_parse_from(["keyferry"].into_iter().chain(line.split_whitespace()));
         assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
@@ -284,6 +297,32 @@ async fn migrate_and_wait_ends_as_the_job_does() {
         assert_eq!(ran.document()["state"], ending, "one document, at the end");
         assert!(ran.talk.contains("copying"), "{}", ran.talk);
     }
+}
+
+#[tokio::test]
+async fn what_to_run_next_is_named_where_something_moved() {
+    let command = "keyferry terraform check DIR --job job-0198a1b2c3d4e5f60718";
+    for (ending, told) in [("complete", true), ("rehearsed", false), ("failed", false)] {
+        let stub = migrating(ending);
+        let ran = type_in(&stub.socket, &format!("migrate {SELECTION} --all --yes --wait"), None).await;
+        assert_eq!(ran.talk.contains(command), told, "{ending}: {}", ran.talk);
+        let ran = type_in(&stub.socket, "job watch job-0198a1b2c3d4e5f60718", None).await;
+        assert_eq!(ran.talk.contains(command), told, "{ending}: {}", ran.talk);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_comes_with_the_migration_instructions() {
+    let stub = Stub::always(200, plans(false, ""));
+    let ran = type_in(&stub.socket, &format!("plan {SELECTION} --all"), None).await;
+    assert!(
+        ran.talk.contains("Migration Instructions") && ran.talk.contains("terraform check DIR --plan"),
+        "{}",
+        ran.talk
+    );
+    assert!(!ran.data.contains("Migration Instructions"), "they are no data");
+    let ran = type_in(&stub.socket, &format!("plan {SELECTION} --all --json"), None).await;
+    assert_eq!(ran.talk, "");
 }
 
 #[tokio::test]

@@ -180,7 +180,7 @@ impl Migrations {
                     "nobody has acknowledged the Migration Instructions: a Terraform configuration that manages these \
                      resources may plan to replace them afterwards"
                         .to_owned(),
-                    "look after the configuration, then set acknowledge = true",
+                    "see what `keyferry terraform check DIR --plan` finds, then set acknowledge = true",
                 ));
             }
             jobs.push(Job {
