@@ -11,6 +11,7 @@ import threading
 import time
 
 import clients
+import markers
 
 REGION = "cn-hangzhou"
 INSTANCE = "kst-hzz0000000000000001"
@@ -46,6 +47,7 @@ class Log:
 
     def follow(self, stream):
         for line in stream:
+            markers.keep("daemon", line)
             with self.changed:
                 self.lines.append(self.parse(line))
                 self.changed.notify_all()
@@ -213,6 +215,7 @@ class Deployment:
         """Exit code and JSON document of a client command."""
         command = [binary(), "--socket", str(self.socket), "--json", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        markers.keep("command", f"{arguments}\n{done.stdout}{done.stderr}")
         text = done.stdout.strip() or done.stderr.strip()
         try:
             document = json.loads(text)
