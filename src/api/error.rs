@@ -33,6 +33,20 @@ macro_rules! fixed {
                     Self::new($http, $code, $message)
                 }
             )*
+
+            /// One error of each code.
+            #[cfg(test)]
+            pub(crate) fn known() -> Vec<Self> {
+                vec![
+                    $(Self::$name(),)*
+                    Self::missing_parameter("X"),
+                    Self::invalid_parameter("X"),
+                    Self::migrating("job", Duration::from_secs(1)),
+                    Self::internal(""),
+                    Self::unavailable(""),
+                    Self::limit_exceeded(""),
+                ]
+            }
         }
     };
 }

@@ -82,7 +82,7 @@ pub(super) fn regions(root: &Table<'_>, named: &mut Named, has_tls: bool) -> Vec
     };
     let regions: Vec<Region> = root.tables("region", &keys::REGION).into_iter().filter_map(read).collect();
     if root.get("region").is_none() {
-        root.missing("[[region]]", "at least one region");
+        root.source.problem(root.at, "a file without [[region]]", "at least one table that begins with [[region]]");
     }
     regions
 }
@@ -265,9 +265,7 @@ pub(super) fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<Acc
     };
     let mut text = Zeroizing::new(String::new());
     let read = std::fs::File::open(path).and_then(|file| {
-        if super::load::is_readable_by_others(&file) {
-            table.source.warn(at, format!("{} can be read by every user of the machine: chmod o-r", path.display()));
-        }
+        super::load::warn_if_open_to_others(table, at, path);
         // One buffer from the start, so that growing leaves no copy behind.
         text.reserve_exact(usize::try_from(LONGEST_SECRET).unwrap_or_default().saturating_add(1));
         file.take(LONGEST_SECRET.saturating_add(1)).read_to_string(&mut text)
