@@ -16,8 +16,11 @@ pub(super) async fn run(config: Option<PathBuf>, options: RunArguments) -> Resul
 }
 
 pub(super) async fn demo(options: DemoArguments) -> Result<Exit, Failure> {
-    let DemoArguments { keys, secrets, dir } = options;
-    daemon::demo(DemoOptions { keys, secrets, dir }).await.map(|()| Exit::Done).map_err(|error| failed(&error))
+    let DemoArguments { keys, secrets, dir, hardware } = options;
+    daemon::demo(DemoOptions { keys, secrets, dir, hardware })
+        .await
+        .map(|()| Exit::Done)
+        .map_err(|error| failed(&error))
 }
 
 fn failed(error: &daemon::DaemonError) -> Failure {
