@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::{Catalogue, CatalogueError, Demand, DueEntry, Guarded, Intent, IntentRecord, Locked, paths};
 use crate::audit::Entry;
 use crate::model::{
-    InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord, SecretVersionRecord,
+    AccountId, InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord,
+    SecretVersionRecord,
 };
-use crate::store::{Compare, MAX_OPERATIONS, Record, Stored, Transaction, scan_records};
+use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, scan_records};
 
 /// A change being put together.
 pub struct Change {
@@ -17,6 +18,8 @@ pub struct Change {
     files_due: bool,
     /// What it touches, for the audit trail.
     touched: Vec<String>,
+    /// Whose resources it changes.
+    account: AccountId,
 }
 
 impl Change {
@@ -25,7 +28,8 @@ impl Change {
     pub fn guarded(guarded: &Guarded) -> Self {
         let mut transaction = Transaction::new();
         guarded.apply(&mut transaction);
-        Self { transaction, files_due: true, touched: Vec::new() }
+        let account = guarded.scope().account.clone();
+        Self { transaction, files_due: true, touched: Vec::new(), account }
     }
 
     /// A change by the job that holds the lock.
@@ -33,7 +37,8 @@ impl Change {
     pub fn locked(locked: &Locked) -> Self {
         let mut transaction = Transaction::new();
         locked.apply(&mut transaction);
-        Self { transaction, files_due: false, touched: Vec::new() }
+        let account = locked.scope().account.clone();
+        Self { transaction, files_due: false, touched: Vec::new(), account }
     }
 
     /// True for a change by a job.
@@ -279,6 +284,13 @@ impl Change {
         self.transaction.has_room(records, records)
     }
 
+    /// Puts an index row, comparing that its entry is as it was read.
+    pub(super) fn index(&mut self, entry: Vec<u8>, revision: Revision, row: Vec<u8>) -> &mut Self {
+        self.transaction.compare(Compare::Revision(entry, revision));
+        self.transaction.put(row, Vec::new());
+        self
+    }
+
     fn touch(&mut self, kind: &str, name: &str) {
         let touched = if kind.is_empty() { name.to_owned() } else { format!("{kind}/{name}") };
         if !self.touched.contains(&touched) {
@@ -298,7 +310,8 @@ impl Change {
 }
 
 impl Catalogue {
-    /// Adds to a change what an instance holds more or less by it; guarded by the quota record's revision.
+    /// Adds to a change what an instance holds more or less by it of the changed scope's account; guarded by the revisions
+    /// of the quota record and of the account's.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -309,7 +322,8 @@ impl Catalogue {
         plus: Demand,
         minus: Demand,
     ) -> Result<(), CatalogueError> {
-        self.count(&mut change.transaction, id, plus, minus).await
+        let account = change.account.clone();
+        self.count(&mut change.transaction, id, &account, plus, minus).await
     }
 
     /// Whether a management request's nonce was claimed before.

@@ -16,8 +16,10 @@ mod lock;
 mod marks;
 mod paths;
 mod quota;
+mod repair;
 mod resources;
 mod scopes;
+mod tally;
 mod usage;
 
 use std::sync::Arc;
@@ -32,7 +34,7 @@ pub use intents::{Intent, IntentRecord};
 pub use jobs::{CleanUp, Hold, Lease, LeftPage, PLAN_PAGE, PlanItem, PlanPage};
 pub use lock::{GateRecord, Guarded, LockRecord, Locked, Refusal};
 pub use marks::MarkRecord;
-pub use quota::{Demand, QuotaRecord};
+pub use quota::{Demand, QuotaRecord, TenantRecord};
 pub use resources::{KeyOrAlias, Listed};
 
 use crate::observe::failpoint::{Failpoint, around};

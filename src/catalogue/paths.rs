@@ -74,6 +74,16 @@ pub(super) fn due(entry: &DueEntry) -> Vec<u8> {
 
 pub(super) const DUE: &[u8] = b"d/";
 
+pub(super) const GATES: &[u8] = b"l/gate/";
+pub(super) const LOCKS: &[u8] = b"l/lock/";
+pub(super) const INSTANCE_GATES: &[u8] = b"l/instance-gate/";
+
+/// The scope that a gate or a lock names.
+pub(super) fn scope_behind(path: &[u8], prefix: &[u8]) -> Option<Scope> {
+    let (region, account) = std::str::from_utf8(path.get(prefix.len()..)?).ok()?.split_once('/')?;
+    Some(Scope { region: region.parse().ok()?, account: account.parse().ok()? })
+}
+
 pub(super) fn gate(scope: &Scope) -> Vec<u8> {
     format!("l/gate/{}/{}", scope.region, scope.account).into_bytes()
 }
@@ -126,6 +136,20 @@ pub(super) fn instance(id: &InstanceId) -> Vec<u8> {
 pub(super) fn quota(id: &InstanceId) -> Vec<u8> {
     format!("k/quota/{id}").into_bytes()
 }
+
+/// What an account holds in an instance.
+pub(super) fn tenant(id: &InstanceId, account: &AccountId) -> Vec<u8> {
+    format!("k/tenant/{id}/{account}").into_bytes()
+}
+
+pub(super) fn tenants(id: &InstanceId) -> Vec<u8> {
+    format!("k/tenant/{id}/").into_bytes()
+}
+
+/// There since the tenants of every instance are counted.
+pub(super) const TALLIED: &[u8] = b"k/tallied";
+
+pub(super) const QUOTAS: &[u8] = b"k/quota/";
 
 pub(super) fn usage(region: &RegionId, incarnation: &Incarnation, version: &MaterialId) -> Vec<u8> {
     format!("u/{region}/{incarnation}/{version}").into_bytes()

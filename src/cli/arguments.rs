@@ -71,8 +71,12 @@ pub enum Command {
     Backup(BackupArguments),
     /// Bring a backup back into an empty state directory, while no daemon runs
     Restore(RestoreArguments),
-    /// Open every record, compare the catalogue with the keystores, list what no job stands behind; changes nothing
-    Doctor,
+    /// Open every record, compare the catalogue with the keystores, list what no job stands behind
+    Doctor {
+        /// Put right what is provably safe: rebuild lost entries, release what jobs that do not run hold
+        #[arg(long)]
+        repair: bool,
+    },
     /// The wall clock, by which deletions and expiries fall due
     Clock {
         /// What to do
@@ -88,6 +92,12 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: InstanceCommand,
+    },
+    /// Terraform configurations that manage what moved: what the next apply would destroy, and the change that keeps it
+    Terraform {
+        /// What to do
+        #[command(subcommand)]
+        command: super::terraform::TerraformCommand,
     },
     /// One screen: scopes, locks, the running job, the next schedule, warnings
     Status,
@@ -300,20 +310,26 @@ pub enum JobCommand {
         /// Its ID
         job: String,
     },
-    /// Follow one until it has ended
+    /// Follow one until it has ended; for a group, until all of its jobs have
     Watch {
-        /// Its ID
+        /// Its ID; that of a group is its first job's
         job: String,
+        /// Only this job, not the group that it is the first of
+        #[arg(long)]
+        alone: bool,
     },
     /// Stop one before its first purge and roll it back
     Cancel {
         /// Its ID
         job: String,
     },
-    /// One with every resource of its plan and how it was proved, signed once the job has ended
+    /// One with every resource of its plan and how it was proved, signed once the job has ended; for a group, all of its jobs
     Report {
-        /// Its ID
+        /// Its ID; that of a group is its first job's
         job: String,
+        /// Only this job, not the group that it is the first of
+        #[arg(long)]
+        alone: bool,
         /// Print a page of HTML that needs nothing but itself
         #[arg(long, conflicts_with = "json")]
         html: bool,

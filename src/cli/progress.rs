@@ -7,9 +7,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::describe::seconds;
 use crate::admin::protocol::JobShape;
 
-/// Progress of one job, as this command has seen it.
+/// Progress of one job, as this command has seen it; of a group that of the job at work.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
+    job: String,
     phase: String,
     /// When the phase was first seen, and what was done of it then.
     since: Instant,
@@ -28,7 +29,7 @@ impl Progress {
             }
             bar
         });
-        Self { bar, phase: String::new(), since: Instant::now(), done_then: 0, begun: None }
+        Self { bar, job: String::new(), phase: String::new(), since: Instant::now(), done_then: 0, begun: None }
     }
 
     pub(super) const fn has_begun(&self) -> bool {
@@ -40,6 +41,9 @@ impl Progress {
         let now = Instant::now();
         let done = job.keys_done.saturating_add(job.secrets_done);
         let thousandths = thousandths(job);
+        if job.id != self.job {
+            (self.job, self.phase, self.begun) = (job.id.clone(), String::new(), None);
+        }
         let (began, from) = *self.begun.get_or_insert((now, thousandths));
         if job.state != self.phase {
             (self.phase, self.since, self.done_then) = (job.state.clone(), now, done);
@@ -56,12 +60,21 @@ impl Progress {
         }
         match &self.bar {
             Some(bar) => {
-                bar.set_prefix(job.state.clone());
-                bar.set_message(message);
-                bar.set_position(thousandths);
+                // Of a group the bar shows who is at work.
+                if job.group.is_some() {
+                    message = format!("{}  {message}", job.account);
+                }
+                if job.group.is_none() || job.state != "queued" {
+                    bar.set_prefix(job.state.clone());
+                    bar.set_message(message);
+                    bar.set_position(thousandths);
+                }
                 None
             }
-            None => Some(format!("{}  {:<13} {:>3}%  {message}", job.id, job.state, thousandths / 10)),
+            None => {
+                let account = job.group.as_ref().map_or_else(String::new, |_| format!("{}  ", job.account));
+                Some(format!("{}  {account}{:<13} {:>3}%  {message}", job.id, job.state, thousandths / 10))
+            }
         }
     }
 

@@ -336,6 +336,44 @@ async fn jobs_are_shown_watched_and_unknown_ones_named() {
 }
 
 #[tokio::test]
+async fn a_group_is_watched_and_reported_as_one_and_its_exit_code_tells() {
+    let daemon = TestDaemon::start();
+    let run = async |line: String| type_in(&daemon.socket, &line, None).await;
+    let done = daemon.group(&[JobState::Complete, JobState::Complete]).await;
+    let ran = run(format!("job watch {}", done[0])).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.talk);
+    for (id, account) in [(&done[0], ACCOUNT), (&done[1], "1000000000000002")] {
+        assert!(ran.data.contains(id.as_str()) && ran.data.contains(account), "{}", ran.data);
+    }
+    assert_eq!(run(format!("job watch {} --alone --json", done[0])).await.data.lines().count(), 1);
+    let lines = run(format!("job watch {} --json", done[0])).await.data;
+    let ids: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
+    assert_eq!(ids, [json!(done[0].as_str()), json!(done[1].as_str())]);
+
+    let refused = daemon.group(&[JobState::Queued, JobState::Complete]).await;
+    daemon.refuse(&refused[0], "InstanceNotShared").await;
+    assert_eq!(run(format!("job watch {}", refused[0])).await.exit, Exit::Refused);
+    let failed = daemon.group(&[JobState::Failed, JobState::Queued, JobState::Complete]).await;
+    daemon.refuse(&failed[1], "InstanceNotShared").await;
+    assert_eq!(run(format!("job watch {}", failed[0])).await.exit, Exit::Failed, "a failure counts more");
+
+    let report = run(format!("job report {}", refused[0])).await;
+    assert_eq!(report.exit, Exit::Done);
+    for words in ["(2 accounts)", "1 done, 1 refused by preflight", "InstanceNotShared", refused[1].as_str()] {
+        assert!(report.data.contains(words), "{words}: {}", report.data);
+    }
+    let document = run(format!("job report {} --json", refused[0])).await.document();
+    assert_eq!((&document["group"], document["jobs"].as_array().unwrap().len()), (&json!(refused[0].as_str()), 2));
+    let page = run(format!("job report {} --html", refused[0])).await.data;
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("Account 1000000000000002"), "{page}");
+    let alone = run(format!("job report {} --alone", refused[0])).await.data;
+    assert!(!alone.contains("accounts)") && alone.contains("Keys of the plan (0)"), "{alone}");
+    let other = run(format!("job report {}", refused[1])).await.data;
+    assert!(!other.contains("accounts)"), "a member that is not the first has its own: {other}");
+}
+
+#[tokio::test]
 async fn holds_and_instances_through_the_real_server() {
     let daemon = TestDaemon::start();
     let ran = type_in(&daemon.socket, "hold --region cn-hangzhou --reason freeze", None).await;

@@ -20,6 +20,8 @@ pub(super) const ALL: &[&Keys] = &[
     &MIGRATION,
     &LIMITS,
     &BACKUP,
+    &DIRECTORY,
+    &ENTITY,
     &REGION,
     &ACCOUNT,
     &ACCESS_KEY,
@@ -30,7 +32,7 @@ pub(super) const ALL: &[&Keys] = &[
 ];
 
 /// Tables that later releases bring.
-pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify", "rotator", "directory"];
+pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify", "rotator"];
 
 pub(super) const ROOT: Keys = Keys {
     table: "",
@@ -46,6 +48,7 @@ pub(super) const ROOT: Keys = Keys {
         "backup",
         "region",
         "account",
+        "directory",
         "instance",
         "schedule",
     ],
@@ -61,6 +64,8 @@ pub(super) const MIGRATION: Keys = Keys { table: "migration", keys: &["workers",
 pub(super) const LIMITS: Keys =
     Keys { table: "limits", keys: &["data_per_second", "read_per_second", "management_per_second"] };
 pub(super) const BACKUP: Keys = Keys { table: "backup", keys: &["directory", "key_file", "every", "keep", "max_age"] };
+pub(super) const DIRECTORY: Keys = Keys { table: "directory", keys: &["id", "entity"] };
+pub(super) const ENTITY: Keys = Keys { table: "directory.entity", keys: &["name", "verified", "accounts"] };
 pub(super) const REGION: Keys = Keys { table: "region", keys: &["id", "listen", "service_keys"] };
 pub(super) const ACCOUNT: Keys = Keys { table: "account", keys: &["id", "name", "access_key"] };
 pub(super) const ACCESS_KEY: Keys =

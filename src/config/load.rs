@@ -12,7 +12,7 @@ use super::location::credentials_directory;
 use super::problem::{ConfigProblem, ConfigWarning, Position};
 use super::reader::{Source, Table};
 use super::settings::Config;
-use super::{keys, resources, schedules, server};
+use super::{directories, keys, resources, schedules, server};
 
 /// A configuration without mistakes.
 pub struct Loaded {
@@ -103,8 +103,9 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
     }
     let regions = resources::regions(root, &mut named, has_tls);
     let accounts = resources::accounts(root, &mut named, readable_by_others);
-    let instances = resources::instances(root, &mut named);
-    let schedules = schedules::schedules(root, &named, &instances);
+    let directories = directories::directories(root, &named);
+    let instances = resources::instances(root, &mut named, &directories);
+    let schedules = schedules::schedules(root, &named, &instances, &directories);
     Config {
         log: server::log(root),
         admin: server::admin(root, &state_dir),
@@ -117,6 +118,7 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
         state_dir,
         regions,
         accounts,
+        directories,
         instances,
         schedules,
     }

@@ -2,6 +2,7 @@
 //!
 //! `config/keyferry.toml` is the documented sample.
 
+mod directories;
 mod duration;
 mod keys;
 mod load;
@@ -24,7 +25,7 @@ pub use load::Loaded;
 pub use location::{DEFAULT_PATH, credential_path, locate};
 pub use pkcs11::{Pkcs11, TokenIdentity};
 pub use problem::{ConfigProblem, ConfigWarning, Position};
-pub use reload::{Changes, InUse, check_start, reload_diff};
+pub use reload::{Changes, InUse, Tenant, check_start, reload_diff};
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
     AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Migration,

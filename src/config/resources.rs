@@ -14,7 +14,7 @@ use super::reader::{Found, Table};
 use super::secret::{AccessKeySecret, SecretOrigin};
 use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, root_key};
 use super::settings::{AccessKey, Account, Instance, InstanceKind, Region};
-use crate::model::{AccountId, InstanceId, RegionId};
+use crate::model::{AccountId, Directories, InstanceId, RegionId};
 
 /// What the file has named so far, and where.
 #[derive(Default)]
@@ -102,11 +102,12 @@ pub(super) fn accounts(root: &Table<'_>, named: &mut Named, readable_by_others: 
     root.tables("account", &keys::ACCOUNT).into_iter().filter_map(read).collect()
 }
 
-pub(super) fn instances(root: &Table<'_>, named: &mut Named) -> Vec<Instance> {
-    root.tables("instance", &keys::INSTANCE).into_iter().filter_map(|table| instance(&table, named)).collect()
+pub(super) fn instances(root: &Table<'_>, named: &mut Named, directories: &Directories) -> Vec<Instance> {
+    let tables = root.tables("instance", &keys::INSTANCE);
+    tables.into_iter().filter_map(|table| instance(&table, named, directories)).collect()
 }
 
-fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
+fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> Option<Instance> {
     const ALLOWED: &str = "kst- and lower-case letters and digits, in quotes";
     const KIND: &str = "\"software\" or \"hardware\"";
     let id = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
@@ -140,6 +141,12 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
         named.check_account(table, account);
         if owner.as_ref().is_some_and(|owner| owner.value == account.value) {
             table.source.problem(account.at, "the owner in shared_with", "accounts other than the owner");
+        } else if let Some(owner) = &owner
+            && let Err(refusal) = directories.check_share(&owner.value, &account.value)
+        {
+            let found = format!("{} in shared_with, but {refusal}", account.value);
+            let allowed = format!("accounts of the owner's verified entity in its directory: {}", refusal.remedy());
+            table.source.problem(account.at, found, allowed);
         }
     }
     let quota = |key| table.integer(key, 0..=10_000_000).map_or(DEFAULT_QUOTA, |n| n.value);
@@ -193,22 +200,27 @@ fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) ->
         (secret_in(table, file.at, &path)?, SecretOrigin::File(path))
     } else {
         let name = credential?;
-        if !is_credential_name(name.value) {
-            // It may be the secret itself, in the wrong place.
-            table.source.problem(name.at, "a credential name with other characters", CREDENTIAL_NAME);
-            return None;
-        }
-        let Some(directory) = table.source.credentials_directory else {
-            table.source.problem(
-                name.at,
-                format!("{:?}, but there is no $CREDENTIALS_DIRECTORY", name.value),
-                "a credential that systemd hands to the service (LoadCredential=), or secret_file = \"PATH\"",
-            );
-            return None;
-        };
-        (secret_in(table, name.at, &directory.join(name.value))?, SecretOrigin::Credential(name.value.to_owned()))
+        (secret_in_credential(table, &name, "secret_file")?, SecretOrigin::Credential(name.value.to_owned()))
     };
     Some(AccessKey { id: id?.value.0, secret, origin })
+}
+
+/// What a systemd credential holds; `instead` is the key that names a file.
+pub(super) fn secret_in_credential(table: &Table<'_>, name: &Found<&str>, instead: &str) -> Option<AccessKeySecret> {
+    if !is_credential_name(name.value) {
+        // It may be the secret itself, in the wrong place.
+        table.source.problem(name.at, "a credential name with other characters", CREDENTIAL_NAME);
+        return None;
+    }
+    let Some(directory) = table.source.credentials_directory else {
+        table.source.problem(
+            name.at,
+            format!("{:?}, but there is no $CREDENTIALS_DIRECTORY", name.value),
+            format!("a credential that systemd hands to the service (LoadCredential=), or {instead} = \"PATH\""),
+        );
+        return None;
+    };
+    secret_in(table, name.at, &directory.join(name.value))
 }
 
 pub(super) fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {

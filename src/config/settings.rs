@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pkcs11::{Pkcs11, TokenIdentity};
 use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
-use crate::model::{AccountId, AllowedHours, InstanceId, RegionId, ScheduleEntry};
+use crate::model::{AccountId, AllowedHours, Directories, InstanceId, RegionId, ScheduleEntry};
 use crate::observe::{LogFormat, LogLevel};
 
 /// The whole file.
@@ -37,6 +37,8 @@ pub struct Config {
     pub regions: Vec<Region>,
     /// `[[account]]`.
     pub accounts: Vec<Account>,
+    /// `[[directory]]`.
+    pub directories: Directories,
     /// `[[instance]]`.
     pub instances: Vec<Instance>,
     /// `[[schedule]]`.

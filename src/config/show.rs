@@ -7,7 +7,7 @@ use toml::value::{Array, Table, Value};
 use super::duration::format_duration;
 use super::secret::{RootKey, SecretOrigin};
 use super::settings::{AccessKey, Account, Config, Instance, InstanceKind, Region, StoreEngine};
-use crate::model::{IfMissed, ScheduleEntry, Selection, When};
+use crate::model::{Directory, Entity, IfMissed, ScheduleEntry, Selection, When};
 
 impl Config {
     /// The effective configuration as TOML, with secrets masked.
@@ -74,6 +74,7 @@ impl Config {
         }
         put_tables(&mut root, "region", &self.regions, region);
         put_tables(&mut root, "account", &self.accounts, account);
+        put_tables(&mut root, "directory", &self.directories.0, directory);
         put_tables(&mut root, "instance", &self.instances, instance);
         put_tables(&mut root, "schedule", &self.schedules, schedule);
         toml::to_string(&root).unwrap_or_default()
@@ -106,6 +107,21 @@ fn access_key(key: &AccessKey) -> Table {
         SecretOrigin::File(path) => put(&mut table, "secret_file", path.display()),
         SecretOrigin::Credential(name) => put(&mut table, "credential", name),
     }
+    table
+}
+
+fn directory(directory: &Directory) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "id", &directory.id);
+    put_tables(&mut table, "entity", &directory.entities, entity);
+    table
+}
+
+fn entity(entity: &Entity) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &entity.name);
+    table.insert("verified".to_owned(), Value::Boolean(entity.verified));
+    put_list(&mut table, "accounts", &entity.accounts);
     table
 }
 

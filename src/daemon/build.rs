@@ -91,6 +91,7 @@ impl Parts {
         let opener = Opener::new(&config.state_dir, Arc::clone(&clock), Arc::clone(&random))?;
         let control = opener.control().await?;
         let catalogue = Catalogue::new(Arc::clone(&control));
+        catalogue.tally().await?;
         let unfitting = check_start(&config, &in_use::read(&catalogue).await?);
         if !unfitting.is_empty() {
             return Err(DaemonError::Unfitting(unfitting));
@@ -103,6 +104,7 @@ impl Parts {
         in_use::remember(&catalogue, &config).await?;
         let keystores =
             Keystores::new(open.sources(), open.targets(), facts::instances(&config), facts::regions(&config));
+        keystores.set_directories(config.directories.clone());
         let worker = worker(random.as_ref());
         let service = Service { catalogue, keystores: Arc::new(keystores), clock: Arc::clone(&clock), random, worker };
         let trail = trail(&service).await?;

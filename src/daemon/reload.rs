@@ -1,12 +1,15 @@
 //! SIGHUP: the file is read again and put in force as a whole, or not at all.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use super::build::{Open, Parts, pin as pin_identity};
 use super::stores::pin;
 use super::{DaemonError, admin, facts, in_use};
+use crate::catalogue::CatalogueError;
 use crate::config::{Changes, Config, reload_diff};
 use crate::kms::Keystores;
+use crate::model::InstanceId;
 use crate::observe::{Event, Fields, LogHandle, emit};
 
 impl Parts {
@@ -35,11 +38,13 @@ impl Parts {
         let certificate = self.tls.as_ref().map(|tls| tls.read_again()).transpose()?;
         let open = self.reopen(&new, &changes).await?;
         pin_identity(catalogue, &open).await?;
+        let held = self.held(&new).await?;
         let registered = self.book.reconcile(&new.schedules).await?;
         in_use::remember(catalogue, &new).await?;
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let keystores: &Keystores = &self.service.keystores;
-        keystores.reload(facts::instances(&new), facts::regions(&new));
+        keystores.set_directories(new.directories.clone());
+        keystores.reload_held(facts::instances(&new), facts::regions(&new), &held);
         keystores.exchange(open.sources(), open.targets());
         // A PIN that was refused may be tried once more now, whether it is another one or not.
         for instance in &new.instances {
@@ -66,9 +71,33 @@ impl Parts {
             tracing::warn!(%error, "the log level stays as it was");
         }
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        // One may have ended since it was asked.
+        self.tend_unlocked().await?;
         super::running::tell_registered(&registered);
         self.make_service_keys().await;
         Ok(changes)
+    }
+
+    /// The instances that a job holds.
+    async fn held(&self, config: &Config) -> Result<BTreeSet<InstanceId>, DaemonError> {
+        let mut held = BTreeSet::new();
+        for instance in &config.instances {
+            if self.service.catalogue.instance_gate(&instance.id).await?.is_some() {
+                held.insert(instance.id.clone());
+            }
+        }
+        Ok(held)
+    }
+
+    /// Puts in force what a reload said of instances that a job held then and holds no more.
+    pub(super) async fn tend_unlocked(&self) -> Result<(), CatalogueError> {
+        for id in self.service.keystores.waiting() {
+            if self.service.catalogue.instance_gate(&id).await?.is_none() {
+                self.service.keystores.unlocked(&id);
+                tracing::info!(instance = %id, "what the last reload said of the instance is in force: no job holds it any more");
+            }
+        }
+        Ok(())
     }
 
     /// The keystores of the new file: what stays is kept open.

@@ -53,6 +53,19 @@ pub(super) fn spawn(
             }
         }
     });
+    // What a reload said of an instance that a job held comes into force with the unlock.
+    let (waiting, mut changes, ended) = (Arc::clone(parts), parts.migrations.changes(), stop.clone());
+    tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+            if let Err(error) = waiting.tend_unlocked().await {
+                tracing::warn!(%error, "whether a job still holds an instance could not be read");
+            }
+        }
+    });
     every(tracker, stop, TEND_EVERY, parts, |parts: Arc<Parts>| async move {
         if let Err(error) = parts.migrations.tend().await {
             tracing::warn!(%error, "clean-ups of ended migrations could not be done; trying again");

@@ -53,6 +53,7 @@ pub use due::DueReport;
 pub use error::KmsError;
 pub use import::ImportParameters;
 pub use import_token::WrappingAlgorithm;
+pub use instances::InstanceUse;
 pub use keystores::{InstanceFacts, Keystores, RegionFacts};
 pub use list_keys::{KeyFilter, KeyFilters};
 pub use new_material::NewMaterial;

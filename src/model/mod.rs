@@ -2,6 +2,7 @@
 
 mod calendar;
 mod cron;
+mod directory;
 mod hours;
 mod ids;
 mod job;
@@ -16,6 +17,7 @@ mod zone;
 
 pub use calendar::{Clock, Random, SystemClock, SystemRandom, format_utc};
 pub use cron::{Cron, CronError};
+pub use directory::{Directories, Directory, Entity, ShareRefusal};
 pub use hours::{AllowedHours, HoursError, HoursRange};
 pub use ids::{
     AccountId, IdError, Incarnation, InstanceId, JobId, KeyId, KeystoreId, MaterialId, RegionId, ResourceId,

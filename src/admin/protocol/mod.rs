@@ -12,8 +12,14 @@ mod seal;
 pub use audit::{AuditKeyShape, AuditShape, FindingShape, SignedHeadShape};
 pub use backup::{BackupRequest, KeyText};
 pub use clock::{ClockShape, StepShape};
-pub use inventory::{InstanceShape, InstancesShape, KeyShape, ResourceListShape, SecretShape, ShareRequest};
-pub use jobs::{GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, SignatureShape};
+pub use inventory::{
+    InstanceShape, InstancesShape, KeyShape, ResourceListShape, RestingShareShape, SecretShape, ShareRequest,
+    TenantShape,
+};
+pub use jobs::{
+    GroupReportShape, GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape,
+    SignatureShape,
+};
 pub use schedules::{EntryShape, RunShape, RunsShape, ScheduleShape, SchedulesShape};
 pub use scopes::{CheckShape, HoldRequest, HoldShape, HoldsShape, NextShape, ReleaseRequest, ScopeShape, StatusShape};
 
