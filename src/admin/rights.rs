@@ -48,6 +48,7 @@ pub(super) const COMMANDS: &[(&str, &str, AdminRight)] = &[
     ("GET", "/audit/verify", AdminRight::View),
     ("GET", "/audit/key", AdminRight::View),
     ("GET", "/doctor", AdminRight::View),
+    ("POST", "/doctor", AdminRight::Administer),
     ("POST", "/backup", AdminRight::Administer),
     ("POST", "/clock/confirm", AdminRight::Administer),
     ("GET", "/seal", AdminRight::View),

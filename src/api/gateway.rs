@@ -126,7 +126,8 @@ fn log(error: &ApiError, request_id: &str, source: IpAddr) {
         tracing::error!(code = error.code, request_id, %source, internal, "a request failed inside");
     } else if matches!(error.http, 401 | 403)
         || error.code.starts_with("InvalidAccessKeyId")
-        || error.code == "SignatureDoesNotMatch"
+        || error.code.starts_with("InvalidSecurityToken")
+        || matches!(error.code, "SignatureDoesNotMatch" | "AccessDeniedError")
     {
         let why = internal.map(|internal| format!(": {internal}")).unwrap_or_default();
         let text = format!("request {request_id} from {source} was denied{why}");

@@ -45,11 +45,11 @@ impl Operations {
 
 #[async_trait]
 impl Dispatcher for Operations {
-    async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
+    async fn dispatch(&self, mut call: Call) -> Result<Value, ApiError> {
         let answer = match table().find(|row| row.name == call.action.name) {
             Some(row) => {
                 let outcome =
-                    match authorization::authorize(&self.service, &call.caller, row.name, &call.parameters).await {
+                    match authorization::authorize(&self.service, &call.caller, row.name, &mut call.parameters).await {
                         Ok(caller) => (row.run)(&self.service, &caller, &call.parameters).await,
                         Err(error) => Err(error),
                     };
