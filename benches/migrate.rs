@@ -318,7 +318,14 @@ async fn open(dir: &Path) -> (Migrations, [Notes; 2]) {
     );
     let catalogue = Catalogue::new(control);
     catalogue.pin_identity(&instance, &identity).await.unwrap();
-    let service = Service { catalogue, keystores: Arc::new(keystores), clock, random, worker: "bench".into() };
+    let service = Service {
+        catalogue,
+        keystores: Arc::new(keystores),
+        rotators: Arc::default(),
+        clock,
+        random,
+        worker: "bench".into(),
+    };
     (Migrations::new(service, Settings::default()), notes)
 }
 

@@ -28,6 +28,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod views;
+mod vitals;
 mod watch;
 
 pub use backup::Backups;
@@ -36,3 +37,4 @@ pub use seal::Seal;
 pub use server::{AdminServer, Peer};
 pub use socket::SocketError;
 pub use state::{AccountName, State};
+pub use vitals::{Vitals, routes as vitals_routes};

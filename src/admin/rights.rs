@@ -30,6 +30,7 @@ pub(super) const COMMANDS: &[(&str, &str, AdminRight)] = &[
     ("GET", "/jobs/{id}", AdminRight::View),
     ("GET", "/jobs/{id}/report", AdminRight::View),
     ("GET", "/jobs/{id}/watch", AdminRight::View),
+    ("GET", "/groups/{id}/report", AdminRight::View),
     ("POST", "/jobs/{id}/cancel", AdminRight::Migrate),
     ("POST", "/jobs/{id}/approve", AdminRight::Migrate),
     ("GET", "/schedules", AdminRight::View),

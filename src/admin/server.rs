@@ -12,7 +12,7 @@ use super::protocol::ROOT;
 use super::socket::{BoundSocket, SocketError, bind};
 use super::{
     AdminError, State, access, audit, backup, clock, doctor, holds, instances, jobs, resources, rights, schedules,
-    seal, status, watch,
+    seal, status, vitals, watch,
 };
 use crate::audit::Actor;
 use crate::observe::{Event, Fields, emit};
@@ -84,6 +84,7 @@ pub(super) fn routes(state: &State) -> Router<State> {
         .route("/jobs/{id}", get(jobs::show))
         .route("/jobs/{id}/report", get(jobs::report))
         .route("/jobs/{id}/watch", get(watch::watch))
+        .route("/groups/{id}/report", get(jobs::group_report))
         .route("/jobs/{id}/cancel", post(jobs::cancel))
         .route("/jobs/{id}/approve", post(jobs::approve))
         .route("/schedules", get(schedules::list).post(schedules::add))
@@ -109,7 +110,7 @@ pub(super) fn routes(state: &State) -> Router<State> {
         .route("/instances/{id}/share", post(instances::share))
         .route("/instances/{id}/unshare", post(instances::unshare))
         .layer(middleware::from_fn_with_state(state.clone(), rights::guard));
-    Router::new().nest(ROOT, api).fallback(|| async {
+    Router::new().nest(ROOT, api).merge(vitals::admin_routes()).fallback(|| async {
         let remedy = "use a keyferry command of the daemon's version";
         AdminError::unknown("NoSuchPath", "the daemon does not know this request", remedy)
     })

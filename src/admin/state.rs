@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::protocol::Advice;
 use super::rights::Rights;
-use super::{AdminError, Backups, Peer, Seal};
+use super::{AdminError, Backups, Peer, Seal, Vitals};
 use crate::access::AccessKeyTable;
 use crate::audit::{Entry, OK, Recording, Trail};
 use crate::catalogue::Catalogue;
@@ -37,11 +37,13 @@ pub struct State {
     started: Duration,
     accounts: Arc<RwLock<Arc<Vec<AccountName>>>>,
     warnings: Arc<RwLock<Arc<Vec<Advice>>>>,
+    rejected: Arc<RwLock<Option<Advice>>>,
     trail: Trail,
     seal: Arc<OnceLock<Arc<dyn Seal>>>,
     backups: Arc<OnceLock<Arc<dyn Backups>>>,
     identities: Arc<OnceLock<Arc<AccessKeyTable>>>,
     rights: Arc<Rights>,
+    vitals: Arc<OnceLock<Arc<dyn Vitals>>>,
     stop: CancellationToken,
 }
 
@@ -54,28 +56,37 @@ impl State {
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
         let (accounts_read, warnings) = (Arc::default(), Arc::default());
-        let (seal, backups, identities, rights) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        let (seal, backups, vitals) = (Arc::default(), Arc::default(), Arc::default());
+        let (identities, rights, rejected) = (Arc::default(), Arc::default(), Arc::default());
         let state = Self {
             migrations,
             book,
             started,
             accounts: accounts_read,
             warnings,
+            rejected,
             trail,
             seal,
             backups,
             identities,
             rights,
+            vitals,
             stop,
         };
         state.reload(accounts, Vec::new());
         state
     }
 
-    /// Replaces what the configuration says: its accounts, and what it warns of.
+    /// Replaces what the configuration says: its accounts, and what it warns of. It was taken, so that none is rejected.
     pub fn reload(&self, accounts: Vec<AccountName>, warnings: Vec<Advice>) {
+        *self.rejected.write().unwrap_or_else(PoisonError::into_inner) = None;
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         *self.warnings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(warnings);
+    }
+
+    /// Keeps why a changed configuration was not taken, for `status`, until one is.
+    pub fn reject(&self, why: Advice) {
+        *self.rejected.write().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
     /// Exchanges the trail for one that knows the daemon's key.
@@ -150,6 +161,15 @@ impl State {
         let _ = self.backups.set(backups);
     }
 
+    /// Gives it what the daemon tells of itself, once.
+    pub fn set_vitals(&self, vitals: Arc<dyn Vitals>) {
+        let _ = self.vitals.set(vitals);
+    }
+
+    pub(super) fn vitals(&self) -> Option<Arc<dyn Vitals>> {
+        self.vitals.get().map(Arc::clone)
+    }
+
     pub(super) fn backups(&self) -> Option<Arc<dyn Backups>> {
         self.backups.get().map(Arc::clone)
     }
@@ -192,6 +212,11 @@ impl State {
 
     pub(super) fn accounts(&self) -> Arc<Vec<AccountName>> {
         Arc::clone(&self.accounts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why the configuration as it is now was not taken.
+    pub(super) fn rejected(&self) -> Option<Advice> {
+        self.rejected.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn warnings(&self) -> Arc<Vec<Advice>> {

@@ -33,6 +33,20 @@ macro_rules! fixed {
                     Self::new($http, $code, $message)
                 }
             )*
+
+            /// One error of each code.
+            #[cfg(test)]
+            pub(crate) fn known() -> Vec<Self> {
+                vec![
+                    $(Self::$name(),)*
+                    Self::missing_parameter("X"),
+                    Self::invalid_parameter("X"),
+                    Self::migrating("job", Duration::from_secs(1)),
+                    Self::internal(""),
+                    Self::unavailable(""),
+                    Self::limit_exceeded(""),
+                ]
+            }
         }
     };
 }
@@ -179,6 +193,10 @@ fixed! {
     resource_in_delete_window: 409 "Rejected.ResourceInDeleteWindow" "The secret is planned to be deleted.";
     /// RestoreSecret of a secret that is not planned to be deleted.
     resource_in_use: 409 "Rejected.ResourceInUse" "The secret is not planned to be deleted.";
+    /// A rotation to another version has begun and not ended.
+    rotation_under_way: 409 "Rejected.ResourceInUse" "Another rotation of the secret has not ended yet.";
+    /// A rotator did not rotate a secret.
+    rotator_failed: 503 "ServiceUnavailableTemporary" "The credential could not be changed where it lives yet.";
     /// The key is disabled.
     key_disabled: 409 "Rejected.Disabled" "The request was rejected because the key state is Disabled.";
     /// The key is enabled.

@@ -13,6 +13,8 @@ mod clock;
 mod config;
 mod describe;
 mod doctor;
+mod explain;
+mod generate;
 mod holds;
 mod instances;
 mod instructions;
@@ -30,6 +32,7 @@ mod socket;
 mod status;
 mod table;
 mod terminal;
+mod terraform;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -90,8 +93,11 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Hold(options) => holds::hold(terminal, &client()?, options).await,
         Command::Release(options) => holds::release(terminal, &client()?, options).await,
         Command::Instance { command } => instances::instance(terminal, &client()?, &command).await,
+        Command::Terraform { command } => terraform::terraform(terminal, client, &command).await,
         Command::Policy { command } => access::policy(terminal, client, &command).await,
         Command::Role { command } => access::role(terminal, &client()?, &command).await,
         Command::Status => status::status(terminal, &client()?).await,
+        Command::Explain(options) => explain::explain(terminal, &options),
+        Command::Generate(options) => generate::generate(&options),
     }
 }

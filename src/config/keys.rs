@@ -7,7 +7,6 @@ pub(super) struct Keys {
 }
 
 /// Every table.
-#[cfg(test)]
 pub(super) const ALL: &[&Keys] = &[
     &ROOT,
     &LOG,
@@ -20,6 +19,10 @@ pub(super) const ALL: &[&Keys] = &[
     &MIGRATION,
     &LIMITS,
     &BACKUP,
+    &DIRECTORY,
+    &ENTITY,
+    &METRICS,
+    &NOTIFY,
     &REGION,
     &ACCOUNT,
     &ACCESS_KEY,
@@ -30,12 +33,14 @@ pub(super) const ALL: &[&Keys] = &[
     &ROLE_POLICY,
     &ADMIN_RIGHTS,
     &INSTANCE,
+    &ROTATOR,
+    &PKCS11,
     &SCHEDULE,
     &RESOURCES,
 ];
 
 /// Tables that later releases bring.
-pub(super) const RESERVED: &[&str] = &["metrics", "console", "notify", "rotator", "directory"];
+pub(super) const RESERVED: &[&str] = &["console"];
 
 pub(super) const ROOT: Keys = Keys {
     table: "",
@@ -49,9 +54,13 @@ pub(super) const ROOT: Keys = Keys {
         "migration",
         "limits",
         "backup",
+        "metrics",
+        "notify",
         "region",
         "account",
+        "directory",
         "instance",
+        "rotator",
         "schedule",
     ],
 };
@@ -68,6 +77,24 @@ pub(super) const MIGRATION: Keys =
 pub(super) const LIMITS: Keys =
     Keys { table: "limits", keys: &["data_per_second", "read_per_second", "management_per_second"] };
 pub(super) const BACKUP: Keys = Keys { table: "backup", keys: &["directory", "key_file", "every", "keep", "max_age"] };
+pub(super) const DIRECTORY: Keys = Keys { table: "directory", keys: &["id", "entity"] };
+pub(super) const ENTITY: Keys = Keys { table: "directory.entity", keys: &["name", "verified", "accounts"] };
+pub(super) const METRICS: Keys = Keys { table: "metrics", keys: &["listen"] };
+pub(super) const NOTIFY: Keys = Keys {
+    table: "notify",
+    keys: &[
+        "name",
+        "url",
+        "url_file",
+        "url_credential",
+        "template",
+        "events",
+        "secret",
+        "secret_file",
+        "credential",
+        "ca",
+    ],
+};
 pub(super) const REGION: Keys = Keys { table: "region", keys: &["id", "listen", "service_keys"] };
 pub(super) const ACCOUNT: Keys = Keys { table: "account", keys: &["id", "name", "access_key", "user", "role"] };
 pub(super) const ACCESS_KEY: Keys =
@@ -95,6 +122,31 @@ pub(super) const INSTANCE: Keys = Keys {
         "remote",
     ],
 };
+pub(super) const ROTATOR: Keys = Keys {
+    table: "rotator",
+    keys: &[
+        "name",
+        "kind",
+        "types",
+        "accounts",
+        "names",
+        "targets",
+        "timeout",
+        "retry_after",
+        "attempts",
+        "url",
+        "host",
+        "port",
+        "database",
+        "user",
+        "ca",
+        "secret",
+        "secret_file",
+        "credential",
+    ],
+};
+pub(super) const PKCS11: Keys =
+    Keys { table: "instance.pkcs11", keys: &["module", "token", "pin_file", "pin_credential"] };
 pub(super) const SCHEDULE: Keys = Keys {
     table: "schedule",
     keys: &[

@@ -8,10 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::pkcs11::{Pkcs11, TokenIdentity};
+use super::rotators::Rotator;
 use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
 use crate::access::Policy;
-use crate::model::{AccountId, AdminRight, AllowedHours, InstanceId, RegionId, ScheduleEntry};
-use crate::observe::{LogFormat, LogLevel};
+use crate::model::{AccountId, AdminRight, AllowedHours, Directories, InstanceId, RegionId, ScheduleEntry};
+use crate::observe::{Event, LogFormat, LogLevel};
 
 /// The whole file.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,12 +36,20 @@ pub struct Config {
     pub limits: Limits,
     /// `[backup]`; `None`: the daemon takes none by itself.
     pub backup: Option<Backup>,
+    /// `[metrics]`; `None`: only over the admin socket.
+    pub metrics: Option<Metrics>,
+    /// `[[notify]]`: who is told of events.
+    pub notify: Vec<Notify>,
     /// `[[region]]`, in the order of the file.
     pub regions: Vec<Region>,
     /// `[[account]]`.
     pub accounts: Vec<Account>,
+    /// `[[directory]]`.
+    pub directories: Directories,
     /// `[[instance]]`.
     pub instances: Vec<Instance>,
+    /// `[[rotator]]`, in the order of the file: the first that fits serves a secret.
+    pub rotators: Vec<Rotator>,
     /// `[[schedule]]`.
     pub schedules: Vec<ScheduleEntry>,
 }
@@ -147,6 +157,88 @@ pub struct Backup {
     pub max_age: Option<Duration>,
 }
 
+/// The listener of metrics and health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// Plain HTTP; nothing secret is told.
+    pub listen: SocketAddr,
+}
+
+/// The form of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Template {
+    /// A JSON object with the fields of the event's log line.
+    #[default]
+    Json,
+    /// A message of a Slack incoming webhook.
+    Slack,
+    /// A message of a DingTalk custom robot.
+    DingTalk,
+}
+
+/// A receiver of notifications. Its address may be all that is needed to write there, so it is kept like a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// Unique in the file; what was told is remembered under it.
+    pub name: String,
+    /// The webhook.
+    pub url: AccessKeySecret,
+    /// Where that was written.
+    pub url_origin: SecretOrigin,
+    /// Default json.
+    pub template: Template,
+    /// What it is signed with, and where that was written; `None`: it is not.
+    pub signing: Option<(AccessKeySecret, SecretOrigin)>,
+    /// What is told. Default [`Notify::DEFAULT_EVENTS`].
+    pub events: Vec<Event>,
+    /// Certificates (PEM) that the receiver's may be signed by, beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+impl Template {
+    /// The names in the configuration file.
+    pub const NAMES: [&'static str; 3] = ["json", "slack", "dingtalk"];
+
+    /// The name in the configuration file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Slack => "slack",
+            Self::DingTalk => "dingtalk",
+        }
+    }
+}
+
+impl std::str::FromStr for Template {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Json, Self::Slack, Self::DingTalk].into_iter().find(|form| form.as_str() == text).ok_or(())
+    }
+}
+
+impl Notify {
+    /// What is told where the file does not say it.
+    pub const DEFAULT_EVENTS: [Event; 15] = [
+        Event::ScheduleUpcoming,
+        Event::ScheduleMissed,
+        Event::MigrationStarted,
+        Event::MigrationRefused,
+        Event::MigrationWindowEnding,
+        Event::MigrationComplete,
+        Event::MigrationFailed,
+        Event::MigrationCanceled,
+        Event::MigrationRehearsed,
+        Event::LockOverdue,
+        Event::InstanceExpiring,
+        Event::CertificateExpiring,
+        Event::BackupFailed,
+        Event::StoreDegraded,
+        Event::WorkerStalled,
+    ];
+}
+
 /// A region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
@@ -234,6 +326,8 @@ pub struct AccessKey {
 pub enum InstanceKind {
     /// Material is sealed in a store of its own.
     Software,
+    /// Material of keys is in a PKCS#11 token; everything else in a store of its own.
+    Hardware,
 }
 
 /// An instance.
@@ -247,6 +341,8 @@ pub struct Instance {
     pub owner: AccountId,
     /// Kind.
     pub kind: InstanceKind,
+    /// The token of a hardware instance.
+    pub pkcs11: Option<Pkcs11>,
     /// Its root key. Default: generated.
     pub root_key: RootKey,
     /// How many keys it may hold. Default 1000.
@@ -272,6 +368,9 @@ pub struct InstanceIdentity {
     pub kind: InstanceKind,
     /// Where its root key comes from.
     pub root_key: RootKey,
+    /// The token of a hardware instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pkcs11: Option<TokenIdentity>,
 }
 
 impl Config {
@@ -317,6 +416,7 @@ impl Instance {
             owner: self.owner.clone(),
             kind: self.kind,
             root_key: self.root_key.clone(),
+            pkcs11: self.pkcs11.as_ref().map(|pkcs11| pkcs11.token.clone()),
         }
     }
 

@@ -5,12 +5,13 @@ use std::fmt::Display;
 use toml::value::{Array, Table, Value};
 
 use super::duration::format_duration;
+use super::rotators::{Rotator, RotatorKind};
 use super::secret::{RootKey, SecretOrigin};
 use super::settings::{
-    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, PolicyOrigin, Region, Role, StoreEngine, User,
-    Who,
+    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, InstanceKind, Notify, PolicyOrigin, Region,
+    Role, StoreEngine, User, Who,
 };
-use crate::model::{IfMissed, ScheduleEntry, Selection, When};
+use crate::model::{Directory, Entity, IfMissed, ScheduleEntry, Selection, When};
 
 impl Config {
     /// The effective configuration as TOML, with secrets masked.
@@ -77,15 +78,49 @@ impl Config {
                 root.insert(name.to_owned(), Value::Table(table));
             }
         }
+        if let Some(metrics) = &self.metrics {
+            let mut table = Table::new();
+            put(&mut table, "listen", metrics.listen);
+            root.insert("metrics".to_owned(), Value::Table(table));
+        }
+        put_tables(&mut root, "notify", &self.notify, notify);
         put_tables(&mut root, "region", &self.regions, region);
         put_tables(&mut root, "account", &self.accounts, account);
+        put_tables(&mut root, "directory", &self.directories.0, directory);
         put_tables(&mut root, "instance", &self.instances, instance);
+        put_tables(&mut root, "rotator", &self.rotators, rotator);
         put_tables(&mut root, "schedule", &self.schedules, schedule);
         toml::to_string(&root).unwrap_or_default()
     }
 }
 
 const MASK: &str = "********";
+
+fn notify(receiver: &Notify) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &receiver.name);
+    match &receiver.url_origin {
+        // The host is no secret, what comes behind it may be.
+        SecretOrigin::Inline => {
+            let host = reqwest::Url::parse(receiver.url.expose()).ok();
+            let shown = host.map(|url| format!("{}/{MASK}", url.origin().ascii_serialization()));
+            put(&mut table, "url", shown.as_deref().unwrap_or(MASK));
+        }
+        SecretOrigin::File(path) => put(&mut table, "url_file", path.display()),
+        SecretOrigin::Credential(name) => put(&mut table, "url_credential", name),
+    }
+    put(&mut table, "template", receiver.template.as_str());
+    match receiver.signing.as_ref().map(|(_, origin)| origin) {
+        None => {}
+        Some(SecretOrigin::Inline) => put(&mut table, "secret", MASK),
+        Some(SecretOrigin::File(path)) => put(&mut table, "secret_file", path.display()),
+        Some(SecretOrigin::Credential(name)) => put(&mut table, "credential", name),
+    }
+    let events: Vec<&str> = receiver.events.iter().map(|event| event.as_str()).collect();
+    put_list(&mut table, "events", &events);
+    put_some(&mut table, "ca", receiver.ca.as_ref().map(|path| path.display()));
+    table
+}
 
 fn region(region: &Region) -> Table {
     let mut table = Table::new();
@@ -150,12 +185,64 @@ fn put_policies(table: &mut Table, policies: &[AttachedPolicy]) {
 fn access_key(key: &AccessKey) -> Table {
     let mut table = Table::new();
     put(&mut table, "id", &key.id);
-    match &key.origin {
-        SecretOrigin::Inline => put(&mut table, "secret", MASK),
-        SecretOrigin::File(path) => put(&mut table, "secret_file", path.display()),
-        SecretOrigin::Credential(name) => put(&mut table, "credential", name),
-    }
+    put_secret(&mut table, &key.origin);
     table.insert("disabled".to_owned(), Value::Boolean(key.disabled));
+    table
+}
+
+fn put_secret(table: &mut Table, origin: &SecretOrigin) {
+    match origin {
+        SecretOrigin::Inline => put(table, "secret", MASK),
+        SecretOrigin::File(path) => put(table, "secret_file", path.display()),
+        SecretOrigin::Credential(name) => put(table, "credential", name),
+    }
+}
+
+fn rotator(rotator: &Rotator) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &rotator.name);
+    match &rotator.kind {
+        RotatorKind::Webhook { url, ca } => {
+            put(&mut table, "kind", "webhook");
+            put(&mut table, "url", url);
+            put_some(&mut table, "ca", ca.as_ref().map(|path| path.display()));
+        }
+        RotatorKind::Postgresql { host, port, database, user, ca } => {
+            put(&mut table, "kind", "postgresql");
+            put(&mut table, "host", host);
+            table.insert("port".to_owned(), Value::Integer((*port).into()));
+            put(&mut table, "database", database);
+            put(&mut table, "user", user);
+            put_some(&mut table, "ca", ca.as_ref().map(|path| path.display()));
+        }
+    }
+    put_secret(&mut table, &rotator.origin);
+    if rotator.origin == SecretOrigin::Inline {
+        // As long as a signature key has to be.
+        put(&mut table, "secret", MASK.repeat(4));
+    }
+    put_list(&mut table, "types", &rotator.types);
+    put_list(&mut table, "accounts", &rotator.accounts);
+    put_list(&mut table, "names", &rotator.names);
+    put_list(&mut table, "targets", &rotator.targets);
+    put(&mut table, "timeout", format_duration(rotator.timeout));
+    put(&mut table, "retry_after", format_duration(rotator.retry_after));
+    table.insert("attempts".to_owned(), Value::Integer(rotator.attempts.into()));
+    table
+}
+
+fn directory(directory: &Directory) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "id", &directory.id);
+    put_tables(&mut table, "entity", &directory.entities, entity);
+    table
+}
+
+fn entity(entity: &Entity) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &entity.name);
+    table.insert("verified".to_owned(), Value::Boolean(entity.verified));
+    put_list(&mut table, "accounts", &entity.accounts);
     table
 }
 
@@ -164,7 +251,19 @@ fn instance(instance: &Instance) -> Table {
     put(&mut table, "id", &instance.id);
     put(&mut table, "region", &instance.region);
     put(&mut table, "owner", &instance.owner);
-    put(&mut table, "kind", "software");
+    put(&mut table, "kind", if instance.kind == InstanceKind::Hardware { "hardware" } else { "software" });
+    if let Some(pkcs11) = &instance.pkcs11 {
+        let mut inner = Table::new();
+        put(&mut inner, "module", pkcs11.token.module.display());
+        put(&mut inner, "token", &pkcs11.token.label);
+        match &pkcs11.pin_origin {
+            SecretOrigin::Credential(name) => put(&mut inner, "pin_credential", name),
+            SecretOrigin::File(path) => put(&mut inner, "pin_file", path.display()),
+            // A PIN is never in the file.
+            SecretOrigin::Inline => {}
+        }
+        table.insert("pkcs11".to_owned(), Value::Table(inner));
+    }
     put_root_key(&mut table, &instance.root_key);
     for (key, quota) in [("key_quota", instance.key_quota), ("secret_quota", instance.secret_quota)] {
         table.insert(key.to_owned(), Value::Integer(i64::try_from(quota).unwrap_or(i64::MAX)));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,9 +22,10 @@ use crate::catalogue::Catalogue;
 use crate::config::{Config, Loaded, check_start};
 use crate::keystore::software::SoftwareKeystore;
 use crate::keystore::{SharedSource, SharedTarget};
-use crate::kms::{Keystores, Service};
+use crate::kms::{Keystores, Rotators, Service};
 use crate::migration::Migrations;
 use crate::model::{Clock, InstanceId, ProblemCode, Random, RegionId, SystemClock, SystemRandom};
+use crate::notify::{Notifier, Patience};
 use crate::observe::{Event, Fields, emit};
 use crate::schedule::{Book, ScheduleClock};
 
@@ -57,6 +59,10 @@ pub(super) struct Parts {
     pub(super) stop: CancellationToken,
     /// The keystores that are open.
     pub(super) open: Mutex<Open>,
+    /// Tells others what happens.
+    pub(super) notifier: Arc<Notifier>,
+    /// When it was begun, on the monotonic clock.
+    pub(super) begun: Duration,
     /// What the listeners present; `None`: plain HTTP.
     pub(super) tls: Option<Arc<Identity>>,
 }
@@ -88,23 +94,37 @@ impl Parts {
         let config = loaded.config;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let begun = clock.monotonic();
         let opener = Opener::new(&config.state_dir, Arc::clone(&clock), Arc::clone(&random))?;
         let control = opener.control().await?;
         let catalogue = Catalogue::new(Arc::clone(&control));
+        catalogue.tally().await?;
         let unfitting = check_start(&config, &in_use::read(&catalogue).await?);
         if !unfitting.is_empty() {
             return Err(DaemonError::Unfitting(unfitting));
         }
         let book = Book::new(Arc::clone(&control), Arc::clone(&clock));
         book.check(&config.schedules).await?;
+        // From here on it hears what happens.
+        let notifier = Notifier::new(catalogue.clone(), Arc::clone(&clock), &config.notify, Patience::default())?;
         let open =
             Open { shared: opener.shared(&config, &control).await?, instances: opener.instances(&config).await? };
         pin(&catalogue, &open).await?;
         in_use::remember(&catalogue, &config).await?;
         let keystores =
             Keystores::new(open.sources(), open.targets(), facts::instances(&config), facts::regions(&config));
+        keystores.set_directories(config.directories.clone());
         let worker = worker(random.as_ref());
-        let service = Service { catalogue, keystores: Arc::new(keystores), clock: Arc::clone(&clock), random, worker };
+        let rotators = Rotators::default();
+        rotators.replace(facts::rotators(&config)?);
+        let service = Service {
+            catalogue,
+            keystores: Arc::new(keystores),
+            rotators: Arc::new(rotators),
+            clock: Arc::clone(&clock),
+            random,
+            worker,
+        };
         let (trail, sessions) = trail(&service).await?;
         let migrations = Migrations::new(service.clone(), facts::settings(&config));
         let hours = config.migration.allowed_hours.clone();
@@ -150,6 +170,8 @@ impl Parts {
             admin,
             stop,
             open: Mutex::new(open),
+            notifier: Arc::new(notifier),
+            begun,
             tls,
         })
     }

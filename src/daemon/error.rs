@@ -15,6 +15,7 @@ use crate::keystore::software::rootkey::RootKeyError;
 use crate::kms::KmsError;
 use crate::migration::MigrationError;
 use crate::model::KeystoreId;
+use crate::notify::ReceiverError;
 use crate::observe::LoggingError;
 use crate::schedule::ScheduleError;
 use crate::store::StoreError;
@@ -55,6 +56,9 @@ pub enum DaemonError {
     /// Certificate or private key.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    /// A rotator cannot be made from its configuration.
+    #[error("{0}; look at `ca` of the [[rotator]]")]
+    Rotator(String),
     /// No threads.
     #[error("the system gives no threads: {0}; raise the limit of tasks of the unit (TasksMax)")]
     Threads(std::io::Error),
@@ -64,6 +68,9 @@ pub enum DaemonError {
     /// The log.
     #[error("the log: {0}")]
     Logging(#[from] LoggingError),
+    /// Who is to be notified.
+    #[error(transparent)]
+    Notify(#[from] ReceiverError),
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,16 +1,19 @@
 //! From the configuration to what the rooms below know of it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::DaemonError;
 use crate::access::{AccessKey, Attached, Identity, Principal};
 use crate::api::throttle::Rates;
-use crate::config::{self, Config};
+use crate::config::{self, Config, InstanceKind, RotatorKind};
 use crate::kms::{InstanceFacts, RegionFacts};
 use crate::migration::Settings;
 use crate::model::RegionId;
+use crate::rotator::{Postgresql, PostgresqlSettings, Rotator, Rule, Serving, Webhook, WebhookSettings};
 
 /// What is said of each instance.
 pub(super) fn instances(config: &Config) -> Vec<InstanceFacts> {
@@ -18,7 +21,7 @@ pub(super) fn instances(config: &Config) -> Vec<InstanceFacts> {
         id: instance.id.clone(),
         region: instance.region.clone(),
         owner: instance.owner.clone(),
-        hardware: false,
+        hardware: instance.kind == InstanceKind::Hardware,
         key_quota: instance.key_quota,
         secret_quota: instance.secret_quota,
         expires: instance.expires,
@@ -55,6 +58,57 @@ pub(super) fn access_keys(config: &Config) -> Vec<(String, AccessKey)> {
         }
     }
     keys
+}
+
+/// Who rotates which secrets.
+///
+/// # Errors
+/// What is wrong with a certificate file, naming rotator and file.
+pub(super) fn rotators(config: &Config) -> Result<Vec<Serving>, DaemonError> {
+    config.rotators.iter().map(serving).collect()
+}
+
+fn serving(configured: &config::Rotator) -> Result<Serving, DaemonError> {
+    let wrong = |ca: &Option<PathBuf>, error: String| {
+        let file = ca.as_ref().map_or_else(String::new, |path| format!(" ({})", path.display()));
+        DaemonError::Rotator(format!("rotator {}{file}: {error}", configured.name))
+    };
+    let read = |ca: &Option<PathBuf>| match ca {
+        Some(path) => std::fs::read(path).map(Some).map_err(|error| wrong(ca, error.to_string())),
+        None => Ok(None),
+    };
+    let secret = Zeroizing::new(configured.secret.expose().to_owned());
+    let rotator: Arc<dyn Rotator> = match &configured.kind {
+        RotatorKind::Webhook { url, ca } => {
+            let settings = WebhookSettings { url: url.clone(), key: secret, ca: read(ca)? };
+            Arc::new(Webhook::new(settings).map_err(|error| wrong(ca, error))?)
+        }
+        RotatorKind::Postgresql { host, port, database, user, ca } => {
+            let settings = PostgresqlSettings {
+                host: host.clone(),
+                port: *port,
+                database: database.clone(),
+                user: user.clone(),
+                password: secret,
+                ca: read(ca)?,
+            };
+            Arc::new(Postgresql::new(settings).map_err(|error| wrong(ca, error))?)
+        }
+    };
+    let rule = Rule {
+        types: configured.types.clone(),
+        accounts: configured.accounts.iter().cloned().collect(),
+        names: configured.names.clone(),
+        targets: configured.targets.iter().cloned().collect(),
+    };
+    Ok(Serving {
+        name: configured.name.clone(),
+        rule,
+        rotator,
+        timeout: configured.timeout,
+        retry_after: configured.retry_after,
+        attempts: configured.attempts,
+    })
 }
 
 /// Every identity, also those without an access key: roots, users and roles.

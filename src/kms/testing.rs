@@ -86,6 +86,7 @@ impl Kms {
         let service = Service {
             catalogue: Catalogue::new(Arc::new(MemoryStore::new())),
             keystores: Arc::new(keystores),
+            rotators: Arc::default(),
             clock: clock.clone(),
             random,
             worker: "worker-1".into(),
@@ -124,7 +125,7 @@ async fn open(
     SoftwareKeystore::open(id.clone(), store, slots, Some(root), clock.clone(), Arc::clone(random)).await.unwrap()
 }
 
-fn job(scope: &Scope, now: Timestamp) -> Job {
+pub(in crate::kms) fn job(scope: &Scope, now: Timestamp) -> Job {
     Job {
         id: JobId::generate(now, 1),
         group: None,

@@ -34,6 +34,7 @@ use tokio::sync::watch;
 
 use crate::audit::Actor;
 use crate::kms::Service;
+use crate::observe::heartbeat::Heartbeats;
 use crate::store::SharedStore;
 
 /// The migrations of this deployment. Cheap to clone.
@@ -46,6 +47,7 @@ pub struct Migrations {
     actor: Actor,
     /// The person behind that, where there is one: what an approval must come from somebody else than.
     asked_by: Option<String>,
+    hearts: Heartbeats,
 }
 
 impl Migrations {
@@ -58,6 +60,7 @@ impl Migrations {
             changed: Arc::new(watch::Sender::new(0)),
             actor: Actor::Daemon,
             asked_by: None,
+            hearts: Heartbeats::default(),
         }
     }
 
@@ -85,6 +88,12 @@ impl Migrations {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Who works on migrations and schedules, and shows that it does.
+    #[must_use]
+    pub const fn heartbeats(&self) -> &Heartbeats {
+        &self.hearts
     }
 
     /// The present settings.

@@ -2,12 +2,14 @@
 
 mod calendar;
 mod cron;
+mod directory;
 mod hours;
 mod ids;
 mod job;
 mod key;
 mod nonce;
 mod problem;
+mod progress;
 mod report;
 mod right;
 mod schedule;
@@ -17,6 +19,7 @@ mod zone;
 
 pub use calendar::{Clock, Random, SystemClock, SystemRandom, format_utc};
 pub use cron::{Cron, CronError};
+pub use directory::{Directories, Directory, Entity, ShareRefusal};
 pub use hours::{AllowedHours, HoursError, HoursRange};
 pub use ids::{
     AccountId, IdError, Incarnation, InstanceId, JobId, KeyId, KeystoreId, MaterialId, RegionId, ResourceId,
@@ -29,6 +32,7 @@ pub use key::{
 };
 pub use nonce::NonceClaim;
 pub use problem::{Problem, ProblemCode};
+pub use progress::{WHOLE, seconds_left};
 pub use report::{Report, ReportResource, ReportRotation, ReportStep, ReportVersion, RotationFacts};
 pub use right::AdminRight;
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};

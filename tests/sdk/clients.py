@@ -17,6 +17,8 @@ from alibabacloud_tea_openapi.utils_models import Config
 from darabonba.exceptions import DaraException
 from darabonba.runtime import RuntimeOptions
 
+import markers
+
 KINDS = ("v3", "v1", "old")
 
 
@@ -64,6 +66,7 @@ class NewSdk:
         self.runtime = RuntimeOptions(autoretry=False, read_timeout=30_000, connect_timeout=10_000)
 
     def call(self, action, **parameters):
+        markers.learn(parameters)
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", action).lower()
         request_type = getattr(models, f"{action}Request", None)
         method = getattr(self.client, f"{name}_with_options")
@@ -75,7 +78,7 @@ class NewSdk:
         except DaraException as error:
             status = getattr(error, "status_code", None) or (getattr(error, "data", None) or {}).get("HttpStatus")
             raise Refused(error.code, status, error.message) from error
-        return response.body.to_map()
+        return markers.learn(response.body.to_map())
 
 
 class OldSdk:
@@ -88,6 +91,7 @@ class OldSdk:
         self.endpoint = f"127.0.0.1:{port}"
 
     def call(self, action, **parameters):
+        markers.learn(parameters)
         module = importlib.import_module(f"aliyunsdkkms.request.v20160120.{action}Request")
         request = getattr(module, f"{action}Request")()
         request.set_endpoint(self.endpoint)
@@ -98,4 +102,4 @@ class OldSdk:
             answer = self.client.do_action_with_exception(request)
         except ServerException as error:
             raise Refused(error.get_error_code(), error.get_http_status(), error.get_error_msg()) from error
-        return json.loads(answer)
+        return markers.learn(json.loads(answer))

@@ -154,7 +154,14 @@ impl Deployment {
         let catalogue = Catalogue::new(control);
         catalogue.pin_identity(&instance_id(), &instance.public_identity()).await?;
         let worker = format!("life-{}", self.lives.fetch_add(1, Ordering::SeqCst));
-        let service = Service { catalogue, keystores: Arc::new(keystores), clock, random, worker: worker.into() };
+        let service = Service {
+            catalogue,
+            keystores: Arc::new(keystores),
+            rotators: Arc::default(),
+            clock,
+            random,
+            worker: worker.into(),
+        };
         let migrations = Migrations::new(service, self.settings.clone());
         migrations.recover().await?;
         let runner = tokio::spawn({

@@ -16,9 +16,13 @@ pub use access::{
 pub use audit::{AuditKeyShape, AuditShape, FindingShape, SignedHeadShape};
 pub use backup::{BackupRequest, KeyText};
 pub use clock::{ClockShape, StepShape};
-pub use inventory::{InstanceShape, InstancesShape, KeyShape, ResourceListShape, SecretShape, ShareRequest};
+pub use inventory::{
+    InstanceShape, InstancesShape, KeyShape, ResourceListShape, RestingShareShape, SecretShape, ShareRequest,
+    TenantShape,
+};
 pub use jobs::{
-    ApprovalShape, GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, SignatureShape,
+    ApprovalShape, GroupReportShape, GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape,
+    ReportShape, SignatureShape,
 };
 pub use schedules::{EntryShape, RunShape, RunsShape, ScheduleShape, SchedulesShape};
 pub use scopes::{CheckShape, HoldRequest, HoldShape, HoldsShape, NextShape, ReleaseRequest, ScopeShape, StatusShape};

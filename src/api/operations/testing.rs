@@ -72,6 +72,7 @@ impl World {
         let service = Service {
             catalogue: Catalogue::new(Arc::clone(&store)),
             keystores: Arc::new(keystores),
+            rotators: Arc::default(),
             clock,
             random,
             worker: "worker-1".into(),
