@@ -85,6 +85,17 @@ fn warnings(state: &State, around: &Surroundings) -> Vec<Advice> {
             remedy: format!("see what it waits for: `keyferry job show {}`", job.id),
         });
     }
+    for job in around.jobs.iter().filter(|job| job.state == JobState::Queued && job.awaits_approval()) {
+        let asked_by = job.approval.as_ref().map_or("somebody", |approval| approval.asked_by.as_str());
+        warnings.push(Advice {
+            code: "AwaitingApproval".to_owned(),
+            message: format!(
+                "{} was asked for by {asked_by} and waits for an approval until {}",
+                job.id, job.window_end
+            ),
+            remedy: format!("somebody else: `keyferry job approve {}`, or cancel it", job.id),
+        });
+    }
     let waiting = around.schedules.iter().filter(|s| s.state == ScheduleState::Active && !s.entry.acknowledge);
     for schedule in waiting.filter(|s| s.next_run().is_some()) {
         warnings.push(Advice {
