@@ -427,6 +427,7 @@ fn caller() -> Caller {
         nonce: None,
         source: std::net::IpAddr::from([127, 0, 0, 1]),
         ticket: keyferry::audit::Ticket::default(),
+        acting: keyferry::kms::Acting::default(),
     }
 }
 

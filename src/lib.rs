@@ -23,6 +23,7 @@ pub mod keystore;
 pub mod kms;
 pub mod migration;
 pub mod model;
+pub mod notify;
 pub mod observe;
 pub mod rotator;
 pub mod schedule;

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::Advice;
-use super::{AdminError, Backups, Peer, Seal};
+use super::rights::Rights;
+use super::{AdminError, Backups, Peer, Seal, Vitals};
+use crate::access::AccessKeyTable;
 use crate::audit::{Entry, OK, Recording, Trail};
 use crate::catalogue::Catalogue;
 use crate::kms::{InstanceFacts, Service};
@@ -35,9 +37,13 @@ pub struct State {
     started: Duration,
     accounts: Arc<RwLock<Arc<Vec<AccountName>>>>,
     warnings: Arc<RwLock<Arc<Vec<Advice>>>>,
+    rejected: Arc<RwLock<Option<Advice>>>,
     trail: Trail,
     seal: Arc<OnceLock<Arc<dyn Seal>>>,
     backups: Arc<OnceLock<Arc<dyn Backups>>>,
+    identities: Arc<OnceLock<Arc<AccessKeyTable>>>,
+    rights: Arc<Rights>,
+    vitals: Arc<OnceLock<Arc<dyn Vitals>>>,
     stop: CancellationToken,
 }
 
@@ -50,16 +56,37 @@ impl State {
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
         let (accounts_read, warnings) = (Arc::default(), Arc::default());
-        let (seal, backups) = (Arc::default(), Arc::default());
-        let state = Self { migrations, book, started, accounts: accounts_read, warnings, trail, seal, backups, stop };
+        let (seal, backups, vitals) = (Arc::default(), Arc::default(), Arc::default());
+        let (identities, rights, rejected) = (Arc::default(), Arc::default(), Arc::default());
+        let state = Self {
+            migrations,
+            book,
+            started,
+            accounts: accounts_read,
+            warnings,
+            rejected,
+            trail,
+            seal,
+            backups,
+            identities,
+            rights,
+            vitals,
+            stop,
+        };
         state.reload(accounts, Vec::new());
         state
     }
 
-    /// Replaces what the configuration says: its accounts, and what it warns of.
+    /// Replaces what the configuration says: its accounts, and what it warns of. It was taken, so that none is rejected.
     pub fn reload(&self, accounts: Vec<AccountName>, warnings: Vec<Advice>) {
+        *self.rejected.write().unwrap_or_else(PoisonError::into_inner) = None;
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         *self.warnings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(warnings);
+    }
+
+    /// Keeps why a changed configuration was not taken, for `status`, until one is.
+    pub fn reject(&self, why: Advice) {
+        *self.rejected.write().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
     /// Exchanges the trail for one that knows the daemon's key.
@@ -96,8 +123,8 @@ impl State {
         let recording = Arc::new(Recording::new(Arc::clone(self.catalogue().store()), entry));
         let store: SharedStore = Arc::clone(&recording) as SharedStore;
         let acting = Self {
-            migrations: self.migrations.acting(actor, Arc::clone(&store)),
-            book: self.book.over(store),
+            book: self.book.over(Arc::clone(&store)).by(actor.to_string()),
+            migrations: self.migrations.acting(actor, store),
             ..self.clone()
         };
         let answer = work(acting).await;
@@ -114,9 +141,33 @@ impl State {
         let _ = self.seal.set(seal);
     }
 
+    /// Gives it the identities of the API, once.
+    pub fn set_identities(&self, identities: Arc<AccessKeyTable>) {
+        let _ = self.identities.set(identities);
+    }
+
+    pub(super) fn identities(&self) -> Option<Arc<AccessKeyTable>> {
+        self.identities.get().map(Arc::clone)
+    }
+
+    /// Who may do what over the socket.
+    #[must_use]
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
     /// Gives it what makes backups, once.
     pub fn set_backups(&self, backups: Arc<dyn Backups>) {
         let _ = self.backups.set(backups);
+    }
+
+    /// Gives it what the daemon tells of itself, once.
+    pub fn set_vitals(&self, vitals: Arc<dyn Vitals>) {
+        let _ = self.vitals.set(vitals);
+    }
+
+    pub(super) fn vitals(&self) -> Option<Arc<dyn Vitals>> {
+        self.vitals.get().map(Arc::clone)
     }
 
     pub(super) fn backups(&self) -> Option<Arc<dyn Backups>> {
@@ -161,6 +212,11 @@ impl State {
 
     pub(super) fn accounts(&self) -> Arc<Vec<AccountName>> {
         Arc::clone(&self.accounts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why the configuration as it is now was not taken.
+    pub(super) fn rejected(&self) -> Option<Advice> {
+        self.rejected.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn warnings(&self) -> Arc<Vec<Advice>> {

@@ -63,7 +63,7 @@ async fn rotation_held(state: &State, around: &Surroundings) -> Result<u64, Admi
 }
 
 fn warnings(state: &State, around: &Surroundings) -> Vec<Advice> {
-    let mut warnings: Vec<Advice> = state.warnings().to_vec();
+    let mut warnings: Vec<Advice> = state.rejected().into_iter().chain(state.warnings().iter().cloned()).collect();
     warnings.extend(state.seal().iter().flat_map(|seal| seal.warnings()));
     let now = state.now();
     let margin = state.migrations().settings().expiry_margin;
@@ -90,7 +90,7 @@ fn warnings(state: &State, around: &Surroundings) -> Vec<Advice> {
         warnings.push(Advice {
             code: ProblemCode::TerraformUnchecked.to_string(),
             message: format!("nobody has acknowledged the Migration Instructions for {}", schedule.entry.name),
-            remedy: "read them (`keyferry migrate` shows them), then set acknowledge = true in the schedule".to_owned(),
+            remedy: "read them (`keyferry plan` shows them), then set acknowledge = true in the schedule".to_owned(),
         });
     }
     warnings

@@ -35,6 +35,20 @@ macro_rules! fixed {
                     Self::new($http, $code, $message)
                 }
             )*
+
+            /// One error of each code.
+            #[cfg(test)]
+            pub(crate) fn known() -> Vec<Self> {
+                vec![
+                    $(Self::$name(),)*
+                    Self::missing_parameter("X"),
+                    Self::invalid_parameter("X"),
+                    Self::migrating("job", Duration::from_secs(1)),
+                    Self::internal(""),
+                    Self::unavailable(""),
+                    Self::limit_exceeded(""),
+                ]
+            }
         }
     };
 }
@@ -144,14 +158,17 @@ fixed! {
     timestamp_expired: 400 "InvalidTimeStamp.Expired" "Specified time stamp or date value is expired.";
     /// The nonce was used before.
     nonce_used: 400 "SignatureNonceUsed" "Specified signature nonce was used already.";
-    /// The signature is not the one the secret makes.
-    signature_mismatch: 400 "SignatureDoesNotMatch" "Specified signature is not matched with our calculation.";
+    /// The signature is not the one the secret makes. The vendor's gateway repeats the string to sign behind a colon, and
+    /// aliyun-python-sdk fails where there is none; what was signed may hold secrets, so it is not repeated here.
+    signature_mismatch: 400 "SignatureDoesNotMatch" "Specified signature is not matched with our calculation. server string to sign is:(not repeated)";
     /// No such access key.
     access_key_not_found: 404 "InvalidAccessKeyId.NotFound" "The AccessKey ID provided does not exist in our records.";
     /// The access key is switched off.
     access_key_disabled: 403 "Forbidden.AccessKey" "This AccessKey is not enabled.";
-    /// Sessions (SecurityToken) are not issued here, so none is valid.
+    /// A SecurityToken that was not issued here, or whose role is gone.
     security_token_malformed: 400 "InvalidSecurityToken.Malformed" "Specified SecurityToken is malformed.";
+    /// A SecurityToken past its end.
+    security_token_expired: 400 "InvalidSecurityToken.Expired" "Specified SecurityToken is expired.";
     /// Not allowed.
     no_permission: 403 "Forbidden.NoPermission" "This operation is forbidden by permission system.";
     /// Neither GET nor POST.

@@ -46,8 +46,11 @@ pub enum TlsError {
 pub struct Identity {
     certificate: PathBuf,
     private_key: PathBuf,
-    config: RwLock<Arc<ServerConfig>>,
+    config: RwLock<Read>,
 }
+
+/// The configuration, and the certificate it presents (DER).
+type Read = (Arc<ServerConfig>, Arc<[u8]>);
 
 impl Identity {
     /// Reads certificate (the chain, leaf first) and private key (PKCS#8, PKCS#1 or SEC1).
@@ -75,14 +78,26 @@ impl Identity {
     /// The present configuration.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// The certificate that is presented (DER), without those that vouch for it.
+    #[must_use]
+    pub fn certificate(&self) -> Arc<[u8]> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    /// Where the certificate was read from.
+    #[must_use]
+    pub fn certificate_file(&self) -> &Path {
+        &self.certificate
     }
 }
 
 /// Certificate and key that were read and fit each other.
-pub struct Fresh(Arc<ServerConfig>);
+pub struct Fresh(Read);
 
-fn read(certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+fn read(certificate: &Path, private_key: &Path) -> Result<Read, TlsError> {
     let malformed = |path: &Path, what, error: String| TlsError::Pem { path: path.to_owned(), what, error };
     let chain = CertificateDer::pem_slice_iter(&contents(certificate)?)
         .collect::<Result<Vec<_>, _>>()
@@ -92,6 +107,7 @@ fn read(certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, Tls
     }
     let key = PrivateKeyDer::from_pem_slice(&contents(private_key)?)
         .map_err(|error| malformed(private_key, "private key", error.to_string()))?;
+    let leaf: Arc<[u8]> = chain.first().map(|leaf| Arc::from(leaf.as_ref())).unwrap_or_default();
     let unusable =
         |error| TlsError::Unusable { certificate: certificate.to_owned(), private_key: private_key.to_owned(), error };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -102,7 +118,7 @@ fn read(certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, Tls
         .with_single_cert(chain, key)
         .map_err(unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), leaf))
 }
 
 fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {

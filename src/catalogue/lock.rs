@@ -203,7 +203,7 @@ impl Catalogue {
         {
             transaction.remove(&paths::lock(&job.scope), &lock);
         }
-        self.release(&mut transaction, &job.instance, &job.id, moved).await?;
+        self.release(&mut transaction, &job.instance, (&job.id, &job.scope.account), moved).await?;
         transaction.replace(&paths::job(&job.id), job)?;
         if let Some(at) = job.finished_at {
             put_entry(&mut transaction, lease, job, "job.unlock", at, None)?;

@@ -21,6 +21,7 @@ mod repair;
 mod resources;
 mod rotations;
 mod scopes;
+mod tally;
 mod usage;
 
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub use intents::{Intent, IntentRecord};
 pub use jobs::{CleanUp, Hold, Lease, LeftPage, PLAN_PAGE, PlanItem, PlanPage};
 pub use lock::{GateRecord, Guarded, LockRecord, Locked, Refusal};
 pub use marks::MarkRecord;
-pub use quota::{Demand, QuotaRecord};
+pub use quota::{Demand, QuotaRecord, TenantRecord};
 pub use resources::{KeyOrAlias, Listed};
 pub use rotations::{InFlight, MAX_IN_FLIGHT, RotationRecord};
 

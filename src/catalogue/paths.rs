@@ -144,6 +144,20 @@ pub(super) fn quota(id: &InstanceId) -> Vec<u8> {
     format!("k/quota/{id}").into_bytes()
 }
 
+/// What an account holds in an instance.
+pub(super) fn tenant(id: &InstanceId, account: &AccountId) -> Vec<u8> {
+    format!("k/tenant/{id}/{account}").into_bytes()
+}
+
+pub(super) fn tenants(id: &InstanceId) -> Vec<u8> {
+    format!("k/tenant/{id}/").into_bytes()
+}
+
+/// There since the tenants of every instance are counted.
+pub(super) const TALLIED: &[u8] = b"k/tallied";
+
+pub(super) const QUOTAS: &[u8] = b"k/quota/";
+
 pub(super) fn usage(region: &RegionId, incarnation: &Incarnation, version: &MaterialId) -> Vec<u8> {
     format!("u/{region}/{incarnation}/{version}").into_bytes()
 }

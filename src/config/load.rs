@@ -12,7 +12,7 @@ use super::location::credentials_directory;
 use super::problem::{ConfigProblem, ConfigWarning, Position};
 use super::reader::{Source, Table};
 use super::settings::Config;
-use super::{keys, resources, rotators, schedules, server};
+use super::{directories, keys, observers, resources, rotators, schedules, server};
 
 /// A configuration without mistakes.
 pub struct Loaded {
@@ -69,6 +69,17 @@ pub(super) fn is_readable_by_others(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
+/// Warns of a file with a secret that users other than owner and group can read or write.
+pub(super) fn warn_if_open_to_others(table: &Table<'_>, at: usize, path: &Path) {
+    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode());
+    let what = match (mode & 0o004 != 0, mode & 0o002 != 0) {
+        (_, true) => "written",
+        (true, false) => "read",
+        (false, false) => return,
+    };
+    table.source.warn(at, format!("{} can be {what} by every user of the machine: chmod o=", path.display()));
+}
+
 fn parse(
     path: &Path,
     text: &str,
@@ -103,9 +114,10 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
     }
     let regions = resources::regions(root, &mut named, has_tls);
     let accounts = resources::accounts(root, &mut named, readable_by_others);
-    let instances = resources::instances(root, &mut named);
+    let directories = directories::directories(root, &named);
+    let instances = resources::instances(root, &mut named, &directories);
     let rotators = rotators::rotators(root, &named, readable_by_others);
-    let schedules = schedules::schedules(root, &named, &instances);
+    let schedules = schedules::schedules(root, &named, &instances, &directories);
     Config {
         log: server::log(root),
         admin: server::admin(root, &state_dir),
@@ -115,9 +127,12 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
         migration: server::migration(root),
         limits: server::limits(root),
         backup: server::backup(root),
+        metrics: observers::metrics(root),
+        notify: observers::notify(root, readable_by_others),
         state_dir,
         regions,
         accounts,
+        directories,
         instances,
         rotators,
         schedules,

@@ -8,12 +8,14 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::identities::{roles, users};
 use super::keys;
+use super::pkcs11::{TokenIdentity, pkcs11};
 use super::reader::{Found, Table};
 use super::secret::{AccessKeySecret, SecretOrigin};
 use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, root_key};
 use super::settings::{AccessKey, Account, Instance, InstanceKind, Region};
-use crate::model::{AccountId, InstanceId, RegionId};
+use crate::model::{AccountId, Directories, InstanceId, RegionId};
 
 /// What the file has named so far, and where.
 #[derive(Default)]
@@ -23,6 +25,7 @@ pub(super) struct Named {
     access_keys: HashMap<String, usize>,
     instances: HashMap<InstanceId, usize>,
     listeners: HashMap<SocketAddr, usize>,
+    tokens: HashMap<TokenIdentity, usize>,
 }
 
 pub(super) const REGION: &str = "a region of this file, such as \"cn-hangzhou\"";
@@ -30,6 +33,11 @@ pub(super) const ACCOUNT: &str = "an account of this file: 16 digits in quotes";
 pub(super) const INSTANCE: &str = "an instance of this file, such as \"kst-hzz0000000000000001\"";
 
 impl Named {
+    /// Notes a token: it belongs to one instance.
+    pub(super) fn token(&mut self, table: &Table<'_>, token: &TokenIdentity, at: usize) {
+        note(&mut self.tokens, table, &Found { value: token.clone(), at }, "token");
+    }
+
     /// Notes a listener; port 0 (any free one) never collides.
     pub(super) fn listener(&mut self, table: &Table<'_>, listen: &Found<SocketAddr>) {
         if listen.value.port() != 0 {
@@ -74,7 +82,7 @@ pub(super) fn regions(root: &Table<'_>, named: &mut Named, has_tls: bool) -> Vec
     };
     let regions: Vec<Region> = root.tables("region", &keys::REGION).into_iter().filter_map(read).collect();
     if root.get("region").is_none() {
-        root.missing("[[region]]", "at least one region");
+        root.source.problem(root.at, "a file without [[region]]", "at least one table that begins with [[region]]");
     }
     regions
 }
@@ -90,18 +98,22 @@ pub(super) fn accounts(root: &Table<'_>, named: &mut Named, readable_by_others: 
         let access_keys = table.tables("access_key", &keys::ACCESS_KEY);
         let access_keys: Vec<_> =
             access_keys.into_iter().filter_map(|key| access_key(&key, named, readable_by_others)).collect();
-        Some(Account { id: id?.value, name: name.map(|n| n.value.to_owned()).unwrap_or_default(), access_keys })
+        let users = users(&table, named, readable_by_others);
+        let roles = roles(&table);
+        let name = name.map(|n| n.value.to_owned()).unwrap_or_default();
+        Some(Account { id: id?.value, name, access_keys, users, roles })
     };
     root.tables("account", &keys::ACCOUNT).into_iter().filter_map(read).collect()
 }
 
-pub(super) fn instances(root: &Table<'_>, named: &mut Named) -> Vec<Instance> {
-    root.tables("instance", &keys::INSTANCE).into_iter().filter_map(|table| instance(&table, named)).collect()
+pub(super) fn instances(root: &Table<'_>, named: &mut Named, directories: &Directories) -> Vec<Instance> {
+    let tables = root.tables("instance", &keys::INSTANCE);
+    tables.into_iter().filter_map(|table| instance(&table, named, directories)).collect()
 }
 
-fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
+fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> Option<Instance> {
     const ALLOWED: &str = "kst- and lower-case letters and digits, in quotes";
-    const KIND: &str = "\"software\"";
+    const KIND: &str = "\"software\" or \"hardware\"";
     let id = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
     if let Some(id) = &id {
         note(&mut named.instances, table, id, "instance");
@@ -117,27 +129,28 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
     let kind = table.required("kind", KIND, table.string("kind", KIND));
     let kind = kind.and_then(|kind| match kind.value {
         "software" => Some(InstanceKind::Software),
-        "hardware" => {
-            let allowed = "kind = \"software\" (hardware behind PKCS#11 comes in a later release)";
-            table.source.problem(kind.at, "\"hardware\"", allowed);
-            None
-        }
+        "hardware" => Some(InstanceKind::Hardware),
         other => {
-            table.source.guess(kind.at, other, format!("kind = {KIND}"), &["software"]);
+            table.source.guess(kind.at, other, format!("kind = {KIND}"), &["software", "hardware"]);
             None
         }
     });
-    for (key, what) in [("pkcs11", "hardware behind PKCS#11"), ("remote", "instances on other hosts")] {
-        if let Some(value) = table.get(key) {
-            let allowed = format!("an instance without it: {what} come in a later release");
-            table.source.problem(value.span().start, format!("the key {key:?}"), allowed);
-        }
+    let pkcs11 = pkcs11(table, kind == Some(InstanceKind::Hardware), named);
+    if let Some(value) = table.get("remote") {
+        let allowed = "an instance without it: instances on other hosts come in a later release";
+        table.source.problem(value.span().start, "the key \"remote\"", allowed);
     }
     let shared = table.list::<AccountId>("shared_with", ACCOUNT).unwrap_or_default();
     for account in &shared {
         named.check_account(table, account);
         if owner.as_ref().is_some_and(|owner| owner.value == account.value) {
             table.source.problem(account.at, "the owner in shared_with", "accounts other than the owner");
+        } else if let Some(owner) = &owner
+            && let Err(refusal) = directories.check_share(&owner.value, &account.value)
+        {
+            let found = format!("{} in shared_with, but {refusal}", account.value);
+            let allowed = format!("accounts of the owner's verified entity in its directory: {}", refusal.remedy());
+            table.source.problem(account.at, found, allowed);
         }
     }
     let quota = |key| table.integer(key, 0..=10_000_000).map_or(DEFAULT_QUOTA, |n| n.value);
@@ -152,6 +165,7 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
         region: region?.value,
         owner: owner?.value,
         kind: kind?,
+        pkcs11,
     };
     Some(instance)
 }
@@ -159,37 +173,60 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
 const DEFAULT_QUOTA: u64 = 1000;
 const LONGEST_SECRET: u64 = 4096;
 
-fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) -> Option<AccessKey> {
+pub(super) fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) -> Option<AccessKey> {
     const ALLOWED: &str = "1 to 128 letters, digits and . _ - in quotes";
     let id: Option<Found<KeyName>> = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
     if let Some(id) = &id {
         note(&mut named.access_keys, table, &Found { value: id.value.0.clone(), at: id.at }, "access key");
     }
     let (secret, origin) = secret_of(table, "an access key", readable_by_others)?;
-    Some(AccessKey { id: id?.value.0, secret, origin })
+    let disabled = table.boolean("disabled").is_some_and(|found| found.value);
+    Some(AccessKey { id: id?.value.0, secret, origin, disabled })
 }
 
-/// The secret of a table, which stands in exactly one of three places.
+/// The secret of a table, under its usual names.
 pub(super) fn secret_of(
     table: &Table<'_>,
-    what: &str,
+    what: &'static str,
     readable_by_others: bool,
 ) -> Option<(AccessKeySecret, SecretOrigin)> {
-    const SECRET: &str = "the secret in quotes";
-    const EITHER: &str = "secret = \"...\", secret_file = \"PATH\" or credential = \"NAME\"";
-    let given = ["secret", "secret_file", "credential"].into_iter().filter(|key| table.get(key).is_some()).count();
+    let (inline, file, credential) = ("secret", "secret_file", "credential");
+    secret(table, &SecretKeys { inline, file, credential, what, text: "its secret" }, readable_by_others)
+}
+
+/// The three places that a secret may stand in, and what it is.
+pub(super) struct SecretKeys {
+    pub(super) inline: &'static str,
+    pub(super) file: &'static str,
+    pub(super) credential: &'static str,
+    pub(super) what: &'static str,
+    pub(super) text: &'static str,
+}
+
+impl SecretKeys {
+    pub(super) const fn all(&self) -> [&'static str; 3] {
+        [self.inline, self.file, self.credential]
+    }
+}
+
+/// Reads a secret from where it stands; a problem unless it stands in exactly one place.
+pub(super) fn secret(
+    table: &Table<'_>,
+    keys: &SecretKeys,
+    readable_by_others: bool,
+) -> Option<(AccessKeySecret, SecretOrigin)> {
+    let SecretKeys { inline, file, credential, what, text } = *keys;
+    let given = keys.all().into_iter().filter(|key| table.get(key).is_some()).count();
     if given != 1 {
-        let found = if given == 0 {
-            format!("{what} without its secret")
-        } else {
-            "a secret in more than one place".to_owned()
-        };
-        table.source.problem(table.at, found, EITHER);
+        let found =
+            if given == 0 { format!("{what} without {text}") } else { format!("{text} in more than one place") };
+        let either = format!("{inline} = \"...\", {file} = \"PATH\" or {credential} = \"NAME\"");
+        table.source.problem(table.at, found, either);
         return None;
     }
-    let inline = table.string("secret", SECRET);
-    let file = table.string("secret_file", "the path of a file with the secret");
-    let credential = table.string("credential", CREDENTIAL_NAME);
+    let inline = table.string(inline, &format!("{text} in quotes"));
+    let file = table.string(file, &format!("the path of a file with {text}"));
+    let credential = table.string(credential, CREDENTIAL_NAME);
     Some(if let Some(secret) = inline {
         if readable_by_others {
             table.source.warn(
@@ -221,16 +258,14 @@ pub(super) fn secret_of(
     })
 }
 
-fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {
+pub(super) fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {
     let refuse = |found: String| {
         let found = format!("{:?}, {found}", path.display().to_string());
         table.source.problem(at, found, "a readable file that holds the secret and nothing else");
     };
     let mut text = Zeroizing::new(String::new());
     let read = std::fs::File::open(path).and_then(|file| {
-        if super::load::is_readable_by_others(&file) {
-            table.source.warn(at, format!("{} can be read by every user of the machine: chmod o-r", path.display()));
-        }
+        super::load::warn_if_open_to_others(table, at, path);
         // One buffer from the start, so that growing leaves no copy behind.
         text.reserve_exact(usize::try_from(LONGEST_SECRET).unwrap_or_default().saturating_add(1));
         file.take(LONGEST_SECRET.saturating_add(1)).read_to_string(&mut text)

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::keys;
 use super::reader::{Found, Table};
 use super::secret::RootKey;
-use super::settings::{Admin, Api, Backup, Config, Limits, Log, Migration, StoreEngine, Tls};
-use crate::model::{AllowedHours, HoursRange};
+use super::settings::{Admin, AdminRights, Api, Backup, Config, Limits, Log, Migration, StoreEngine, Tls, Who};
+use crate::model::{AdminRight, AllowedHours, HoursRange};
 use crate::observe::{LogFormat, LogLevel};
 
 pub(super) fn log(root: &Table<'_>) -> Log {
@@ -25,10 +25,33 @@ pub(super) fn admin(root: &Table<'_>, state_dir: &Path) -> Admin {
     let table = root.table("admin", &keys::ADMIN);
     let socket = table.and_then(|t| t.string("socket", "the path of a Unix socket"));
     let group = table.and_then(|t| t.string("group", "the name of a group"));
+    let rights = table.map(|t| t.tables("rights", &keys::ADMIN_RIGHTS)).unwrap_or_default();
     Admin {
         socket: socket.map_or_else(|| state_dir.join("admin.sock"), |s| root.source.path(s.value)),
         group: group.map(|g| g.value.to_owned()),
+        rights: rights.iter().filter_map(admin_rights).collect(),
     }
+}
+
+/// One table of `[[admin.rights]]`.
+fn admin_rights(table: &Table<'_>) -> Option<AdminRights> {
+    let user = table.string("user", "the name or number of a user of this machine");
+    let group = table.string("group", "the name or number of a group of this machine");
+    let may = table.word("may", &AdminRight::NAMES, |word| word.parse().ok());
+    let may = table.required("may", "the highest right, such as \"plan\"", may);
+    let who = match (user, group) {
+        (Some(user), None) => Who::User(user.value.to_owned()),
+        (None, Some(group)) => Who::Group(group.value.to_owned()),
+        _ => {
+            table.source.problem(
+                table.at,
+                "rights of nobody, or of two",
+                "user = \"NAME\" or group = \"NAME\", one of them",
+            );
+            return None;
+        }
+    };
+    Some(AdminRights { who, may: may?.value })
 }
 
 /// The API, and where `listen` stands if it is in the file.
@@ -40,6 +63,9 @@ pub(super) fn api(root: &Table<'_>) -> (Api, Option<Found<SocketAddr>>) {
     let tls = table.table("tls", &keys::TLS).and_then(|tls| {
         let certificate = pem(&tls, "certificate");
         let private_key = pem(&tls, "private_key");
+        if let (Some(path), Some(value)) = (&private_key, tls.get("private_key")) {
+            super::load::warn_if_open_to_others(&tls, value.span().start, path);
+        }
         Some(Tls { certificate: certificate?, private_key: private_key? })
     });
     let has_tls = table.get("tls").is_some();
@@ -146,6 +172,7 @@ pub(super) fn migration(root: &Table<'_>) -> Migration {
         workers: number("workers", 1..=64).unwrap_or(4),
         max_rate: number("max_rate", 0..=1_000_000).unwrap_or(0),
         allowed_hours: AllowedHours::new(ranges),
+        approval: table.and_then(|t| t.boolean("approval")).is_some_and(|found| found.value),
     }
 }
 

@@ -7,8 +7,11 @@ use toml::value::{Array, Table, Value};
 use super::duration::format_duration;
 use super::rotators::{Rotator, RotatorKind};
 use super::secret::{RootKey, SecretOrigin};
-use super::settings::{AccessKey, Account, Config, Instance, Region, StoreEngine};
-use crate::model::{IfMissed, ScheduleEntry, Selection, When};
+use super::settings::{
+    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, InstanceKind, Notify, PolicyOrigin, Region,
+    Role, StoreEngine, User, Who,
+};
+use crate::model::{Directory, Entity, IfMissed, ScheduleEntry, Selection, When};
 
 impl Config {
     /// The effective configuration as TOML, with secrets masked.
@@ -22,6 +25,7 @@ impl Config {
         let mut admin = Table::new();
         put(&mut admin, "socket", self.admin.socket.display());
         put_some(&mut admin, "group", self.admin.group.as_ref());
+        put_tables(&mut admin, "rights", &self.admin.rights, rights);
         let mut api = Table::new();
         put(&mut api, "listen", self.api.listen);
         if let Some(tls) = &self.api.tls {
@@ -37,6 +41,7 @@ impl Config {
         migration.insert("workers".to_owned(), Value::Integer(self.migration.workers.into()));
         migration.insert("max_rate".to_owned(), Value::Integer(self.migration.max_rate.into()));
         put_list(&mut migration, "allowed_hours", self.migration.allowed_hours.ranges());
+        migration.insert("approval".to_owned(), Value::Boolean(self.migration.approval));
         let mut limits = Table::new();
         for (name, rate) in [
             ("data_per_second", self.limits.data_per_second),
@@ -73,8 +78,15 @@ impl Config {
                 root.insert(name.to_owned(), Value::Table(table));
             }
         }
+        if let Some(metrics) = &self.metrics {
+            let mut table = Table::new();
+            put(&mut table, "listen", metrics.listen);
+            root.insert("metrics".to_owned(), Value::Table(table));
+        }
+        put_tables(&mut root, "notify", &self.notify, notify);
         put_tables(&mut root, "region", &self.regions, region);
         put_tables(&mut root, "account", &self.accounts, account);
+        put_tables(&mut root, "directory", &self.directories.0, directory);
         put_tables(&mut root, "instance", &self.instances, instance);
         put_tables(&mut root, "rotator", &self.rotators, rotator);
         put_tables(&mut root, "schedule", &self.schedules, schedule);
@@ -83,6 +95,32 @@ impl Config {
 }
 
 const MASK: &str = "********";
+
+fn notify(receiver: &Notify) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &receiver.name);
+    match &receiver.url_origin {
+        // The host is no secret, what comes behind it may be.
+        SecretOrigin::Inline => {
+            let host = reqwest::Url::parse(receiver.url.expose()).ok();
+            let shown = host.map(|url| format!("{}/{MASK}", url.origin().ascii_serialization()));
+            put(&mut table, "url", shown.as_deref().unwrap_or(MASK));
+        }
+        SecretOrigin::File(path) => put(&mut table, "url_file", path.display()),
+        SecretOrigin::Credential(name) => put(&mut table, "url_credential", name),
+    }
+    put(&mut table, "template", receiver.template.as_str());
+    match receiver.signing.as_ref().map(|(_, origin)| origin) {
+        None => {}
+        Some(SecretOrigin::Inline) => put(&mut table, "secret", MASK),
+        Some(SecretOrigin::File(path)) => put(&mut table, "secret_file", path.display()),
+        Some(SecretOrigin::Credential(name)) => put(&mut table, "credential", name),
+    }
+    let events: Vec<&str> = receiver.events.iter().map(|event| event.as_str()).collect();
+    put_list(&mut table, "events", &events);
+    put_some(&mut table, "ca", receiver.ca.as_ref().map(|path| path.display()));
+    table
+}
 
 fn region(region: &Region) -> Table {
     let mut table = Table::new();
@@ -97,13 +135,58 @@ fn account(account: &Account) -> Table {
     put(&mut table, "id", &account.id);
     put_some(&mut table, "name", Some(&account.name).filter(|name| !name.is_empty()));
     put_tables(&mut table, "access_key", &account.access_keys, access_key);
+    put_tables(&mut table, "user", &account.users, user);
+    put_tables(&mut table, "role", &account.roles, role);
     table
+}
+
+fn user(user: &User) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &user.name);
+    put_policies(&mut table, &user.policies);
+    put_tables(&mut table, "access_key", &user.access_keys, access_key);
+    table
+}
+
+fn role(role: &Role) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &role.name);
+    put_policies(&mut table, &role.policies);
+    table
+}
+
+fn rights(rights: &AdminRights) -> Table {
+    let mut table = Table::new();
+    match &rights.who {
+        Who::User(name) => put(&mut table, "user", name),
+        Who::Group(name) => put(&mut table, "group", name),
+    }
+    put(&mut table, "may", rights.may);
+    table
+}
+
+fn put_policies(table: &mut Table, policies: &[AttachedPolicy]) {
+    let (built_in, written): (Vec<_>, Vec<_>) =
+        policies.iter().cloned().partition(|policy| policy.origin == PolicyOrigin::BuiltIn);
+    let names: Vec<&String> = built_in.iter().map(|policy| &policy.name).collect();
+    put_list(table, "policies", &names);
+    put_tables(table, "policy", &written, |policy| {
+        let mut table = Table::new();
+        put(&mut table, "name", &policy.name);
+        match &policy.origin {
+            PolicyOrigin::Inline(text) => put(&mut table, "document", text),
+            PolicyOrigin::File(path) => put(&mut table, "file", path.display()),
+            PolicyOrigin::BuiltIn => {}
+        }
+        table
+    });
 }
 
 fn access_key(key: &AccessKey) -> Table {
     let mut table = Table::new();
     put(&mut table, "id", &key.id);
     put_secret(&mut table, &key.origin);
+    table.insert("disabled".to_owned(), Value::Boolean(key.disabled));
     table
 }
 
@@ -148,12 +231,39 @@ fn rotator(rotator: &Rotator) -> Table {
     table
 }
 
+fn directory(directory: &Directory) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "id", &directory.id);
+    put_tables(&mut table, "entity", &directory.entities, entity);
+    table
+}
+
+fn entity(entity: &Entity) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &entity.name);
+    table.insert("verified".to_owned(), Value::Boolean(entity.verified));
+    put_list(&mut table, "accounts", &entity.accounts);
+    table
+}
+
 fn instance(instance: &Instance) -> Table {
     let mut table = Table::new();
     put(&mut table, "id", &instance.id);
     put(&mut table, "region", &instance.region);
     put(&mut table, "owner", &instance.owner);
-    put(&mut table, "kind", "software");
+    put(&mut table, "kind", if instance.kind == InstanceKind::Hardware { "hardware" } else { "software" });
+    if let Some(pkcs11) = &instance.pkcs11 {
+        let mut inner = Table::new();
+        put(&mut inner, "module", pkcs11.token.module.display());
+        put(&mut inner, "token", &pkcs11.token.label);
+        match &pkcs11.pin_origin {
+            SecretOrigin::Credential(name) => put(&mut inner, "pin_credential", name),
+            SecretOrigin::File(path) => put(&mut inner, "pin_file", path.display()),
+            // A PIN is never in the file.
+            SecretOrigin::Inline => {}
+        }
+        table.insert("pkcs11".to_owned(), Value::Table(inner));
+    }
     put_root_key(&mut table, &instance.root_key);
     for (key, quota) in [("key_quota", instance.key_quota), ("secret_quota", instance.secret_quota)] {
         table.insert(key.to_owned(), Value::Integer(i64::try_from(quota).unwrap_or(i64::MAX)));

@@ -15,6 +15,7 @@ use crate::keystore::software::rootkey::RootKeyError;
 use crate::kms::KmsError;
 use crate::migration::MigrationError;
 use crate::model::KeystoreId;
+use crate::notify::ReceiverError;
 use crate::observe::LoggingError;
 use crate::schedule::ScheduleError;
 use crate::store::StoreError;
@@ -67,6 +68,9 @@ pub enum DaemonError {
     /// The log.
     #[error("the log: {0}")]
     Logging(#[from] LoggingError),
+    /// Who is to be notified.
+    #[error(transparent)]
+    Notify(#[from] ReceiverError),
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -7,9 +7,9 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::DaemonError;
-use crate::access::AccessKey;
+use crate::access::{AccessKey, Attached, Identity, Principal};
 use crate::api::throttle::Rates;
-use crate::config::{self, Config, RotatorKind};
+use crate::config::{self, Config, InstanceKind, RotatorKind};
 use crate::kms::{InstanceFacts, RegionFacts};
 use crate::migration::Settings;
 use crate::model::RegionId;
@@ -21,7 +21,7 @@ pub(super) fn instances(config: &Config) -> Vec<InstanceFacts> {
         id: instance.id.clone(),
         region: instance.region.clone(),
         owner: instance.owner.clone(),
-        hardware: false,
+        hardware: instance.kind == InstanceKind::Hardware,
         key_quota: instance.key_quota,
         secret_quota: instance.secret_quota,
         expires: instance.expires,
@@ -45,10 +45,16 @@ pub(super) fn region_ids(config: &Config) -> Vec<RegionId> {
 /// Who may sign requests.
 pub(super) fn access_keys(config: &Config) -> Vec<(String, AccessKey)> {
     let mut keys = Vec::new();
-    for account in &config.accounts {
-        for key in &account.access_keys {
+    let mut add = |identity: &Arc<Identity>, of: &[config::AccessKey]| {
+        for key in of {
             let secret = Arc::new(Zeroizing::new(key.secret.expose().to_owned()));
-            keys.push((key.id.clone(), AccessKey { account: account.id.clone(), secret, enabled: true }));
+            keys.push((key.id.clone(), AccessKey { identity: Arc::clone(identity), secret, enabled: !key.disabled }));
+        }
+    };
+    for account in &config.accounts {
+        add(&Arc::new(Identity::root(Principal::root(account.id.clone()))), &account.access_keys);
+        for user in &account.users {
+            add(&Arc::new(of_user(account, user)), &user.access_keys);
         }
     }
     keys
@@ -105,11 +111,35 @@ fn serving(configured: &config::Rotator) -> Result<Serving, DaemonError> {
     })
 }
 
+/// Every identity, also those without an access key: roots, users and roles.
+pub(super) fn identities(config: &Config) -> Vec<Arc<Identity>> {
+    let mut identities = Vec::new();
+    for account in &config.accounts {
+        identities.push(Identity::root(Principal::root(account.id.clone())));
+        identities.extend(account.users.iter().map(|user| of_user(account, user)));
+        identities.extend(account.roles.iter().map(|role| {
+            let principal = Principal::role(account.id.clone(), &role.name);
+            Identity { principal, policies: attached(&role.policies), session: None }
+        }));
+    }
+    identities.into_iter().map(Arc::new).collect()
+}
+
+fn of_user(account: &config::Account, user: &config::User) -> Identity {
+    let principal = Principal::user(account.id.clone(), &user.name);
+    Identity { principal, policies: attached(&user.policies), session: None }
+}
+
+fn attached(policies: &[config::AttachedPolicy]) -> Vec<Attached> {
+    policies.iter().map(|p| Attached { name: p.name.clone(), policy: Arc::clone(&p.policy) }).collect()
+}
+
 /// How migrations run.
 pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         workers: usize::try_from(config.migration.workers).unwrap_or(1),
         max_rate: config.migration.max_rate,
+        approval: config.migration.approval,
         ..Settings::default()
     }
 }

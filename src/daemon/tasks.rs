@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::build::Parts;
+use super::scheduled_backup;
 use super::seal::RootKeyRing;
-use super::{notify, scheduled_backup};
 use crate::admin::Backups;
 use crate::kms::clock_watch::ClockWatch;
 
@@ -50,6 +50,19 @@ pub(super) fn spawn(
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "what is due could not be done; trying again");
+            }
+        }
+    });
+    // What a reload said of an instance that a job held comes into force with the unlock.
+    let (waiting, mut changes, ended) = (Arc::clone(parts), parts.migrations.changes(), stop.clone());
+    tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+            if let Err(error) = waiting.tend_unlocked().await {
+                tracing::warn!(%error, "whether a job still holds an instance could not be read");
             }
         }
     });
@@ -93,15 +106,6 @@ pub(super) fn spawn(
         let backups = Arc::clone(&backups);
         async move { scheduled_backup::carry_on(&parts, &backups).await }
     });
-    if let Some(period) = notify::watchdog_period() {
-        every(tracker, stop, period, parts, |parts: Arc<Parts>| async move {
-            // A daemon whose store hangs is not alive.
-            let probe = parts.service.catalogue.holds();
-            if tokio::time::timeout(PROBE, probe).await.is_ok_and(|found| found.is_ok()) {
-                notify::alive();
-            }
-        });
-    }
 }
 
 /// Rotators are called apart from what else falls due, which must not wait for them.
@@ -148,7 +152,6 @@ const SHRED_EVERY: Duration = Duration::from_secs(3600);
 const SEAL_EVERY: Duration = Duration::from_secs(60);
 /// How often it is asked whether a backup is due.
 const BACKUP_EVERY: Duration = Duration::from_secs(60);
-const PROBE: Duration = Duration::from_secs(5);
 
 fn every<F, Fut>(tracker: &TaskTracker, stop: &CancellationToken, period: Duration, parts: &Arc<Parts>, work: F)
 where

@@ -7,6 +7,7 @@
 mod answer;
 mod error;
 pub mod faulty;
+pub mod hardware;
 mod label;
 pub mod software;
 
@@ -25,6 +26,7 @@ use crate::crypto::mac::MacAlgorithm;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
 use crate::model::{Incarnation, JobId, KeystoreId, MaterialId, Scope};
+use crate::observe::metrics::ServedBy;
 
 /// Daily use: creation, cryptography, reading, destruction. A call for something that is not here answers
 /// [`KeystoreError::Moved`]: the caller reads the catalogue again.
@@ -32,6 +34,14 @@ use crate::model::{Incarnation, JobId, KeystoreId, MaterialId, Scope};
 pub trait Keystore: Send + Sync + 'static {
     /// Which keystore this is.
     fn id(&self) -> &KeystoreId;
+
+    /// Under which kind its work is counted.
+    fn served_by(&self) -> ServedBy {
+        match self.id() {
+            KeystoreId::Shared(_) => ServedBy::Shared,
+            KeystoreId::Instance(_) => ServedBy::Software,
+        }
+    }
 
     /// Generates and stores a version of a key. The material is durable on return.
     async fn generate(&self, label: &Label, place: &Place) -> Result<(), KeystoreError>;
@@ -241,6 +251,8 @@ pub trait Target: Keystore + Prover {
 pub struct Readiness {
     /// Bytes free for its store, if it can tell.
     pub free_bytes: Option<u64>,
+    /// Bytes free for private objects in its token, if it has one that can tell.
+    pub token_free_bytes: Option<u64>,
 }
 
 /// A keystore that can be both ends, shared by its users.

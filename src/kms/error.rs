@@ -131,6 +131,7 @@ impl From<KeystoreError> for KmsError {
         match error {
             KeystoreError::Unsuitable(why) => Self::UnsupportedOperation(why.to_owned()),
             KeystoreError::Unavailable { .. } | KeystoreError::Moved(_) => Self::Unavailable(error.to_string()),
+            KeystoreError::Full { .. } => Self::LimitExceeded(format!("{error}.")),
             other => Self::Internal(other.to_string()),
         }
     }

@@ -5,6 +5,7 @@
 
 mod aliases;
 mod asymmetric;
+mod authorization;
 mod caller;
 mod change_loop;
 pub mod clock_watch;
@@ -45,7 +46,8 @@ mod wording;
 use std::sync::Arc;
 
 pub use asymmetric::{Signed, Unwrapped, Wrapped};
-pub use caller::Caller;
+pub use authorization::{Subject, decision_on};
+pub use caller::{Acting, Caller};
 pub use change_loop::By;
 pub use create_key::NewKey;
 pub use daemon_identity::DaemonIdentity;
@@ -54,6 +56,7 @@ pub use due::DueReport;
 pub use error::KmsError;
 pub use import::ImportParameters;
 pub use import_token::WrappingAlgorithm;
+pub use instances::InstanceUse;
 pub use keystores::{InstanceFacts, Keystores, RegionFacts};
 pub use list_keys::{KeyFilter, KeyFilters};
 pub use new_material::NewMaterial;

@@ -158,6 +158,7 @@ pub(in crate::kms) fn job(scope: &Scope, now: Timestamp) -> Job {
         failure: None,
         left_behind: Vec::new(),
         warnings: Vec::new(),
+        approval: None,
     }
 }
 
@@ -177,5 +178,6 @@ pub(in crate::kms) fn caller(account: &str) -> Caller {
         nonce: Some(nonce),
         source: [127, 0, 0, 1].into(),
         ticket: crate::audit::Ticket::default(),
+        acting: crate::kms::Acting::default(),
     }
 }

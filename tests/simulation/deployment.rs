@@ -202,6 +202,7 @@ impl Deployment {
             }),
             source: [127, 0, 0, 1].into(),
             ticket: Ticket::default(),
+            acting: keyferry::kms::Acting::default(),
         }
     }
 

@@ -75,7 +75,7 @@ fn mistakes_one_by_one() {
         (base("[migration]\nallowed_hours = [\"22:00-06:00\"]"), "HH:MM-HH:MM"),
         (base("[migration]\nallowed_hours = [\"22:00-06:00 Asia/Shangai\"]"), "time zone"),
         (base("[migration]\nallowed_hours = []"), "leave the key out"),
-        (base("[[notify]]\nx = 1"), "reserved"),
+        (base("[[rotator]]\nx = 1"), "reserved"),
         (more("[[region]]\nid = \"cn-hangzhou\""), "first in line 3"),
         (more("[[region]]\nid = \"CN\""), "lower-case"),
         (more("[[region]]\nid = \"cn-a\"\nlisten = \"127.0.0.1:8780\""), "a second time"),
@@ -122,7 +122,31 @@ fn mistakes_one_by_one() {
             more(
                 "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"",
             ),
-            "later release",
+            "without pkcs11",
+        ),
+        (
+            more(
+                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardwear\"",
+            ),
+            "did you mean \"hardware\"",
+        ),
+        (
+            more(
+                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"\npkcs11 = { module = \"/m.so\", token = \"t\" }",
+            ),
+            "a token without its PIN",
+        ),
+        (
+            more(
+                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"\npkcs11 = { module = \"/m.so\", token = \"t\", pin_file = \"/no/such/pin\" }",
+            ),
+            "which cannot be read",
+        ),
+        (
+            more(
+                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"software\"\npkcs11 = { module = \"/m.so\", token = \"t\", pin_file = \"/p\" }",
+            ),
+            "pkcs11 with kind = \"hardware\" only",
         ),
         (
             more(

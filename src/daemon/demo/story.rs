@@ -9,6 +9,7 @@ use super::super::dev::{ACCOUNT, REGION, Scratch, random_hex, write_private};
 use super::super::running::Daemon;
 use super::super::{DaemonError, load};
 use super::client::Client;
+use super::token::{DemoToken, LABEL};
 use crate::kms::Service;
 use crate::migration::Migrations;
 use crate::model::{Job, JobState, Scope};
@@ -28,19 +29,25 @@ pub(super) struct Story {
     secret: Zeroizing<String>,
     keys: u32,
     secrets: u32,
+    token: bool,
 }
 
 impl Story {
     /// Writes the configuration and starts the daemon on it.
-    pub(super) async fn begin(dir: &Scratch, keys: u32, secrets: u32) -> Result<Self, DaemonError> {
+    pub(super) async fn begin(
+        dir: &Scratch,
+        keys: u32,
+        secrets: u32,
+        token: Option<DemoToken>,
+    ) -> Result<Self, DaemonError> {
         let scope = Scope { region: REGION.parse().map_err(fault)?, account: ACCOUNT.parse().map_err(fault)? };
         let secret = random_hex(15);
-        let text =
-            Zeroizing::new(configuration(&dir.path().join("state").display().to_string(), &secret, keys, secrets));
+        let state = dir.path().join("state").display().to_string();
+        let text = Zeroizing::new(configuration(&state, &secret, keys, secrets, token.as_ref()));
         let config = dir.path().join("keyferry.toml");
         write_private(&config, &text)?;
         let daemon = Daemon::start(config.clone(), load(&config)?).await?;
-        Ok(Self { daemon, config, text, scope, secret, keys, secrets })
+        Ok(Self { daemon, config, text, scope, secret, keys, secrets, token: token.is_some() })
     }
 
     /// A client of its API.
@@ -133,6 +140,11 @@ impl Story {
         (size(self.keys), size(self.secrets))
     }
 
+    /// Whether the instance is a hardware instance.
+    pub(super) const fn has_token(&self) -> bool {
+        self.token
+    }
+
     /// Ends the daemon.
     pub(super) async fn end(self) {
         self.daemon.stop().await;
@@ -163,7 +175,16 @@ fn progress(job: &Job) -> String {
     )
 }
 
-fn configuration(state: &str, secret: &str, keys: u32, secrets: u32) -> String {
+fn configuration(state: &str, secret: &str, keys: u32, secrets: u32, token: Option<&DemoToken>) -> String {
+    let kind = match token {
+        None => "kind = \"software\"".to_owned(),
+        Some(DemoToken { module, pin_file }) => {
+            let (module, pin_file) = (module.display().to_string(), pin_file.display().to_string());
+            format!(
+                "kind = \"hardware\"\npkcs11 = {{ module = {module:?}, token = {LABEL:?}, pin_file = {pin_file:?} }}"
+            )
+        }
+    };
     // Room for what there is and a little more.
     let (key_quota, secret_quota) = (keys.saturating_add(100), secrets.saturating_add(100));
     format!(
@@ -188,7 +209,7 @@ secret = "{secret}"
 id = "{INSTANCE}"
 region = "{REGION}"
 owner = "{ACCOUNT}"
-kind = "software"
+{kind}
 key_quota = {key_quota}
 secret_quota = {secret_quota}
 "#
