@@ -30,12 +30,13 @@ struct Page {
 }
 
 /// The sources, in the order in which they are listed; of two pages of one code the first is shown first.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     include_str!("../../docs/codes/problems.md"),
     include_str!("../../docs/codes/failures.md"),
     include_str!("../../docs/codes/commands.md"),
     include_str!("../../docs/codes/exit.md"),
     include_str!("../../docs/codes/api.md"),
+    include_str!("../../docs/codes/terraform.md"),
 ];
 
 /// Prints one page, or the list.
@@ -157,6 +158,12 @@ mod tests {
             let page = family.pages.iter().find(|page| page.code == error.code).unwrap();
             assert!(page.text.starts_with(&error.http.to_string()), "{}: {}", error.code, error.http);
         }
+    }
+
+    #[test]
+    fn every_finding_of_terraform_has_a_page_and_every_page_a_finding() {
+        let known: BTreeSet<&str> = crate::terraform::Rule::ALL.iter().map(|rule| rule.as_str()).collect();
+        assert_eq!(codes(SOURCES[5]), known);
     }
 
     #[test]

@@ -241,21 +241,26 @@ pub(super) fn secret(
         (secret_in(table, file.at, &path)?, SecretOrigin::File(path))
     } else {
         let name = credential?;
-        if !is_credential_name(name.value) {
-            // It may be the secret itself, in the wrong place.
-            table.source.problem(name.at, "a credential name with other characters", CREDENTIAL_NAME);
-            return None;
-        }
-        let Some(directory) = table.source.credentials_directory else {
-            table.source.problem(
-                name.at,
-                format!("{:?}, but there is no $CREDENTIALS_DIRECTORY", name.value),
-                "a credential that systemd hands to the service (LoadCredential=), or secret_file = \"PATH\"",
-            );
-            return None;
-        };
-        (secret_in(table, name.at, &directory.join(name.value))?, SecretOrigin::Credential(name.value.to_owned()))
+        (secret_in_credential(table, &name, keys.file)?, SecretOrigin::Credential(name.value.to_owned()))
     })
+}
+
+/// What a systemd credential holds; `instead` is the key that names a file.
+pub(super) fn secret_in_credential(table: &Table<'_>, name: &Found<&str>, instead: &str) -> Option<AccessKeySecret> {
+    if !is_credential_name(name.value) {
+        // It may be the secret itself, in the wrong place.
+        table.source.problem(name.at, "a credential name with other characters", CREDENTIAL_NAME);
+        return None;
+    }
+    let Some(directory) = table.source.credentials_directory else {
+        table.source.problem(
+            name.at,
+            format!("{:?}, but there is no $CREDENTIALS_DIRECTORY", name.value),
+            format!("a credential that systemd hands to the service (LoadCredential=), or {instead} = \"PATH\""),
+        );
+        return None;
+    };
+    secret_in(table, name.at, &directory.join(name.value))
 }
 
 pub(super) fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {

@@ -9,6 +9,9 @@ use crate::model::{InstanceId, JobId, Problem, ProblemCode, Scope, Selection};
 /// the engine's own copies.
 const BYTES_PER_VERSION: u64 = 72 * 1024;
 
+/// What a key takes in a token at most: material, name, label and attributes.
+const BYTES_PER_OBJECT: u64 = 1024;
+
 /// Where a plan stands among others.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Standing<'a> {
@@ -23,8 +26,6 @@ impl<'a> From<&'a JobId> for Standing<'a> {
         Self { job: Some(job), ahead: Demand::default() }
     }
 }
-/// What a key takes in a token at most: material, name, label and attributes.
-const BYTES_PER_OBJECT: u64 = 1024;
 
 impl Migrations {
     /// As [`Migrations::plan`].

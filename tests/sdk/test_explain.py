@@ -16,6 +16,7 @@ PLACES = [
     rf"Self::(?:usage|unknown|state)\(\s*{CODE}",
     rf"Self::new\(\s*StatusCode::[A-Z_]+,\s*{CODE}",
     rf"Failure::new\(\s*[\w:&().]+,\s*{CODE}",
+    rf"\(\s*Exit::\w+,\s*{CODE}",
     rf"\bcode: {CODE}\.(?:to_owned|into)\(\)",
     rf"ApiError::new\(\s*\d+,\s*{CODE}",
 ]

@@ -118,10 +118,13 @@ def configure(debian, schedule=""):
     path = debian.file("/etc/keyferry/keyferry.toml")
     text = path.read_text()
     # Whatever begins with a # and no blank after it is an example.
-    text = re.sub(r"^#(?=[^ ])", "", text, flags=re.M)
-    text = text[: text.index("# One table for each automated migration.")]
-    text = re.sub(r"^\[backup\]\n(.*\n)*?(?=\[limits\])", "", text, flags=re.M)
-    text = re.sub(r"^allowed_hours.*\n", "", text, flags=re.M)
+    lines, table = [], ""
+    for line in text.splitlines():
+        bare = line[1:] if re.match(r"#[^ ]", line) else line
+        if header := re.match(r"\[+([\w.]+)\]+$", bare):
+            table = header.group(1)
+        lines.append(bare if table in ("region", "account", "account.access_key", "instance") else line)
+    text = "\n".join(lines) + "\n"
     port = free_port()
     text = text.replace("127.0.0.1:8780", f"127.0.0.1:{port}").replace("127.0.0.1:8781", "127.0.0.1:0")
     mode = path.stat()
