@@ -32,6 +32,8 @@ const ADDRESS: Shape = Shape::Pattern("^(\\[[0-9A-Fa-f:.]+\\]|[0-9.]+):[0-9]+$")
 const HOURS: Shape = Shape::Pattern("^[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2} [A-Za-z0-9_+/-]+$");
 const PRODUCT: Shape = Shape::Pattern("^[a-z0-9-]{1,64}$");
 const CREDENTIAL: Shape = Shape::Pattern("^[A-Za-z0-9_@-][A-Za-z0-9._@-]*$");
+const KEY_ID: Shape = Shape::Pattern("^[A-Za-z0-9._-]{1,128}$");
+const TEXTS: Shape = Shape::List(&Shape::Text);
 const RATE: Shape = Shape::Integer(0, 1_000_000);
 const QUOTA: Shape = Shape::Integer(0, 10_000_000);
 /// A key that is known, so that the reader can say when it comes.
@@ -48,15 +50,22 @@ const SHAPES: &[(&str, &str, Shape)] = &[
     ("", "migration", Shape::Table("migration")),
     ("", "limits", Shape::Table("limits")),
     ("", "backup", Shape::Table("backup")),
+    ("", "metrics", Shape::Table("metrics")),
+    ("", "notify", Shape::Tables("notify")),
+    ("", "directory", Shape::Tables("directory")),
+    ("", "rotator", Shape::Tables("rotator")),
     ("", "region", Shape::Tables("region")),
     ("", "account", Shape::Tables("account")),
     ("", "instance", Shape::Tables("instance")),
-    ("", "rotator", Shape::Tables("rotator")),
     ("", "schedule", Shape::Tables("schedule")),
     ("log", "format", Shape::Word(&LogFormat::NAMES)),
     ("log", "level", Shape::Word(&LogLevel::NAMES)),
     ("admin", "socket", Shape::Text),
     ("admin", "group", Shape::Text),
+    ("admin", "rights", Shape::Tables("admin.rights")),
+    ("admin.rights", "user", Shape::Text),
+    ("admin.rights", "group", Shape::Text),
+    ("admin.rights", "may", Shape::Word(&["view", "plan", "migrate", "administer"])),
     ("api", "listen", ADDRESS),
     ("api", "tls", Shape::Table("api.tls")),
     ("api.tls", "certificate", Shape::Text),
@@ -68,6 +77,23 @@ const SHAPES: &[(&str, &str, Shape)] = &[
     ("migration", "workers", Shape::Integer(1, 64)),
     ("migration", "max_rate", RATE),
     ("migration", "allowed_hours", Shape::List(&HOURS)),
+    ("migration", "approval", Shape::Boolean),
+    ("metrics", "listen", ADDRESS),
+    ("notify", "name", Shape::Text),
+    ("notify", "url", Shape::Text),
+    ("notify", "url_file", Shape::Text),
+    ("notify", "url_credential", CREDENTIAL),
+    ("notify", "template", Shape::Word(&["json", "slack", "dingtalk"])),
+    ("notify", "events", TEXTS),
+    ("notify", "secret", Shape::Text),
+    ("notify", "secret_file", Shape::Text),
+    ("notify", "credential", CREDENTIAL),
+    ("notify", "ca", Shape::Text),
+    ("directory", "id", Shape::Text),
+    ("directory", "entity", Shape::Tables("directory.entity")),
+    ("directory.entity", "name", Shape::Text),
+    ("directory.entity", "verified", Shape::Boolean),
+    ("directory.entity", "accounts", Shape::List(&ACCOUNT)),
     ("limits", "data_per_second", RATE),
     ("limits", "read_per_second", RATE),
     ("limits", "management_per_second", RATE),
@@ -82,21 +108,46 @@ const SHAPES: &[(&str, &str, Shape)] = &[
     ("account", "id", ACCOUNT),
     ("account", "name", Shape::Text),
     ("account", "access_key", Shape::Tables("account.access_key")),
-    ("account.access_key", "id", Shape::Pattern("^[A-Za-z0-9._-]{1,128}$")),
+    ("account", "user", Shape::Tables("account.user")),
+    ("account", "role", Shape::Tables("account.role")),
+    ("account.user", "name", Shape::Text),
+    ("account.user", "policies", TEXTS),
+    ("account.user", "policy", Shape::Tables("account.user.policy")),
+    ("account.user", "access_key", Shape::Tables("account.user.access_key")),
+    ("account.user.policy", "name", Shape::Text),
+    ("account.user.policy", "document", Shape::Text),
+    ("account.user.policy", "file", Shape::Text),
+    ("account.user.access_key", "id", KEY_ID),
+    ("account.user.access_key", "secret", Shape::Text),
+    ("account.user.access_key", "secret_file", Shape::Text),
+    ("account.user.access_key", "credential", CREDENTIAL),
+    ("account.user.access_key", "disabled", Shape::Boolean),
+    ("account.role", "name", Shape::Text),
+    ("account.role", "policies", TEXTS),
+    ("account.role", "policy", Shape::Tables("account.role.policy")),
+    ("account.role.policy", "name", Shape::Text),
+    ("account.role.policy", "document", Shape::Text),
+    ("account.role.policy", "file", Shape::Text),
+    ("account.access_key", "id", KEY_ID),
+    ("account.access_key", "disabled", Shape::Boolean),
     ("account.access_key", "secret", Shape::Text),
     ("account.access_key", "secret_file", Shape::Text),
     ("account.access_key", "credential", CREDENTIAL),
     ("instance", "id", INSTANCE),
     ("instance", "region", REGION),
     ("instance", "owner", ACCOUNT),
-    ("instance", "kind", Shape::Word(&["software"])),
+    ("instance", "kind", Shape::Word(&["software", "hardware"])),
     ("instance", "root_key", Shape::Table("root_key")),
     ("instance", "key_quota", QUOTA),
     ("instance", "secret_quota", QUOTA),
     ("instance", "expires", Shape::Instant),
     ("instance", "auto_renew", Shape::Boolean),
     ("instance", "shared_with", Shape::List(&ACCOUNT)),
-    ("instance", "pkcs11", LATER),
+    ("instance", "pkcs11", Shape::Table("instance.pkcs11")),
+    ("instance.pkcs11", "module", Shape::Text),
+    ("instance.pkcs11", "token", Shape::Text),
+    ("instance.pkcs11", "pin_file", Shape::Text),
+    ("instance.pkcs11", "pin_credential", CREDENTIAL),
     ("instance", "remote", LATER),
     ("rotator", "name", Shape::Text),
     ("rotator", "kind", Shape::Word(&["webhook", "postgresql"])),
@@ -130,8 +181,8 @@ const SHAPES: &[(&str, &str, Shape)] = &[
     ("schedule", "soak", DURATION),
     ("schedule", "rehearse", Shape::Boolean),
     ("schedule", "acknowledge", Shape::Boolean),
-    ("schedule.resources", "keys", Shape::List(&Shape::Text)),
-    ("schedule.resources", "secrets", Shape::List(&Shape::Text)),
+    ("schedule.resources", "keys", TEXTS),
+    ("schedule.resources", "secrets", TEXTS),
 ];
 
 /// Keys that a table must have.
@@ -139,11 +190,22 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("", &["region"]),
     ("api.tls", &["certificate", "private_key"]),
     ("backup", &["directory", "key_file"]),
+    ("admin.rights", &["may"]),
+    ("metrics", &["listen"]),
+    ("notify", &["name"]),
+    ("directory", &["id", "entity"]),
+    ("directory.entity", &["name"]),
     ("region", &["id"]),
     ("account", &["id"]),
     ("account.access_key", &["id"]),
+    ("account.user", &["name"]),
+    ("account.user.access_key", &["id"]),
+    ("account.user.policy", &["name"]),
+    ("account.role", &["name"]),
+    ("account.role.policy", &["name"]),
     ("instance", &["id", "region", "owner", "kind"]),
     ("rotator", &["name", "kind"]),
+    ("instance.pkcs11", &["module", "token"]),
     ("schedule", &["name", "region", "instance", "resources"]),
 ];
 
@@ -152,12 +214,26 @@ const ONE_OF: &[(&str, &[&str])] = &[
     ("root_key", &["credential", "file"]),
     ("account.access_key", &["secret", "secret_file", "credential"]),
     ("rotator", &["secret", "secret_file", "credential"]),
+    ("account.user.access_key", &["secret", "secret_file", "credential"]),
+    ("account.user.policy", &["document", "file"]),
+    ("account.role.policy", &["document", "file"]),
+    ("admin.rights", &["user", "group"]),
+    ("notify", &["url", "url_file", "url_credential"]),
+    ("instance.pkcs11", &["pin_file", "pin_credential"]),
     ("schedule", &["at", "cron"]),
     ("schedule", &["account", "accounts"]),
 ];
 
 /// Keys that a table has only together.
 const TOGETHER: &[(&str, &str, &str)] = &[("schedule", "cron", "time_zone"), ("schedule", "time_zone", "cron")];
+
+/// Tables whose keys the sample describes where another has the same.
+const LIKE: &[(&str, &str)] = &[
+    ("account.user.access_key", "account.access_key"),
+    ("account.role.policy", "account.user.policy"),
+    ("account.role", "account.user"),
+    ("rotator", "account.access_key"),
+];
 
 /// The documented sample, whose comments describe the keys.
 const SAMPLE: &str = include_str!("../../config/keyferry.toml");
@@ -183,7 +259,7 @@ fn object(table: &keys::Keys) -> Value {
     for key in table.keys {
         let found = SHAPES.iter().find(|(of, name, _)| *of == table.table && name == key);
         let mut schema = found.map_or_else(|| json!({}), |(_, _, shape)| schema_of(shape));
-        if let (Some(schema), Some(text)) = (schema.as_object_mut(), description(SAMPLE, table.table, key)) {
+        if let (Some(schema), Some(text)) = (schema.as_object_mut(), described(table.table, key)) {
             schema.insert("description".to_owned(), json!(text));
         }
         properties.insert((*key).to_owned(), schema);
@@ -223,6 +299,12 @@ fn schema_of(shape: &Shape) -> Value {
         Shape::Tables(table) => json!({ "type": "array", "items": reference(table) }),
         Shape::AllOr(table) => json!({ "oneOf": [{ "const": "all" }, reference(table)] }),
     }
+}
+
+/// What the sample says of a key, there or in a table like it.
+fn described(table: &str, key: &str) -> Option<String> {
+    let like = LIKE.iter().filter(|(of, _)| *of == table).map(|(_, like)| *like);
+    std::iter::once(table).chain(like).find_map(|table| description(SAMPLE, table, key))
 }
 
 /// What the sample says above a key of a table; keys without a comment of their own share the one before.
@@ -286,14 +368,21 @@ mod tests {
 
     #[test]
     fn the_sample_describes_every_key_but_those_of_inline_tables() {
-        for table in keys::ALL.iter().filter(|t| !t.table.is_empty() && !["api.tls", "root_key"].contains(&t.table)) {
+        const INLINE: [&str; 3] = ["api.tls", "root_key", "instance.pkcs11"];
+        for table in keys::ALL.iter().filter(|t| !t.table.is_empty() && !INLINE.contains(&t.table)) {
             for key in table.keys {
                 let later = SHAPES.iter().any(|(of, name, shape)| {
                     *of == table.table && name == key && matches!(shape, Shape::Table("later"))
                 });
-                let text = description(SAMPLE, table.table, key);
+                let text = described(table.table, key);
                 let inner = keys::ALL.iter().any(|t| t.table == format!("{}.{key}", table.table));
-                assert!(later || inner || text.is_some(), "[{}] {key} has no comment in the sample", table.table);
+                // The other place of a document is named in the comment of the one.
+                let other = table.table.ends_with(".policy") && *key == "file" || *key == "user";
+                assert!(
+                    later || inner || other || text.is_some(),
+                    "[{}] {key} has no comment in the sample",
+                    table.table
+                );
             }
         }
         let window = description(SAMPLE, "schedule", "window").unwrap();

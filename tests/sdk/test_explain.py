@@ -12,8 +12,8 @@ EXIT, API, PROBLEMS = "Exit codes", "Errors of the KMS API", "Problems of a migr
 CODE = r'"([A-Z][A-Za-z]+(?:\.[A-Za-z]+)*)"'
 # Where the source names a code, outside of the tables that the Rust tests hold to the pages.
 PLACES = [
-    rf"AdminError::(?:usage|unknown|state)\(\s*{CODE}",
-    rf"Self::(?:usage|unknown|state)\(\s*{CODE}",
+    rf"AdminError::(?:usage|unknown|state|forbidden)\(\s*{CODE}",
+    rf"Self::(?:usage|unknown|state|forbidden)\(\s*{CODE}",
     rf"Self::new\(\s*StatusCode::[A-Z_]+,\s*{CODE}",
     rf"Failure::new\(\s*[\w:&().]+,\s*{CODE}",
     rf"\(\s*Exit::\w+,\s*{CODE}",
