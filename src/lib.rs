@@ -27,3 +27,4 @@ pub mod notify;
 pub mod observe;
 pub mod schedule;
 pub mod store;
+pub mod terraform;

@@ -14,6 +14,7 @@ mod evidence;
 mod halting;
 mod races;
 mod refusals;
+mod repairs;
 mod rewinding;
 mod two_workers;
 mod world;

@@ -22,7 +22,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::committer::{Committer, QUEUE, Request};
 use self::durability::Durability;
@@ -66,6 +66,7 @@ pub struct SledStore {
     thread: Option<JoinHandle<()>>,
     view: Arc<View>,
     changes: Arc<Changes>,
+    refused: watch::Receiver<Option<String>>,
     directory: PathBuf,
     _lock: File,
 }
@@ -104,6 +105,12 @@ impl SledStore {
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 
+    /// Why no write is taken any more, once that is so: until the database is opened again.
+    #[must_use]
+    pub fn refused(&self) -> watch::Receiver<Option<String>> {
+        self.refused.clone()
+    }
+
     fn start(
         directory: &Path,
         tree: ::sled::Db,
@@ -116,13 +123,16 @@ impl SledStore {
         let view = Arc::new(View::new(tree));
         let changes = Arc::new(Changes::new(state.newest));
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let committer = Committer::new(Arc::clone(&view), Arc::clone(&changes), durability, watermark, state.tally);
+        let (refusal, refused) = watch::channel(None);
+        let (seen, told) = (Arc::clone(&view), Arc::clone(&changes));
+        let committer = Committer::new(directory, seen, told, durability, watermark, state.tally, refusal);
         let thread = thread::Builder::new().name("store-commit".to_owned()).spawn(move || committer.run(receiver))?;
         Ok(Self {
             requests: Some(sender),
             thread: Some(thread),
             view,
             changes,
+            refused,
             directory: directory.to_owned(),
             _lock: lock,
         })
@@ -227,6 +237,8 @@ impl State {
 
 /// How long sled's threads of a store that was just closed may hold its file.
 const RELEASE: Duration = Duration::from_secs(5);
+/// How long a child of this process may hold a lock that was let go.
+const FORK: Duration = Duration::from_secs(1);
 
 fn busy(directory: &Path) -> StoreError {
     StoreError::Busy { path: directory.display().to_string() }
@@ -237,10 +249,15 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join("lock");
     let failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(busy(directory)),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // A child that this process is just starting holds what the parent has let go until it executes its program.
+            Err(TryLockError::WouldBlock) if started.elapsed() < FORK => thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::WouldBlock) => return Err(busy(directory)),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
 }
 
