@@ -187,6 +187,7 @@ async fn open(state: &Path) -> Service {
     Service {
         catalogue: Catalogue::new(control),
         keystores: Arc::new(keystores),
+        rotators: Arc::default(),
         clock,
         random,
         worker: "bench".into(),
@@ -202,5 +203,6 @@ fn caller() -> Caller {
         nonce: None,
         source: std::net::IpAddr::from([127, 0, 0, 1]),
         ticket: keyferry::audit::Ticket::default(),
+        acting: keyferry::kms::Acting::default(),
     }
 }
