@@ -7,11 +7,11 @@ use super::matrix::Row;
 use super::*;
 use crate::api::ApiError;
 
-const STRANGER: &str = "1000000000000002";
-const MISSING: &str = "11111111-2222-4333-8444-555555555555";
+pub(super) const STRANGER: &str = "1000000000000002";
+pub(super) const MISSING: &str = "11111111-2222-4333-8444-555555555555";
 
 /// Operations that name something else than a key, beside those of the matrix.
-const BY_NAME: &[(&str, &[(&str, &str)])] = &[
+pub(super) const BY_NAME: &[(&str, &[(&str, &str)])] = &[
     ("DescribeSecret", &[("SecretName", "{secret}")]),
     ("ListSecretVersionIds", &[("SecretName", "{secret}")]),
     ("UpdateSecret", &[("SecretName", "{secret}"), ("Description", "d")]),
@@ -77,12 +77,12 @@ async fn a_foreign_resource_is_a_missing_one() {
     }
 }
 
-fn plain() -> Row {
+pub(super) fn plain() -> Row {
     Row { operation: "", parameters: &[], kind: Kind::Aes, outcomes: [""; 4], then: [None; 4] }
 }
 
 /// Code and texts as a stranger sees them, and what was read for them.
-async fn told(world: &World, row: &Row, known: &Known) -> (String, String, Vec<String>) {
+pub(super) async fn told(world: &World, row: &Row, known: &Known) -> (String, String, Vec<String>) {
     world.reads.lock().unwrap().clear();
     let answer = world.ask_as(STRANGER, row.operation, row.parameters, known).await;
     let reads = world.reads.lock().unwrap().clone();
@@ -98,7 +98,7 @@ async fn told(world: &World, row: &Row, known: &Known) -> (String, String, Vec<S
 }
 
 /// The blob with another key's ID in its header.
-fn of_missing_key(blob: &str, key: &str) -> String {
+pub(super) fn of_missing_key(blob: &str, key: &str) -> String {
     let mut bytes = STANDARD.decode(blob).unwrap();
     let at = bytes.windows(key.len()).position(|window| window == key.as_bytes()).unwrap();
     bytes[at..at + MISSING.len()].copy_from_slice(MISSING.as_bytes());
