@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use keyferry::catalogue::Catalogue;
+use keyferry::catalogue::{Catalogue, Demand};
 use keyferry::model::{KeystoreId, Scope};
 use keyferry::store::SharedStore;
 use keyferry::store::sled::{Options, SledStore};
@@ -59,6 +59,17 @@ pub async fn look(directory: &Path) -> Found {
     }
     let keys = catalogue.keys(&scope).await.unwrap();
     let secrets = catalogue.secrets(&scope).await.unwrap();
+    let there = |keystore: &KeystoreId| keystore.instance() == Some(&id);
+    let counted = Demand {
+        keys: keys.iter().filter(|key| there(&key.keystore)).count() as u64,
+        secrets: secrets.iter().filter(|secret| there(&secret.keystore)).count() as u64,
+    };
+    let used = catalogue.quota(&id).await.unwrap().used;
+    let tenant = catalogue.tenant(&id, &scope.account).await.unwrap().map(|t| t.used).unwrap_or_default();
+    hold(
+        &format!("the quota counts {used:?}, the account {tenant:?}, the entries {counted:?}"),
+        used == counted && tenant == counted,
+    );
     let entries = keys.iter().map(|key| (key.incarnation.to_string(), key.keystore.clone()));
     for (incarnation, keystore) in
         entries.chain(secrets.iter().map(|s| (s.incarnation.to_string(), s.keystore.clone())))

@@ -9,6 +9,7 @@
     unreachable_pub
 )]
 
+mod accounts;
 mod bad_instance;
 mod evidence;
 mod halting;

@@ -298,3 +298,23 @@ def test_the_owner_sees_counts_and_nothing_else(deployment):
     with pytest.raises(Refused) as caught:
         owner.call("Decrypt", CiphertextBlob=other.blobs["plain"][0][0], EncryptionContext={"made": "before"})
     assert caught.value.status == 400
+
+
+def test_a_hold_on_one_account_does_not_stop_its_group(deployment):
+    made = deployment
+    populations = {account: Population(made.sdk(account=account)).fill_small() for account in (RETAIL, LOGISTICS)}
+    assert made.cli("hold", "--account", RETAIL.id, "--reason", "audit")[0] == 0
+    names = ["--account", RETAIL.id, "--account", LOGISTICS.id]
+    order = ["migrate", "--region", REGION, "--instance", INSTANCE, *names, "--all", "--yes"]
+    code, group = made.cli(*order)
+    assert code == 0, group
+    made.log.wait("migration.complete", account=LOGISTICS.id)
+    held = made.cli("job", "show", group["group"])[1]
+    assert (held["account"], held["state"]) == (RETAIL.id, "queued")
+    # Who does not want to queue behind it is refused.
+    code, refused = made.cli(*order)
+    assert (code, refused["error"]["code"]) == (5, "ScopeLocked"), refused
+    assert made.cli("release", "--account", RETAIL.id)[0] == 0
+    made.log.wait("migration.complete", account=RETAIL.id)
+    for population in populations.values():
+        population.check_use()

@@ -179,7 +179,10 @@ async fn hold(
     assert!(catalogue.instance_gate(&instance_id()).await.unwrap().is_none(), "the instance's gate is still up");
     assert!(catalogue.all_marks().await.unwrap().is_empty(), "rotation was left off");
     assert!(catalogue.clean_ups().await.unwrap().is_empty(), "a clean-up is left");
-    assert!(catalogue.quota(&instance_id()).await.unwrap().reserved.is_empty(), "quota is still reserved");
+    let quota = catalogue.quota(&instance_id()).await.unwrap();
+    assert!(quota.reserved.is_empty(), "quota is still reserved");
+    let tenant = catalogue.tenant(&instance_id(), &scope().account).await.unwrap().map(|t| t.used).unwrap_or_default();
+    assert_eq!(tenant, quota.used, "the account's count is not the instance's");
     let home = if moved { KeystoreId::Instance(instance_id()) } else { KeystoreId::Shared(scope().region) };
     for key in catalogue.keys(&scope()).await.unwrap() {
         assert_eq!(key.keystore, home, "{}", key.id);

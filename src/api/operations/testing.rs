@@ -27,8 +27,11 @@ pub(super) const OWNER: &str = "1000000000000001";
 
 pub(super) struct World {
     pub(super) store: SharedStore,
+    /// The same, without anybody watching.
+    pub(super) unwatched: SharedStore,
     /// What was read of the catalogue, by kind of record.
     pub(super) reads: Reads,
+    pub(super) service: Service,
     operations: Operations,
     nonce: std::sync::atomic::AtomicU64,
 }
@@ -36,7 +39,8 @@ pub(super) struct World {
 impl World {
     pub(super) async fn new() -> Self {
         let reads = Reads::default();
-        let store: SharedStore = Arc::new(Watched { inner: MemoryStore::new(), reads: Arc::clone(&reads) });
+        let unwatched: SharedStore = Arc::new(MemoryStore::new());
+        let store: SharedStore = Arc::new(Watched { inner: Arc::clone(&unwatched), reads: Arc::clone(&reads) });
         let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom));
         let region: RegionId = "cn-hangzhou".parse().unwrap();
         let open = |id: KeystoreId| {
@@ -77,7 +81,7 @@ impl World {
             random,
             worker: "worker-1".into(),
         };
-        Self { store, reads, operations: Operations::new(service), nonce: 0.into() }
+        Self { store, unwatched, reads, operations: Operations::new(service.clone()), service, nonce: 0.into() }
     }
 
     /// What the operations work on.
@@ -147,7 +151,7 @@ pub(super) type Reads = Arc<Mutex<Vec<String>>>;
 
 /// A store that notes what is read.
 struct Watched {
-    inner: MemoryStore,
+    inner: SharedStore,
     reads: Reads,
 }
 

@@ -82,7 +82,7 @@ pub(super) fn plain() -> Row {
 }
 
 /// Code and texts as a stranger sees them, and what was read for them.
-async fn told(world: &World, row: &Row, known: &Known) -> (String, String, Vec<String>) {
+pub(super) async fn told(world: &World, row: &Row, known: &Known) -> (String, String, Vec<String>) {
     world.reads.lock().unwrap().clear();
     let answer = world.ask_as(STRANGER, row.operation, row.parameters, known).await;
     as_seen(world, row, answer)
