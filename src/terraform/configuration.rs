@@ -283,7 +283,7 @@ fn variable_files(dir: &Path) -> Vec<PathBuf> {
     let automatic = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let automatic = automatic.filter(|path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.ends_with(".auto.tfvars") || name.ends_with(".auto.tfvars.json")
+        (name.ends_with(".auto.tfvars") || name.ends_with(".auto.tfvars.json")) && path.is_file()
     });
     let mut automatic: Vec<PathBuf> = automatic.collect();
     automatic.sort();
@@ -374,6 +374,11 @@ fn configuration_files(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn read_document(configuration: &mut Configuration, file: &Path) -> Option<Document> {
+    // Reading a pipe would wait for ever, and reading a device never end.
+    if std::fs::metadata(file).is_ok_and(|about| !about.is_file()) {
+        configuration.problem(file, None, "this is not a regular file");
+        return None;
+    }
     let bytes = match std::fs::read(file) {
         Ok(bytes) => bytes,
         Err(error) => {

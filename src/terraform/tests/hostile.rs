@@ -31,6 +31,17 @@ fn a_file_that_is_not_there_any_more_is_a_problem_and_no_end() {
     assert_eq!((found.findings.len(), found.problems.len()), (1, 1), "{:?}", found.problems);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_no_regular_file_is_told_and_not_read() {
+    let good = "resource \"alicloud_kms_secret\" \"s\" {\n  secret_name = \"s\"\n}\n";
+    let world = World::new(&[("a.tf", good)]).secret("s");
+    // A device without an end.
+    std::os::unix::fs::symlink("/dev/zero", world.path("b.tf")).unwrap();
+    let found = world.check();
+    assert_eq!((found.findings.len(), found.problems.len()), (1, 1), "{:?}", found.problems);
+}
+
 #[test]
 fn modules_that_call_each_other_come_to_an_end() {
     let world = World::new(&[("main.tf", "module \"a\" {\n  source = \"./a\"\n}\n"), (
