@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(told(&[job(JobState::Complete)]), None);
         let copying = job(JobState::Copying);
         let text = "migrating retail/cn-hangzhou: 312 of 1,024, 15 %, about 5 min left (copying)";
-        assert_eq!(told(&[copying.clone()]).as_deref(), Some(text));
+        assert_eq!(told(std::slice::from_ref(&copying)).as_deref(), Some(text));
         let mut other = job(JobState::RollingBack);
         other.scope.account = "1000000000000002".parse().unwrap();
         let text = format!("{text}; rolling back 1000000000000002/cn-hangzhou; 1 job waits");
