@@ -26,3 +26,4 @@ pub mod model;
 pub mod observe;
 pub mod schedule;
 pub mod store;
+pub mod tls;

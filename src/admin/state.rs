@@ -35,6 +35,7 @@ pub struct State {
     started: Duration,
     accounts: Arc<RwLock<Arc<Vec<AccountName>>>>,
     warnings: Arc<RwLock<Arc<Vec<Advice>>>>,
+    notices: Arc<RwLock<Arc<Vec<Advice>>>>,
     trail: Trail,
     seal: Arc<OnceLock<Arc<dyn Seal>>>,
     backups: Arc<OnceLock<Arc<dyn Backups>>>,
@@ -49,9 +50,10 @@ impl State {
         let service = migrations.service();
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
-        let (accounts_read, warnings) = (Arc::default(), Arc::default());
+        let (accounts_read, warnings, notices) = (Arc::default(), Arc::default(), Arc::default());
         let (seal, backups) = (Arc::default(), Arc::default());
-        let state = Self { migrations, book, started, accounts: accounts_read, warnings, trail, seal, backups, stop };
+        let state =
+            Self { migrations, book, started, accounts: accounts_read, warnings, notices, trail, seal, backups, stop };
         state.reload(accounts, Vec::new());
         state
     }
@@ -60,6 +62,15 @@ impl State {
     pub fn reload(&self, accounts: Vec<AccountName>, warnings: Vec<Advice>) {
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         *self.warnings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(warnings);
+    }
+
+    /// Replaces what was noticed of things that end, such as certificates.
+    pub fn set_notices(&self, notices: Vec<Advice>) {
+        *self.notices.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(notices);
+    }
+
+    pub(super) fn notices(&self) -> Arc<Vec<Advice>> {
+        Arc::clone(&self.notices.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Exchanges the trail for one that knows the daemon's key.

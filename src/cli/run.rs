@@ -8,16 +8,19 @@ use crate::daemon::{self, DemoOptions, DevOptions, RunOptions};
 
 pub(super) async fn run(config: Option<PathBuf>, options: RunArguments) -> Result<Exit, Failure> {
     if options.role == Role::Instance {
-        let message = "instances on a host of their own are not served by this release";
-        return Err(Failure::new(Exit::Usage, "UnsupportedRole", message, "use --role all"));
+        if options.dev {
+            let message = "--dev has its instance in the same process";
+            return Err(Failure::new(Exit::Usage, "UnsupportedRole", message, "leave --role out"));
+        }
+        return daemon::run_instance(config).await.map(|()| Exit::Done).map_err(|error| failed(&error));
     }
     let dev = options.dev.then_some(DevOptions { dir: options.dir });
     daemon::run(RunOptions { config, dev }).await.map(|()| Exit::Done).map_err(|error| failed(&error))
 }
 
 pub(super) async fn demo(options: DemoArguments) -> Result<Exit, Failure> {
-    let DemoArguments { keys, secrets, dir } = options;
-    daemon::demo(DemoOptions { keys, secrets, dir }).await.map(|()| Exit::Done).map_err(|error| failed(&error))
+    let DemoArguments { keys, secrets, dir, remote } = options;
+    daemon::demo(DemoOptions { keys, secrets, dir, remote }).await.map(|()| Exit::Done).map_err(|error| failed(&error))
 }
 
 fn failed(error: &daemon::DaemonError) -> Failure {

@@ -20,10 +20,12 @@ pub(super) const ALL: &[&Keys] = &[
     &MIGRATION,
     &LIMITS,
     &BACKUP,
+    &INSTANCE_SERVER,
     &REGION,
     &ACCOUNT,
     &ACCESS_KEY,
     &INSTANCE,
+    &REMOTE,
     &SCHEDULE,
     &RESOURCES,
 ];
@@ -43,6 +45,7 @@ pub(super) const ROOT: Keys = Keys {
         "migration",
         "limits",
         "backup",
+        "instance_server",
         "region",
         "account",
         "instance",
@@ -60,6 +63,8 @@ pub(super) const MIGRATION: Keys = Keys { table: "migration", keys: &["workers",
 pub(super) const LIMITS: Keys =
     Keys { table: "limits", keys: &["data_per_second", "read_per_second", "management_per_second"] };
 pub(super) const BACKUP: Keys = Keys { table: "backup", keys: &["directory", "key_file", "every", "keep", "max_age"] };
+pub(super) const INSTANCE_SERVER: Keys =
+    Keys { table: "instance_server", keys: &["listen", "certificate", "private_key", "client_ca"] };
 pub(super) const REGION: Keys = Keys { table: "region", keys: &["id", "listen", "service_keys"] };
 pub(super) const ACCOUNT: Keys = Keys { table: "account", keys: &["id", "name", "access_key"] };
 pub(super) const ACCESS_KEY: Keys =
@@ -72,6 +77,7 @@ pub(super) const INSTANCE: Keys = Keys {
         "owner",
         "kind",
         "root_key",
+        "enabled",
         "key_quota",
         "secret_quota",
         "expires",
@@ -81,6 +87,8 @@ pub(super) const INSTANCE: Keys = Keys {
         "remote",
     ],
 };
+pub(super) const REMOTE: Keys =
+    Keys { table: "instance.remote", keys: &["endpoint", "ca", "certificate", "private_key"] };
 pub(super) const SCHEDULE: Keys = Keys {
     table: "schedule",
     keys: &[

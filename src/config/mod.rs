@@ -25,6 +25,6 @@ pub use problem::{ConfigProblem, ConfigWarning, Position};
 pub use reload::{Changes, InUse, check_start, reload_diff};
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
-    AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, Limits, Log, Migration,
-    Region, StoreEngine, Tls,
+    AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, InstanceServer, Limits,
+    Log, Migration, Region, Remote, StoreEngine, Tls,
 };

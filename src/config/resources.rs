@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use super::keys;
 use super::reader::{Found, Table};
 use super::secret::{AccessKeySecret, SecretOrigin};
-use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, root_key};
-use super::settings::{AccessKey, Account, Instance, InstanceKind, Region};
+use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, pem, root_key};
+use super::settings::{AccessKey, Account, Instance, InstanceKind, Region, Remote};
 use crate::model::{AccountId, InstanceId, RegionId};
 
 /// What the file has named so far, and where.
@@ -127,11 +127,17 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
             None
         }
     });
-    for (key, what) in [("pkcs11", "hardware behind PKCS#11"), ("remote", "instances on other hosts")] {
-        if let Some(value) = table.get(key) {
-            let allowed = format!("an instance without it: {what} come in a later release");
-            table.source.problem(value.span().start, format!("the key {key:?}"), allowed);
-        }
+    if let Some(value) = table.get("pkcs11") {
+        let allowed = "an instance without it: hardware behind PKCS#11 comes in a later release";
+        table.source.problem(value.span().start, "the key \"pkcs11\"", allowed);
+    }
+    let elsewhere = table.table("remote", &keys::REMOTE);
+    let remote = elsewhere.as_ref().and_then(remote);
+    if elsewhere.is_some()
+        && let Some(value) = table.get("root_key")
+    {
+        let allowed = "root_key in the configuration of the instance's own host, not here";
+        table.source.problem(value.span().start, "root_key of an instance on another host", allowed);
     }
     let shared = table.list::<AccountId>("shared_with", ACCOUNT).unwrap_or_default();
     for account in &shared {
@@ -145,6 +151,8 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
         key_quota: quota("key_quota"),
         secret_quota: quota("secret_quota"),
         root_key: root_key(table),
+        remote,
+        enabled: table.boolean("enabled").is_none_or(|b| b.value),
         expires: table.instant("expires").map(|t| t.value),
         auto_renew: table.boolean("auto_renew").is_some_and(|b| b.value),
         shared_with: shared.into_iter().map(|found| found.value).collect(),
@@ -154,6 +162,27 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
         kind: kind?,
     };
     Some(instance)
+}
+
+fn remote(table: &Table<'_>) -> Option<Remote> {
+    const ALLOWED: &str = "\"https://HOST:PORT\"";
+    let endpoint = table.required("endpoint", ALLOWED, table.string("endpoint", ALLOWED));
+    let endpoint = endpoint.and_then(|found| {
+        let text = found.value.strip_suffix('/').unwrap_or(found.value);
+        let fits = reqwest::Url::parse(text).is_ok_and(|url| {
+            url.scheme() == "https"
+                && url.has_host()
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.username().is_empty()
+        });
+        if !fits {
+            table.source.problem(found.at, format!("{:?}", found.value), format!("endpoint = {ALLOWED}"));
+        }
+        fits.then(|| text.to_owned())
+    });
+    let (ca, certificate, private_key) = (pem(table, "ca"), pem(table, "certificate"), pem(table, "private_key"));
+    Some(Remote { endpoint: endpoint?, ca: ca?, certificate: certificate?, private_key: private_key? })
 }
 
 const DEFAULT_QUOTA: u64 = 1000;

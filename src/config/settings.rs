@@ -32,6 +32,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[backup]`; `None`: the daemon takes none by itself.
     pub backup: Option<Backup>,
+    /// `[instance_server]`: for `run --role instance` only.
+    pub instance_server: Option<InstanceServer>,
     /// `[[region]]`, in the order of the file.
     pub regions: Vec<Region>,
     /// `[[account]]`.
@@ -123,6 +125,32 @@ pub struct Backup {
     pub max_age: Option<Duration>,
 }
 
+/// The listener of an instance that runs as a process of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceServer {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The certificate chain it presents.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+    /// The authorities that may vouch for a gateway's certificate.
+    pub client_ca: PathBuf,
+}
+
+/// Where an instance on another host is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// `https://HOST:PORT`.
+    pub endpoint: String,
+    /// The authorities that may vouch for its certificate.
+    pub ca: PathBuf,
+    /// The certificate chain to present.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+}
+
 /// A region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
@@ -177,6 +205,10 @@ pub struct Instance {
     pub kind: InstanceKind,
     /// Its root key. Default: generated.
     pub root_key: RootKey,
+    /// Where it is, if it runs on another host.
+    pub remote: Option<Remote>,
+    /// In use from the start; else somebody has to enable it (ConnectKmsInstance). Default true.
+    pub enabled: bool,
     /// How many keys it may hold. Default 1000.
     pub key_quota: u64,
     /// How many secrets it may hold. Default 1000.
@@ -200,6 +232,9 @@ pub struct InstanceIdentity {
     pub kind: InstanceKind,
     /// Where its root key comes from.
     pub root_key: RootKey,
+    /// Where it is, if it runs on another host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
 }
 
 impl Config {
@@ -244,6 +279,7 @@ impl Instance {
             owner: self.owner.clone(),
             kind: self.kind,
             root_key: self.root_key.clone(),
+            remote: self.remote.clone(),
         }
     }
 

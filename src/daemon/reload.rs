@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::build::{Open, Parts, pin};
-use super::{DaemonError, admin, facts, in_use};
+use super::{DaemonError, admin, facts, in_use, remotes};
 use crate::config::{Changes, Config, reload_diff};
 use crate::kms::Keystores;
 use crate::observe::{Event, Fields, LogHandle, emit};
@@ -33,7 +33,7 @@ impl Parts {
         // Everything that can fail comes first.
         let certificate = self.tls.as_ref().map(|tls| tls.read_again()).transpose()?;
         let open = self.reopen(&new, &changes).await?;
-        pin(catalogue, &open).await?;
+        pin(catalogue, &open, &new).await?;
         let registered = self.book.reconcile(&new.schedules).await?;
         in_use::remember(catalogue, &new).await?;
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -81,7 +81,8 @@ impl Parts {
             // Only facts of the keystore's owner and region, or where its key lies, differ; its store is held open.
             tracing::warn!(instance = %id, "the root key of a replaced instance is read at the next start");
         }
-        for instance in &new.instances {
+        open.remotes = remotes::of_reload(new, open.remotes, &self.service).await?;
+        for instance in new.instances.iter().filter(|instance| instance.remote.is_none()) {
             if !open.instances.contains_key(&instance.id) {
                 open.instances.insert(instance.id.clone(), self.opener.instance(instance).await?);
             }

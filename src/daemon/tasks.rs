@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::build::Parts;
 use super::seal::RootKeyRing;
-use super::{notify, scheduled_backup};
+use super::{expiry, notify, scheduled_backup};
 use crate::admin::Backups;
 use crate::kms::clock_watch::ClockWatch;
 
@@ -71,6 +71,12 @@ pub(super) fn spawn(
     every(tracker, stop, CACHES_EVERY, parts, |parts: Arc<Parts>| async move {
         let open = parts.open();
         open.shared.values().chain(open.instances.values()).for_each(|keystore| keystore.sweep_cache());
+    });
+    super::remotes::watch(parts, tracker, stop);
+    let terms = Arc::new(expiry::Watch::default());
+    every(tracker, stop, expiry::LOOK_EVERY, parts, move |parts: Arc<Parts>| {
+        let terms = Arc::clone(&terms);
+        async move { expiry::look(&parts, &terms).await }
     });
     // The first round is at the start: it ends what a crash cut.
     every(tracker, stop, SHRED_EVERY, parts, |parts: Arc<Parts>| async move {

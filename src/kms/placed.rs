@@ -71,7 +71,7 @@ impl Service {
                     }
                     entry = now;
                 }
-                Err(error @ KeystoreError::Unavailable { .. }) => {
+                Err(error) if error.is_unavailable() => {
                     let now = reread().await?;
                     if now.keystore != entry.keystore {
                         entry = now;

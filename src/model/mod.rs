@@ -4,6 +4,7 @@ mod calendar;
 mod cron;
 mod hours;
 mod ids;
+mod instance;
 mod job;
 mod key;
 mod nonce;
@@ -21,6 +22,7 @@ pub use ids::{
     AccountId, IdError, Incarnation, InstanceId, JobId, KeyId, KeystoreId, MaterialId, RegionId, ResourceId,
     ResourceKind, Scope, SecretName, SecretVersionId,
 };
+pub use instance::{InstanceEvent, InstanceState};
 pub use job::{Ending, Failure, Job, JobEvent, JobState, LeftBehind, Method, TaskStatus, TransitionError};
 pub use key::{
     ImportedMaterial, KeyOrigin, KeyRecord, KeySpec, KeyState, KeyUsage, KeyVersionRecord, Placement, ProtectionLevel,

@@ -102,6 +102,21 @@ impl World {
     }
 
     pub async fn open_as(disks: &Disks, worker: &str, settings: Settings) -> Self {
+        let plan = Arc::clone(&disks.plan);
+        let between = async move |instance: Arc<SoftwareKeystore>| {
+            let target: SharedTarget = Arc::new(Faulty::new(instance, plan));
+            target
+        };
+        Self::open_behind(disks, worker, settings, between).await
+    }
+
+    /// With something between the gateway and the instance.
+    pub async fn open_behind(
+        disks: &Disks,
+        worker: &str,
+        settings: Settings,
+        between: impl AsyncFnOnce(Arc<SoftwareKeystore>) -> SharedTarget,
+    ) -> Self {
         let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) =
             (Arc::new(SystemClock::default()), Arc::new(SystemRandom));
         let halting = |inner: &SharedStore| -> SharedStore {
@@ -130,12 +145,13 @@ impl World {
         let space = Arc::clone(&disks.free_bytes);
         let probe = Box::new(move || Some(space.load(std::sync::atomic::Ordering::SeqCst)));
         let instance = Arc::new(instance.await.unwrap().with_free_space(probe));
-        let target: SharedTarget = Arc::new(Faulty::new(Arc::clone(&instance), Arc::clone(&disks.plan)));
+        let target = between(Arc::clone(&instance)).await;
         let facts = InstanceFacts {
             id: instance_id(),
             region: region.clone(),
             owner: ACCOUNT.parse().unwrap(),
             hardware: false,
+            enabled: true,
             key_quota: 1000,
             secret_quota: 1000,
             expires: None,

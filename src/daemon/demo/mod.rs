@@ -5,6 +5,7 @@
 
 mod checks;
 mod client;
+mod elsewhere;
 mod keys;
 mod secrets;
 mod story;
@@ -32,11 +33,13 @@ pub struct DemoOptions {
     pub secrets: u32,
     /// A directory of which a fresh part is used, and kept; `None`: a temporary one that is removed at the end.
     pub dir: Option<PathBuf>,
+    /// The instance runs as a process of its own, behind mutual TLS.
+    pub remote: bool,
 }
 
 impl Default for DemoOptions {
     fn default() -> Self {
-        Self { keys: 24, secrets: 24, dir: None }
+        Self { keys: 24, secrets: 24, dir: None, remote: false }
     }
 }
 
@@ -49,7 +52,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), DaemonError> {
     let dir = Scratch::new("demo", options.dir.as_deref())?;
     log_into(&dir)?;
     println!("A KMS with one region, one account and one dedicated instance, in {}", dir.path().display());
-    let mut story = Story::begin(&dir, options.keys, options.secrets).await?;
+    let mut story = Story::begin(&dir, &options).await?;
     let outcome = tell(&mut story, begun).await;
     story.end().await;
     drop(dir);
@@ -100,6 +103,7 @@ async fn tell(story: &mut Story, begun: Instant) -> Result<usize, DaemonError> {
     checks.tell(&text, failures == 0 && calls > 0, &first_failure.unwrap_or_default());
     checks.open_again(story, &client, &keys).await.map_err(fault)?;
     checks.source_is_empty(story).await?;
+    checks.apart(story);
     checks.secrets(&client, &secrets).await.map_err(fault)?;
     checks.keys(&client, &keys).await.map_err(fault)?;
     println!("\n{:.1} s", begun.elapsed().as_secs_f64());
