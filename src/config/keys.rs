@@ -26,6 +26,7 @@ pub(super) const ALL: &[&Keys] = &[
     &ACCESS_KEY,
     &INSTANCE,
     &REMOTE,
+    &PKCS11,
     &SCHEDULE,
     &RESOURCES,
 ];
@@ -89,6 +90,8 @@ pub(super) const INSTANCE: Keys = Keys {
 };
 pub(super) const REMOTE: Keys =
     Keys { table: "instance.remote", keys: &["endpoint", "ca", "certificate", "private_key"] };
+pub(super) const PKCS11: Keys =
+    Keys { table: "instance.pkcs11", keys: &["module", "token", "pin_file", "pin_credential"] };
 pub(super) const SCHEDULE: Keys = Keys {
     table: "schedule",
     keys: &[

@@ -169,6 +169,7 @@ fn differences(id: &InstanceId, before: &InstanceIdentity, after: &InstanceIdent
         ("kind", before.kind == after.kind),
         ("root_key", before.root_key == after.root_key),
         ("remote", before.remote == after.remote),
+        ("pkcs11", before.pkcs11 == after.pkcs11),
     ];
     let changed = keys.into_iter().filter(|(_, same)| !same);
     changed

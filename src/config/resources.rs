@@ -9,6 +9,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::keys;
+use super::pkcs11::{TokenIdentity, pkcs11};
 use super::reader::{Found, Table};
 use super::secret::{AccessKeySecret, SecretOrigin};
 use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, pem, root_key};
@@ -23,6 +24,7 @@ pub(super) struct Named {
     access_keys: HashMap<String, usize>,
     instances: HashMap<InstanceId, usize>,
     listeners: HashMap<SocketAddr, usize>,
+    tokens: HashMap<TokenIdentity, usize>,
 }
 
 pub(super) const REGION: &str = "a region of this file, such as \"cn-hangzhou\"";
@@ -30,6 +32,11 @@ pub(super) const ACCOUNT: &str = "an account of this file: 16 digits in quotes";
 pub(super) const INSTANCE: &str = "an instance of this file, such as \"kst-hzz0000000000000001\"";
 
 impl Named {
+    /// Notes a token: it belongs to one instance.
+    pub(super) fn token(&mut self, table: &Table<'_>, token: &TokenIdentity, at: usize) {
+        note(&mut self.tokens, table, &Found { value: token.clone(), at }, "token");
+    }
+
     /// Notes a listener; port 0 (any free one) never collides.
     pub(super) fn listener(&mut self, table: &Table<'_>, listen: &Found<SocketAddr>) {
         if listen.value.port() != 0 {
@@ -101,7 +108,7 @@ pub(super) fn instances(root: &Table<'_>, named: &mut Named) -> Vec<Instance> {
 
 fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
     const ALLOWED: &str = "kst- and lower-case letters and digits, in quotes";
-    const KIND: &str = "\"software\"";
+    const KIND: &str = "\"software\" or \"hardware\"";
     let id = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
     if let Some(id) = &id {
         note(&mut named.instances, table, id, "instance");
@@ -117,22 +124,16 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
     let kind = table.required("kind", KIND, table.string("kind", KIND));
     let kind = kind.and_then(|kind| match kind.value {
         "software" => Some(InstanceKind::Software),
-        "hardware" => {
-            let allowed = "kind = \"software\" (hardware behind PKCS#11 comes in a later release)";
-            table.source.problem(kind.at, "\"hardware\"", allowed);
-            None
-        }
+        "hardware" => Some(InstanceKind::Hardware),
         other => {
-            table.source.guess(kind.at, other, format!("kind = {KIND}"), &["software"]);
+            table.source.guess(kind.at, other, format!("kind = {KIND}"), &["software", "hardware"]);
             None
         }
     });
-    if let Some(value) = table.get("pkcs11") {
-        let allowed = "an instance without it: hardware behind PKCS#11 comes in a later release";
-        table.source.problem(value.span().start, "the key \"pkcs11\"", allowed);
-    }
     let elsewhere = table.table("remote", &keys::REMOTE);
     let remote = elsewhere.as_ref().and_then(remote);
+    // The token of an instance on another host is named there.
+    let pkcs11 = pkcs11(table, kind == Some(InstanceKind::Hardware) && elsewhere.is_none(), named);
     if elsewhere.is_some()
         && let Some(value) = table.get("root_key")
     {
@@ -160,6 +161,7 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
         region: region?.value,
         owner: owner?.value,
         kind: kind?,
+        pkcs11,
     };
     Some(instance)
 }
@@ -237,7 +239,7 @@ fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) ->
     Some(AccessKey { id: id?.value.0, secret, origin })
 }
 
-fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {
+pub(super) fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {
     let refuse = |found: String| {
         let found = format!("{:?}, {found}", path.display().to_string());
         table.source.problem(at, found, "a readable file that holds the secret and nothing else");

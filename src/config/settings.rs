@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::pkcs11::{Pkcs11, TokenIdentity};
 use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
 use crate::model::{AccountId, AllowedHours, InstanceId, RegionId, ScheduleEntry};
 use crate::observe::{LogFormat, LogLevel};
@@ -190,6 +191,8 @@ pub struct AccessKey {
 pub enum InstanceKind {
     /// Material is sealed in a store of its own.
     Software,
+    /// Material of keys is in a PKCS#11 token; everything else in a store of its own.
+    Hardware,
 }
 
 /// An instance.
@@ -203,6 +206,8 @@ pub struct Instance {
     pub owner: AccountId,
     /// Kind.
     pub kind: InstanceKind,
+    /// The token of a hardware instance.
+    pub pkcs11: Option<Pkcs11>,
     /// Its root key. Default: generated.
     pub root_key: RootKey,
     /// Where it is, if it runs on another host.
@@ -235,6 +240,9 @@ pub struct InstanceIdentity {
     /// Where it is, if it runs on another host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<Remote>,
+    /// The token of a hardware instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pkcs11: Option<TokenIdentity>,
 }
 
 impl Config {
@@ -280,6 +288,7 @@ impl Instance {
             kind: self.kind,
             root_key: self.root_key.clone(),
             remote: self.remote.clone(),
+            pkcs11: self.pkcs11.as_ref().map(|pkcs11| pkcs11.token.clone()),
         }
     }
 

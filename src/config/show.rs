@@ -6,7 +6,7 @@ use toml::value::{Array, Table, Value};
 
 use super::duration::format_duration;
 use super::secret::{RootKey, SecretOrigin};
-use super::settings::{AccessKey, Account, Config, Instance, Region, StoreEngine};
+use super::settings::{AccessKey, Account, Config, Instance, InstanceKind, Region, StoreEngine};
 use crate::model::{IfMissed, ScheduleEntry, Selection, When};
 
 impl Config {
@@ -122,7 +122,19 @@ fn instance(instance: &Instance) -> Table {
     put(&mut table, "id", &instance.id);
     put(&mut table, "region", &instance.region);
     put(&mut table, "owner", &instance.owner);
-    put(&mut table, "kind", "software");
+    put(&mut table, "kind", if instance.kind == InstanceKind::Hardware { "hardware" } else { "software" });
+    if let Some(pkcs11) = &instance.pkcs11 {
+        let mut inner = Table::new();
+        put(&mut inner, "module", pkcs11.token.module.display());
+        put(&mut inner, "token", &pkcs11.token.label);
+        match &pkcs11.pin_origin {
+            SecretOrigin::Credential(name) => put(&mut inner, "pin_credential", name),
+            SecretOrigin::File(path) => put(&mut inner, "pin_file", path.display()),
+            // A PIN is never in the file.
+            SecretOrigin::Inline => {}
+        }
+        table.insert("pkcs11".to_owned(), Value::Table(inner));
+    }
     put_root_key(&mut table, &instance.root_key);
     if let Some(remote) = &instance.remote {
         let mut place = Table::new();

@@ -18,6 +18,39 @@ pub const OFFER_LIFE: Duration = Duration::from_secs(6 * 3600);
 /// AES-256-GCM around secret envelopes.
 pub const WRAPPING: &str = "RSA_OAEP_SHA_256+AES_256_KWP+AES_256_GCM";
 
+/// Names of the wrappings for a token and the process that uses it: RSA-OAEP around an ephemeral AES-256 key and AES-KWP
+/// around keys, for the token; RSA-OAEP-SHA-256 around the value key and AES-256-GCM around secret envelopes, for the
+/// process. The token's OAEP is with SHA-256, or with SHA-1 where it takes nothing stronger.
+const TOKEN_WRAPPINGS: [(&str, DecryptAlgorithm); 2] = [
+    ("RSA_OAEP_SHA_256+AES_256_KWP/RSA_OAEP_SHA_256+AES_256_GCM", DecryptAlgorithm::OaepSha256),
+    ("RSA_OAEP_SHA_1+AES_256_KWP/RSA_OAEP_SHA_256+AES_256_GCM", DecryptAlgorithm::OaepSha1),
+];
+
+/// How a source wraps for an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrapping {
+    /// For one holder of keys and values: [`WRAPPING`].
+    Whole,
+    /// Keys for a token, with this OAEP, and values for the process that uses it.
+    Split(DecryptAlgorithm),
+}
+
+impl Wrapping {
+    /// Its name in offers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let token = TOKEN_WRAPPINGS.iter().find(|(_, oaep)| self == Self::Split(*oaep));
+        token.map_or(WRAPPING, |(name, _)| name)
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        if name == WRAPPING {
+            return Some(Self::Whole);
+        }
+        TOKEN_WRAPPINGS.iter().find(|(known, _)| *known == name).map(|(_, oaep)| Self::Split(*oaep))
+    }
+}
+
 /// What the target offers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
@@ -30,6 +63,9 @@ pub struct Offer {
     /// RSA public key, DER SubjectPublicKeyInfo.
     #[serde(with = "base64_bytes")]
     pub public_key: Vec<u8>,
+    /// Where `public_key` is that of a token: the RSA public key for values, DER SubjectPublicKeyInfo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_public_key: Option<ValuePublicKey>,
     /// What the target can unwrap, strongest first; see [`WRAPPING`].
     pub algorithms: Vec<String>,
     /// Until when.
@@ -39,7 +75,18 @@ pub struct Offer {
     pub nonce: [u8; 32],
 }
 
+/// DER SubjectPublicKeyInfo of the process that uses a token; as Base64 in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ValuePublicKey(#[serde(with = "base64_bytes")] pub Vec<u8>);
+
 impl Offer {
+    /// The strongest wrapping of the offer that this release knows.
+    #[must_use]
+    pub fn wrapping(&self) -> Option<Wrapping> {
+        self.algorithms.iter().find_map(|name| Wrapping::named(name))
+    }
+
     /// SHA-256 over the canonical form: names the offer in parcels.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
@@ -53,7 +100,11 @@ impl Offer {
         for algorithm in &self.algorithms {
             writer.text(algorithm);
         }
-        writer.text(&self.expires_at.to_string()).raw(&self.nonce).finish()
+        writer.text(&self.expires_at.to_string()).raw(&self.nonce);
+        if let Some(ValuePublicKey(key)) = &self.value_public_key {
+            writer.field(key);
+        }
+        writer.finish()
     }
 }
 

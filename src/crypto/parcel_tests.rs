@@ -77,6 +77,7 @@ fn every_term_of_an_offer_is_signed() {
         job: "job-00000000000000000001".parse().unwrap(),
         token: 7,
         public_key: vec![1, 2, 3],
+        value_public_key: None,
         algorithms: vec![WRAPPING.to_owned()],
         expires_at: "2026-12-01T02:00:00Z".parse().unwrap(),
         nonce: [9; 32],

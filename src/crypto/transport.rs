@@ -16,19 +16,24 @@ use super::{CryptoError, Writer};
 use crate::model::{JobId, KeySpec, Random};
 
 /// The ephemeral AES key and the secret-value key of one session. Zeroized on drop; no `Debug`.
+///
+/// Where the offer is that of a token, the ephemeral key reaches the token alone and the value key the process that uses
+/// it; what the two sides derive is then derived from the value key.
 pub struct TransportKeys {
-    kek: Zeroizing<[u8; 32]>,
+    /// `None` in a process whose token has it.
+    kek: Option<Zeroizing<[u8; 32]>>,
     value_key: Zeroizing<[u8; 32]>,
+    split: bool,
 }
 
 impl TransportKeys {
     /// Fresh keys.
     #[must_use]
     pub fn generate(random: &dyn Random) -> Self {
-        let mut keys = Self { kek: Zeroizing::new([0; 32]), value_key: Zeroizing::new([0; 32]) };
-        random.fill(keys.kek.as_mut_slice());
-        random.fill(keys.value_key.as_mut_slice());
-        keys
+        let (mut kek, mut value_key) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
+        random.fill(kek.as_mut_slice());
+        random.fill(value_key.as_mut_slice());
+        Self { kek: Some(kek), value_key, split: false }
     }
 
     /// Wraps both keys for the holder of an offer: (RSA-OAEP-SHA-256 of the ephemeral key, AES-KWP of the value key).
@@ -36,8 +41,39 @@ impl TransportKeys {
     /// # Errors
     /// When the offered public key cannot be used.
     pub fn wrap_for(&self, public_der: &[u8]) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-        let wrapped_kek = encrypt_to(public_der, DecryptAlgorithm::OaepSha256, self.kek.as_slice())?;
-        Ok((wrapped_kek, self.wrap(self.value_key.as_slice())?))
+        Ok((self.wrap_kek(public_der, DecryptAlgorithm::OaepSha256)?, self.wrap(self.value_key.as_slice())?))
+    }
+
+    /// Wraps both keys for a token and its process: (RSA-OAEP of the ephemeral key for the token, RSA-OAEP-SHA-256 of the
+    /// value key for the process).
+    ///
+    /// # Errors
+    /// When an offered public key cannot be used.
+    pub fn wrap_for_token(
+        &mut self,
+        token: &[u8],
+        oaep: DecryptAlgorithm,
+        process: &[u8],
+    ) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
+        self.split = true;
+        let value_key = encrypt_to(process, DecryptAlgorithm::OaepSha256, self.value_key.as_slice())?;
+        Ok((self.wrap_kek(token, oaep)?, value_key))
+    }
+
+    /// The ephemeral key for the holder of a key pair.
+    ///
+    /// # Errors
+    /// When the public key cannot be used.
+    pub fn wrap_kek(&self, public_der: &[u8], oaep: DecryptAlgorithm) -> Result<Vec<u8>, CryptoError> {
+        encrypt_to(public_der, oaep, self.kek()?)
+    }
+
+    /// Opens the value key of [`TransportKeys::wrap_for_token`]; the ephemeral key is the token's.
+    ///
+    /// # Errors
+    /// [`CryptoError::Rejected`] when it does not open.
+    pub fn unwrap_value_key(offer: &OfferKey, wrapped_value_key: &[u8]) -> Result<Self, CryptoError> {
+        Ok(Self { kek: None, value_key: array(&offer.unwrap(wrapped_value_key)?)?, split: true })
     }
 
     /// Opens what [`TransportKeys::wrap_for`] made. An RSA operation.
@@ -46,12 +82,12 @@ impl TransportKeys {
     /// [`CryptoError::Rejected`] when it does not open.
     pub fn unwrap(offer: &OfferKey, wrapped_kek: &[u8], wrapped_value_key: &[u8]) -> Result<Self, CryptoError> {
         let kek = array(&offer.unwrap(wrapped_kek)?)?;
-        let mut keys = Self { kek, value_key: Zeroizing::new([0; 32]) };
+        let mut keys = Self { kek: Some(kek), value_key: Zeroizing::new([0; 32]), split: false };
         keys.value_key = array(&keys.unwrap_bytes(wrapped_value_key)?)?;
         Ok(keys)
     }
 
-    /// The job's digest key: HKDF-SHA-256 (RFC 5869) of the ephemeral key.
+    /// The job's digest key: HKDF-SHA-256 (RFC 5869) of the ephemeral key, or of the value key where a token has that.
     ///
     /// # Errors
     /// When the library fails.
@@ -59,7 +95,7 @@ impl TransportKeys {
         let info: [&[u8]; 2] = [b"keyferry digest v1", job.as_str().as_bytes()];
         let mut bytes = Zeroizing::new([0; 32]);
         Salt::new(HKDF_SHA256, &[])
-            .extract(self.kek.as_slice())
+            .extract(if self.split { self.value_key.as_slice() } else { self.kek()? })
             .expand(&info, KeyLength)
             .and_then(|okm| okm.fill(bytes.as_mut_slice()))
             .map_err(|_| CryptoError::Failed("HKDF"))?;
@@ -117,8 +153,12 @@ impl TransportKeys {
         Ok(room)
     }
 
+    fn kek(&self) -> Result<&[u8], CryptoError> {
+        self.kek.as_ref().map(|kek| kek.as_slice()).ok_or(CryptoError::Unsuitable("the token has it"))
+    }
+
     fn kwp(&self) -> Result<KwpAes256, CryptoError> {
-        KwpAes256::new_from_slice(self.kek.as_slice()).map_err(|_| CryptoError::Failed("AES-KWP"))
+        KwpAes256::new_from_slice(self.kek()?).map_err(|_| CryptoError::Failed("AES-KWP"))
     }
 }
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::access::AccessKey;
 use crate::api::throttle::Rates;
-use crate::config::Config;
+use crate::config::{Config, InstanceKind};
 use crate::kms::{InstanceFacts, RegionFacts};
 use crate::migration::Settings;
 use crate::model::RegionId;
@@ -18,7 +18,7 @@ pub(super) fn instances(config: &Config) -> Vec<InstanceFacts> {
         id: instance.id.clone(),
         region: instance.region.clone(),
         owner: instance.owner.clone(),
-        hardware: false,
+        hardware: instance.kind == InstanceKind::Hardware,
         enabled: instance.enabled,
         key_quota: instance.key_quota,
         secret_quota: instance.secret_quota,

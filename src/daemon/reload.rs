@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::build::{Open, Parts, pin};
+use super::build::{Open, Parts, pin as pin_identity};
+use super::stores::pin;
 use super::{DaemonError, admin, facts, in_use, remotes};
 use crate::config::{Changes, Config, reload_diff};
 use crate::kms::Keystores;
@@ -33,13 +34,20 @@ impl Parts {
         // Everything that can fail comes first.
         let certificate = self.tls.as_ref().map(|tls| tls.read_again()).transpose()?;
         let open = self.reopen(&new, &changes).await?;
-        pin(catalogue, &open, &new).await?;
+        pin_identity(catalogue, &open, &new).await?;
         let registered = self.book.reconcile(&new.schedules).await?;
         in_use::remember(catalogue, &new).await?;
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let keystores: &Keystores = &self.service.keystores;
         keystores.reload(facts::instances(&new), facts::regions(&new));
         keystores.exchange(open.sources(), open.targets());
+        // A PIN that was refused may be tried once more now, whether it is another one or not.
+        for instance in &new.instances {
+            let token = open.instances.get(&instance.id).and_then(|keystore| keystore.token());
+            if let (Some(token), Some(pkcs11)) = (token, &instance.pkcs11) {
+                token.set_pin(pin(pkcs11));
+            }
+        }
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open;
         if let (Some(tls), Some(fresh)) = (&self.tls, certificate) {
             tls.present(fresh);

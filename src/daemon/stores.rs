@@ -6,9 +6,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use zeroize::Zeroizing;
+
 use super::{DaemonError, seal};
-use crate::config::{Config, Instance, RootKey};
+use crate::config::{Config, Instance, Pkcs11, RootKey, TokenIdentity};
 use crate::crypto::sealing::RootKey as SealingRoot;
+use crate::keystore::hardware::{Pin, Token, TokenAddress};
 use crate::keystore::software::rootkey;
 use crate::keystore::software::slots::files::FileSlots;
 use crate::keystore::software::slots::gated::GatedSlots;
@@ -93,7 +96,10 @@ impl Opener {
         let root = self.root_key(&id, &instance.root_key, instance.id.as_str(), empty)?;
         let place = format!("instances/{}", instance.id);
         let seen = Arc::downgrade(&store);
-        let keystore = self.keystore(id, store, root).await?;
+        let mut keystore = self.keystore(id, store, root).await?;
+        if let Some(token) = token(instance)? {
+            keystore = keystore.with_token(token);
+        }
         self.instance_stores.lock().unwrap_or_else(PoisonError::into_inner).insert(place, seen);
         Ok(Arc::new(keystore.with_free_space(Box::new(move || free_space(&directory)))))
     }
@@ -157,6 +163,21 @@ impl Opener {
         }
         Ok(std::iter::once(loaded.key).chain(loaded.next).collect())
     }
+}
+
+/// The token of a hardware instance. It is not looked for yet: a daemon starts without it, too.
+fn token(instance: &Instance) -> Result<Option<Arc<Token>>, DaemonError> {
+    let Some(pkcs11) = &instance.pkcs11 else {
+        return Ok(None);
+    };
+    let TokenIdentity { module, label } = pkcs11.token.clone();
+    let address = TokenAddress { module, label, instance: instance.id.clone() };
+    Token::new(address, pin(pkcs11)).map(|token| Some(Arc::new(token))).map_err(DaemonError::Threads)
+}
+
+/// The PIN as the token takes it.
+pub(super) fn pin(pkcs11: &Pkcs11) -> Pin {
+    Pin::new(Zeroizing::new(pkcs11.pin.expose().to_owned()))
 }
 
 /// Where slots lie below the state directory.

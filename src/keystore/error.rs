@@ -30,6 +30,14 @@ pub enum KeystoreError {
         /// What to do.
         remedy: String,
     },
+    /// It has no room for another key.
+    #[error("the keystore {keystore} has no room: {detail}")]
+    Full {
+        /// Which.
+        keystore: KeystoreId,
+        /// What it said.
+        detail: String,
+    },
     /// A ciphertext, blob or signature does not open or verify.
     #[error("the data does not open under this key")]
     Rejected,

@@ -7,6 +7,7 @@
 mod answer;
 mod error;
 pub mod faulty;
+pub mod hardware;
 mod label;
 pub mod remote;
 pub mod software;
@@ -247,6 +248,8 @@ pub trait Target: Keystore + Prover {
 pub struct Readiness {
     /// Bytes free for its store, if it can tell.
     pub free_bytes: Option<u64>,
+    /// Bytes free for private objects in its token, if it has one that can tell.
+    pub token_free_bytes: Option<u64>,
 }
 
 /// A keystore that can be both ends, shared by its users.

@@ -130,6 +130,7 @@ impl From<KeystoreError> for KmsError {
             KeystoreError::Unavailable { .. } | KeystoreError::Unfit { .. } | KeystoreError::Moved(_) => {
                 Self::Unavailable(error.to_string())
             }
+            KeystoreError::Full { .. } => Self::LimitExceeded(format!("{error}.")),
             other => Self::Internal(other.to_string()),
         }
     }

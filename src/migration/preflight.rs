@@ -16,6 +16,9 @@ const BYTES_PER_VERSION: u64 = 72 * 1024;
 /// The window of a migration by hand.
 const MANUAL_WINDOW: Duration = Duration::from_secs(2 * 3600);
 
+/// What a key takes in a token at most: material, name, label and attributes.
+const BYTES_PER_OBJECT: u64 = 1024;
+
 impl Migrations {
     /// As [`Migrations::plan`]; what `job` itself has reserved does not count against it.
     pub(super) async fn plan_for(
@@ -104,6 +107,16 @@ impl Migrations {
                         ProblemCode::InsufficientSpace,
                         format!("{id} has {free} bytes free and may need {needed}"),
                         "make room on the instance's disk",
+                    ));
+                }
+                let keys = plan.keys().saturating_mul(BYTES_PER_OBJECT);
+                if let Some(free) = readiness.token_free_bytes
+                    && free < keys
+                {
+                    plan.problems.push(run_problem(
+                        ProblemCode::InsufficientSpace,
+                        format!("the token of {id} has {free} bytes free and may need {keys}"),
+                        "make room in the token, or migrate fewer keys",
                     ));
                 }
                 if record.is_none_or(|record| record.identity != target.identity()) {

@@ -57,7 +57,13 @@ impl Migrations {
             steps: steps.iter().map(|step| ReportStep { at: step.at, from: step.from, to: step.to }).collect(),
             plan_digest: job.plan_digest.clone(),
             manifest: job.manifest.clone(),
+            notes: self.notes(job),
         })
+    }
+
+    fn notes(&self, job: &Job) -> Vec<String> {
+        let hardware = self.service.keystores.instance(&job.instance).is_some_and(|facts| facts.hardware);
+        if hardware { vec![OF_TOKENS.to_owned()] } else { Vec::new() }
     }
 
     async fn report_resource(
@@ -99,6 +105,11 @@ impl Migrations {
         Ok(ReportRotation { before: facts(&seen), after, held, resource: seen.resource })
     }
 }
+
+/// What PKCS#11 says of keys that were not made in the token.
+const OF_TOKENS: &str = "keys came into the token by unwrapping: they are CKA_SENSITIVE and not CKA_EXTRACTABLE from then on, \
+                         and, since they were made elsewhere, never CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE or \
+                         CKA_LOCAL";
 
 fn facts(seen: &RotationSeen) -> RotationFacts {
     RotationFacts {

@@ -12,7 +12,7 @@ use super::steps::{Ended, step};
 use super::{MigrationError, Migrations};
 use crate::catalogue::{CatalogueError, CleanUp, Lease};
 use crate::keystore::KeystoreError;
-use crate::model::{Ending, Failure, Job, JobEvent, JobId, JobState};
+use crate::model::{Ending, Failure, Job, JobEvent, JobId, JobState, ProblemCode};
 use crate::observe::{Event, emit};
 use crate::store::{Revision, StoreError, Stored};
 
@@ -284,6 +284,9 @@ impl Context {
             MigrationError::Keystore(error) if error.is_unavailable() => {
                 (JobEvent::Fail, Some(unreachable(&error.to_string())))
             }
+            MigrationError::Keystore(error @ KeystoreError::Full { .. }) => {
+                (JobEvent::Fail, Some(full(&error.to_string())))
+            }
             other => (JobEvent::Fail, Some(internal(&other.to_string()))),
         };
         let holds_nothing = !self.job.state.may_hold_lock();
@@ -401,6 +404,14 @@ fn unproved(why: String) -> Failure {
         code: "VerificationFailed".to_owned(),
         message: why,
         remedy: "everything is as it was before; look into the instance's store before running it again".to_owned(),
+    }
+}
+
+fn full(why: &str) -> Failure {
+    Failure {
+        code: ProblemCode::InsufficientSpace.as_str().to_owned(),
+        message: why.to_owned(),
+        remedy: "everything is as it was before; make room in the instance's token, or migrate fewer keys".to_owned(),
     }
 }
 

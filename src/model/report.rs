@@ -59,6 +59,9 @@ pub struct Report {
     pub plan_digest: Option<String>,
     /// The target's digest over its sealed staged records, hexadecimal.
     pub manifest: Option<String>,
+    /// What is to be known of the copies besides.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Report {

@@ -9,6 +9,7 @@ use keyferry::catalogue::{Catalogue, Change};
 use keyferry::crypto::envelope::SecretEnvelope;
 use keyferry::crypto::sealing::RootKey;
 use keyferry::keystore::faulty::{FaultPlan, Faulty};
+use keyferry::keystore::hardware::Token;
 use keyferry::keystore::software::SoftwareKeystore;
 use keyferry::keystore::software::slots::memory::MemorySlots;
 use keyferry::keystore::{Answer, Keystore, Label, Place, SharedSource, SharedTarget};
@@ -38,6 +39,8 @@ pub struct Disks {
     pub halt: Arc<Halt>,
     pub plan: Arc<FaultPlan>,
     pub free_bytes: Arc<std::sync::atomic::AtomicU64>,
+    /// With one the instance is a hardware instance.
+    pub token: Option<Arc<Token>>,
 }
 
 /// One process over the disks.
@@ -64,6 +67,7 @@ impl Default for Disks {
             halt: Arc::default(),
             plan: Arc::default(),
             free_bytes: Arc::new(std::sync::atomic::AtomicU64::new(u64::MAX)),
+            token: None,
         }
     }
 }
@@ -91,6 +95,7 @@ impl Disks {
             halt: Arc::default(),
             plan: Arc::default(),
             free_bytes: Arc::clone(&self.free_bytes),
+            token: self.token.clone(),
         }
     }
 }
@@ -144,13 +149,17 @@ impl World {
         );
         let space = Arc::clone(&disks.free_bytes);
         let probe = Box::new(move || Some(space.load(std::sync::atomic::Ordering::SeqCst)));
-        let instance = Arc::new(instance.await.unwrap().with_free_space(probe));
+        let instance = instance.await.unwrap().with_free_space(probe);
+        let instance = Arc::new(match &disks.token {
+            Some(token) => instance.with_token(Arc::clone(token)),
+            None => instance,
+        });
         let target = between(Arc::clone(&instance)).await;
         let facts = InstanceFacts {
             id: instance_id(),
             region: region.clone(),
             owner: ACCOUNT.parse().unwrap(),
-            hardware: false,
+            hardware: disks.token.is_some(),
             enabled: true,
             key_quota: 1000,
             secret_quota: 1000,
@@ -177,11 +186,14 @@ impl World {
 
     /// Three keys of different kinds, one with two versions and rotation on, and a secret of two versions under it.
     pub async fn fill(&self) -> Vec<Remembered> {
+        self.fill_with(&[(KeySpec::Aes256, 2, true), (KeySpec::EcP256, 1, false), (KeySpec::EcP256k, 1, false)]).await
+    }
+
+    /// Keys by spec, number of versions and whether they rotate; a secret under the first, and one under the system key.
+    pub async fn fill_with(&self, keys: &[(KeySpec, u32, bool)]) -> Vec<Remembered> {
         let mut remembered = Vec::new();
-        for (n, (spec, versions)) in
-            [(KeySpec::Aes256, 2), (KeySpec::EcP256, 1), (KeySpec::EcP256k, 1)].into_iter().enumerate()
-        {
-            let key = self.create_key(spec, versions, n == 0).await;
+        for (spec, versions, rotates) in keys.iter().copied() {
+            let key = self.create_key(spec, versions, rotates).await;
             let mut places = Vec::new();
             for version in self.catalogue().key_versions(&key.incarnation).await.unwrap() {
                 let place = Place { incarnation: key.incarnation.clone(), version: version.id.clone() };
@@ -320,6 +332,9 @@ impl World {
         for known in remembered {
             let key = self.catalogue().key(&known.key.region, &known.key.id).await.unwrap().unwrap();
             assert_eq!(key.keystore, KeystoreId::Instance(instance_id()));
+            let hsm = self.migrations.service().keystores.instance(&instance_id()).unwrap().hardware;
+            let level = if hsm { ProtectionLevel::Hsm } else { ProtectionLevel::Software };
+            assert_eq!(key.protection_level, level);
             assert!(key.policy.as_deref().is_some_and(|p| p.contains("kms default key policy")));
             assert_eq!(key.rotation, known.key.rotation);
             for (place, before) in &known.places {

@@ -80,7 +80,37 @@ fn mistakes_one_by_one() {
             more(
                 "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"",
             ),
-            "later release",
+            "without pkcs11",
+        ),
+        (
+            more(
+                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardwear\"",
+            ),
+            "did you mean \"hardware\"",
+        ),
+        (
+            more(
+                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"\npkcs11 = { module = \"/m.so\", token = \"t\" }",
+            ),
+            "a token without its PIN",
+        ),
+        (
+            more(
+                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"\npkcs11 = { module = \"/m.so\", token = \"t\", pin = \"1234\" }",
+            ),
+            "the unknown key \"pin\"",
+        ),
+        (
+            more(
+                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"\npkcs11 = { module = \"/m.so\", token = \"t\", pin_file = \"/no/such/pin\" }",
+            ),
+            "which cannot be read",
+        ),
+        (
+            more(
+                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"software\"\npkcs11 = { module = \"/m.so\", token = \"t\", pin_file = \"/p\" }",
+            ),
+            "pkcs11 with kind = \"hardware\" only",
         ),
         (
             more(

@@ -263,7 +263,7 @@ impl Target for RemoteKeystore {
         // Says hello first: certificates, identity and protocol are looked at again, not what is remembered of them.
         self.probe().await?;
         match self.work(Call::Ready).await? {
-            Reply::Ready { free_bytes } => Ok(Readiness { free_bytes }),
+            Reply::Ready { free_bytes, token_free_bytes } => Ok(Readiness { free_bytes, token_free_bytes }),
             _ => Err(self.nonsense()),
         }
     }

@@ -7,7 +7,7 @@ use super::wire::{Bytes, Call, HeldShape, Refusal, Reply, Secret, WrappedMateria
 use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::offer::OfferKey;
 use crate::crypto::transport::TransportKeys;
-use crate::keystore::{Answer, KeystoreError, Label, Place};
+use crate::keystore::{Answer, KeystoreError, Label, Place, Readiness};
 use crate::model::Random;
 
 /// A keystore, and the key that imported material is wrapped for.
@@ -77,7 +77,10 @@ impl Desk {
             }
             Call::Digests { job, places } => many(keystore.digests(&job, &places).await?),
             Call::Labels { job, incarnations } => Reply::Labels { labels: keystore.labels(&job, &incarnations).await? },
-            Call::Ready => Reply::Ready { free_bytes: keystore.ready().await?.free_bytes },
+            Call::Ready => {
+                let Readiness { free_bytes, token_free_bytes } = keystore.ready().await?;
+                Reply::Ready { free_bytes, token_free_bytes }
+            }
             Call::Offer { job, token, nonce, now } => {
                 Reply::Offer { offer: Box::new(keystore.offer(&job, token, array(&nonce)?, now).await?) }
             }

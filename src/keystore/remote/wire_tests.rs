@@ -54,6 +54,7 @@ fn errors_arrive_as_what_they_were() {
             KeystoreError::Rejected,
             KeystoreError::Unsuitable("it is not symmetric"),
             KeystoreError::Damaged { keystore: keystore.clone(), detail: "torn".to_owned() },
+            KeystoreError::Full { keystore: keystore.clone(), detail: "no room".to_owned() },
             KeystoreError::Fenced { job: job.clone(), token: 3, seen: 4 },
             KeystoreError::StagingClosed(job.clone()),
             KeystoreError::StagingOpen(job.clone()),

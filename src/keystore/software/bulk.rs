@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::records::Head;
-use super::{SoftwareKeystore, layout};
+use super::{SoftwareKeystore, layout, objects};
 use crate::keystore::KeystoreError;
+use crate::keystore::hardware::ObjectId;
 use crate::model::Scope;
 use crate::store::{Compare, Outcome, Transaction, Versioned, prefix_end};
 
@@ -35,18 +36,19 @@ impl SoftwareKeystore {
         }
     }
 
-    /// Deletes keys in as few transactions as the limits allow, each under the condition, and each putting the marks that
-    /// have the deletion shredded later. False: the condition failed or the outcome is unknown.
+    /// Deletes entries in as few transactions as the limits allow, each under the condition, and each putting the marks that
+    /// have the deletion shredded later; and with each entry that names a token object the mark that has that destroyed.
+    /// False: the condition failed or the outcome is unknown.
     pub(super) async fn delete_all(
         &self,
-        keys: impl IntoIterator<Item = Vec<u8>>,
+        entries: impl IntoIterator<Item = Gone>,
         condition: &Compare,
         marks: &[Vec<u8>],
     ) -> Result<bool, KeystoreError> {
         let mut transactions = Vec::new();
         let mut transaction = Transaction::new();
-        for key in keys {
-            if !transaction.has_room(1, 1) {
+        for Gone { key, object } in entries {
+            if !transaction.has_room(1, 2) {
                 transactions.push(std::mem::take(&mut transaction));
             }
             if transaction.operations().is_empty() {
@@ -55,11 +57,20 @@ impl SoftwareKeystore {
                 }
             }
             transaction.compare(condition.clone()).delete(key);
+            if let Some(object) = object {
+                transaction.put(layout::object(object), objects::TO_DESTROY);
+            }
         }
         if !transaction.operations().is_empty() {
             transactions.push(transaction);
         }
         self.commit_all(transactions).await
+    }
+
+    /// An entry to be deleted, with the token object that it names.
+    pub(super) fn gone(&self, (key, value): (Vec<u8>, Versioned)) -> Gone {
+        let object = if self.token.is_some() { objects::named(&key, &value) } else { None };
+        Gone { key, object }
     }
 
     /// The marks of the scopes whose heads are among these entries.
@@ -77,6 +88,19 @@ impl SoftwareKeystore {
     /// The scope that a head names in the clear.
     pub(super) fn clear_scope(&self, head: &Versioned) -> Result<Scope, KeystoreError> {
         Head::decode(&head.value).map(|head| head.scope).map_err(|e| self.stored_error("head", e))
+    }
+}
+
+/// An entry that is to be deleted.
+pub(super) struct Gone {
+    pub(super) key: Vec<u8>,
+    /// The token object that goes with it.
+    pub(super) object: Option<ObjectId>,
+}
+
+impl From<Vec<u8>> for Gone {
+    fn from(key: Vec<u8>) -> Self {
+        Self { key, object: None }
     }
 }
 

@@ -1,17 +1,20 @@
 //! Daily use: trait [`Keystore`].
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::bulk::MARK;
+use super::bulk::{Entries, Gone, MARK};
+use super::objects::Reserved;
+use super::usable::Usable;
 use super::vault::{OpenHead, Sight};
 use super::{SoftwareKeystore, layout, records};
 use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::mac::MacAlgorithm;
-use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, OpenedMaterial, SignAlgorithm};
+use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
+use crate::keystore::hardware::{Deed, ObjectId, TokenError};
 use crate::keystore::{Answer, Held, Keystore, KeystoreError, Label, Place};
 use crate::model::{Incarnation, KeystoreId};
 use crate::store::{Compare, Outcome, Transaction};
@@ -24,6 +27,10 @@ impl Keystore for SoftwareKeystore {
 
     async fn generate(&self, label: &Label, place: &Place) -> Result<(), KeystoreError> {
         let spec = label.spec.ok_or(KeystoreError::Unsuitable("it is a secret"))?;
+        if let Some(token) = &self.token {
+            let made = |id| async move { token.generate(id, spec).await };
+            return self.add_object(label, place, made).await;
+        }
         let random = Arc::clone(&self.random);
         let material = if spec.raw_len().is_some() {
             KeyMaterial::generate(spec, random.as_ref())
@@ -31,27 +38,30 @@ impl Keystore for SoftwareKeystore {
             self.off_thread(move || KeyMaterial::generate(spec, random.as_ref())).await?
         };
         let material = material.map_err(|e| self.use_error(e))?;
-        self.add(label, place, |head| self.seal_material(head, &place.version, &material)).await
+        self.add(label, place, &Content::Material(&material)).await
     }
 
     async fn import(&self, label: &Label, place: &Place, material: KeyMaterial) -> Result<(), KeystoreError> {
         if label.spec != Some(material.spec()) {
             return Err(KeystoreError::Unsuitable("the material is of another spec"));
         }
-        self.add(label, place, |head| self.seal_material(head, &place.version, &material)).await
+        if let Some(token) = &self.token {
+            let made = |id| async move { token.import(id, material).await };
+            return self.add_object(label, place, made).await;
+        }
+        self.add(label, place, &Content::Material(&material)).await
     }
 
     async fn put_value(&self, label: &Label, place: &Place, envelope: &SecretEnvelope) -> Result<(), KeystoreError> {
         if label.spec.is_some() {
             return Err(KeystoreError::Unsuitable("it is a key"));
         }
-        self.add(label, place, |head| self.seal_envelope(head, &place.version, envelope)).await
+        self.add(label, place, &Content::Envelope(envelope)).await
     }
 
     async fn seal(&self, place: &Place, aad: &[u8], plaintext: &[u8]) -> Result<Answer<Vec<u8>>, KeystoreError> {
-        let (material, provisional) = self.material(place).await?;
-        let value = material.seal(self.random.as_ref(), aad, plaintext).map_err(|e| self.use_error(e))?;
-        Ok(Answer { value, provisional })
+        let (key, provisional) = self.key(place).await?;
+        Ok(Answer { value: self.seal_with(&key, aad, plaintext).await?, provisional })
     }
 
     async fn open(
@@ -60,9 +70,8 @@ impl Keystore for SoftwareKeystore {
         aad: &[u8],
         sealed: &[u8],
     ) -> Result<Answer<Zeroizing<Vec<u8>>>, KeystoreError> {
-        let (material, provisional) = self.material(place).await?;
-        let value = material.open(aad, sealed).map_err(|e| self.use_error(e))?;
-        Ok(Answer { value, provisional })
+        let (key, provisional) = self.key(place).await?;
+        Ok(Answer { value: self.open_with(&key, aad, sealed).await?, provisional })
     }
 
     async fn sign(
@@ -71,10 +80,8 @@ impl Keystore for SoftwareKeystore {
         algorithm: SignAlgorithm,
         digest: &[u8],
     ) -> Result<Answer<Vec<u8>>, KeystoreError> {
-        let (material, provisional) = self.material(place).await?;
-        let digest = digest.to_vec();
-        let value = self.use_material(material, move |m| m.sign(algorithm, &digest)).await?;
-        Ok(Answer { value, provisional })
+        let (key, provisional) = self.key(place).await?;
+        Ok(Answer { value: self.sign_with(&key, algorithm, digest).await?, provisional })
     }
 
     async fn mac(
@@ -83,9 +90,8 @@ impl Keystore for SoftwareKeystore {
         algorithm: MacAlgorithm,
         message: &[u8],
     ) -> Result<Answer<Vec<u8>>, KeystoreError> {
-        let (material, provisional) = self.material(place).await?;
-        let value = material.mac(algorithm, message).map_err(|e| self.use_error(e))?;
-        Ok(Answer { value, provisional })
+        let (key, provisional) = self.key(place).await?;
+        Ok(Answer { value: self.mac_with(&key, algorithm, message)?, provisional })
     }
 
     async fn decrypt(
@@ -94,16 +100,13 @@ impl Keystore for SoftwareKeystore {
         algorithm: DecryptAlgorithm,
         ciphertext: &[u8],
     ) -> Result<Answer<Zeroizing<Vec<u8>>>, KeystoreError> {
-        let (material, provisional) = self.material(place).await?;
-        let ciphertext = ciphertext.to_vec();
-        let value = self.use_material(material, move |m| m.decrypt(algorithm, &ciphertext)).await?;
-        Ok(Answer { value, provisional })
+        let (key, provisional) = self.key(place).await?;
+        Ok(Answer { value: self.decrypt_with(&key, algorithm, ciphertext).await?, provisional })
     }
 
     async fn public_key(&self, place: &Place) -> Result<Answer<Vec<u8>>, KeystoreError> {
-        let (material, provisional) = self.material(place).await?;
-        let value = material.public_key_der().map_err(|e| self.use_error(e))?;
-        Ok(Answer { value, provisional })
+        let (key, provisional) = self.key(place).await?;
+        Ok(Answer { value: self.public_key_of(&key)?, provisional })
     }
 
     async fn read_value(&self, place: &Place) -> Result<Answer<SecretEnvelope>, KeystoreError> {
@@ -128,13 +131,14 @@ impl Keystore for SoftwareKeystore {
             let condition = Compare::Revision(layout::head(incarnation), head.revision);
             let gone = match versions {
                 Some(places) => {
-                    let keys = self.version_keys(incarnation, places).await?;
-                    self.delete_all(keys, &condition, &[]).await
+                    let entries = self.version_entries(incarnation, places).await?;
+                    self.delete_all(entries.into_iter().map(|entry| self.gone(entry)), &condition, &[]).await
                 }
                 None => self.destroy_all(&head, &condition).await,
             };
             self.drop_opened(&|other| other == incarnation);
             if gone? {
+                self.try_sweep_objects().await;
                 return Ok(());
             }
         }
@@ -165,14 +169,49 @@ impl Keystore for SoftwareKeystore {
     }
 }
 
+/// What a new version is.
+enum Content<'a> {
+    Material(&'a KeyMaterial),
+    Envelope(&'a SecretEnvelope),
+    Object(&'a Deed, &'a Reserved),
+}
+
 impl SoftwareKeystore {
-    /// Adds a version; makes the head with the first one.
-    async fn add(
+    /// Adds a version whose material the token makes or takes in under the name it is given.
+    async fn add_object<F>(
         &self,
         label: &Label,
         place: &Place,
-        seal: impl Fn(&OpenHead) -> Result<Vec<u8>, KeystoreError>,
-    ) -> Result<(), KeystoreError> {
+        make: impl FnOnce(ObjectId) -> F + Send,
+    ) -> Result<(), KeystoreError>
+    where
+        F: Future<Output = Result<Deed, TokenError>> + Send,
+    {
+        let mut names = self.reserve(1).await?;
+        let Some(reserved) = names.pop() else {
+            return Err(self.moved());
+        };
+        let added = match make(reserved.id).await {
+            Ok(deed) => self.add(label, place, &Content::Object(&deed, &reserved)).await,
+            Err(error) => Err(self.token_error(error)),
+        };
+        drop(reserved);
+        if added.is_err() {
+            self.try_sweep_objects().await;
+        }
+        added
+    }
+
+    fn seal_content(&self, head: &OpenHead, place: &Place, content: &Content<'_>) -> Result<Vec<u8>, KeystoreError> {
+        match content {
+            Content::Material(material) => self.seal_material(head, &place.version, material),
+            Content::Envelope(envelope) => self.seal_envelope(head, &place.version, envelope),
+            Content::Object(deed, _) => self.seal_deed(head, &place.version, deed),
+        }
+    }
+
+    /// Adds a version; makes the head with the first one.
+    async fn add(&self, label: &Label, place: &Place, content: &Content<'_>) -> Result<(), KeystoreError> {
         if label.incarnation != place.incarnation {
             return Err(KeystoreError::Unsuitable("the place belongs to another resource"));
         }
@@ -184,6 +223,13 @@ impl SoftwareKeystore {
                 return if unknown { Ok(()) } else { Err(KeystoreError::Exists) };
             }
             let mut transaction = Transaction::new();
+            if let Content::Object(_, reserved) = content {
+                if !self.still_reserved(reserved).await? {
+                    let detail = "a new object was given up before it had a record".to_owned();
+                    return Err(KeystoreError::Unavailable { keystore: self.id.clone(), detail });
+                }
+                reserved.fulfil(&mut transaction);
+            }
             let head = match self.read_head(&place.incarnation).await? {
                 Some(head) => {
                     if self.sight(head.staged_by.as_ref()).await? == Sight::Hidden {
@@ -202,7 +248,9 @@ impl SoftwareKeystore {
                 }
             };
             transaction.compare(Compare::Absent(layout::version(&place.incarnation, &place.version)));
-            for (key, value) in records::version_entries(&place.incarnation, &place.version, &seal(&head)?) {
+            for (key, value) in
+                records::version_entries(&place.incarnation, &place.version, &self.seal_content(&head, place, content)?)
+            {
                 transaction.put(key, value);
             }
             match self.commit(transaction).await? {
@@ -213,19 +261,19 @@ impl SoftwareKeystore {
         }
     }
 
-    /// Opened material that daily use sees, and whether its answers are provisional.
-    async fn material(&self, place: &Place) -> Result<(Arc<OpenedMaterial>, bool), KeystoreError> {
+    /// A key that daily use sees, and whether its answers are provisional.
+    async fn key(&self, place: &Place) -> Result<(Arc<Usable>, bool), KeystoreError> {
         let now = self.clock.monotonic();
-        if let Some((material, staged_by)) = self.opened.get(place, now) {
-            return Ok((material, self.provisional(staged_by.as_ref()).await?));
+        if let Some((key, staged_by)) = self.opened.get(place, now) {
+            return Ok((key, self.provisional(staged_by.as_ref()).await?));
         }
         let generation = self.opened.generation();
         let (head, provisional) = self.visible_head(&place.incarnation).await?;
         let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
-        let material = self.parse(self.open_material(&head, &place.version, &sealed)?).await?;
-        let entry = (Arc::clone(&material), head.staged_by.clone());
+        let key = self.open_key(&head, &place.version, &sealed).await?;
+        let entry = (Arc::clone(&key), head.staged_by.clone());
         self.opened.insert(generation, place.clone(), entry, now);
-        Ok((material, provisional))
+        Ok((key, provisional))
     }
 
     async fn visible_head(&self, incarnation: &Incarnation) -> Result<(Arc<OpenHead>, bool), KeystoreError> {
@@ -251,32 +299,26 @@ impl SoftwareKeystore {
         }
     }
 
-    async fn version_keys(
-        &self,
-        incarnation: &Incarnation,
-        places: &[Place],
-    ) -> Result<HashSet<Vec<u8>>, KeystoreError> {
-        let mut keys = HashSet::new();
+    async fn version_entries(&self, incarnation: &Incarnation, places: &[Place]) -> Result<Entries, KeystoreError> {
+        let mut found = BTreeMap::new();
         for place in places.iter().filter(|place| place.incarnation == *incarnation) {
-            let entries = self.scan(&layout::version(incarnation, &place.version)).await?;
-            keys.extend(entries.into_iter().map(|(key, _)| key));
+            found.extend(self.scan(&layout::version(incarnation, &place.version)).await?);
         }
-        Ok(keys)
+        Ok(found.into_iter().collect())
     }
 
     /// Destroys a whole resource; the head goes last, since everything is guarded by it.
     async fn destroy_all(&self, head: &OpenHead, condition: &Compare) -> Result<bool, KeystoreError> {
         let incarnation = &head.label.incarnation;
         let head_key = layout::head(incarnation);
-        let mut keys: Vec<Vec<u8>> =
-            self.scan(&layout::resource(incarnation)).await?.into_iter().map(|(k, _)| k).collect();
-        keys.retain(|key| *key != head_key);
+        let mut entries = self.scan(&layout::resource(incarnation)).await?;
+        entries.retain(|(key, _)| *key != head_key);
         let mark = [layout::mark(&head.label.scope)];
-        if !self.delete_all(keys, condition, &mark).await? {
+        if !self.delete_all(entries.into_iter().map(|entry| self.gone(entry)), condition, &mark).await? {
             return Ok(false);
         }
         let mut last = vec![head_key];
         last.extend(head.staged_by.as_ref().map(|job| layout::staged_resource(job, incarnation)));
-        self.delete_all(last, condition, &mark).await
+        self.delete_all(last.into_iter().map(Gone::from), condition, &mark).await
     }
 }

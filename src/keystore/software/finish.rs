@@ -2,9 +2,10 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::bulk::in_order;
+use super::bulk::{Entries, in_order};
 use super::fence::{Digest, State};
 use super::staging::Staged;
+use super::vault::OpenHead;
 use super::{SoftwareKeystore, layout, records};
 use crate::crypto::Writer;
 use crate::keystore::KeystoreError;
@@ -123,7 +124,7 @@ impl SoftwareKeystore {
                 State::Settled => return Err(KeystoreError::PastReturn(job.clone())),
                 State::Forgotten => {
                     if self.wipe(job, fence.revision()).await? {
-                        return Ok(());
+                        return self.sweep_objects().await.map(drop);
                     }
                 }
                 // The tombstone comes first: nothing can arrive while the copies are removed.
@@ -173,10 +174,24 @@ impl SoftwareKeystore {
         // The wrapped data key is not in the digest: it is as it should be if it opens the label.
         let (_, head) = entries.iter().find(|(key, _)| key.ends_with(b"/head")).ok_or_else(changed)?;
         match self.open_head(incarnation, head).await {
-            Ok(_) => Ok(()),
+            Ok(head) => self.verify_objects(&head, &entries).await.map_err(|error| match error {
+                KeystoreError::Damaged { .. } => changed(),
+                other => other,
+            }),
             Err(KeystoreError::Damaged { .. }) => Err(changed()),
             Err(error) => Err(error),
         }
+    }
+
+    /// In a hardware instance a record is only half of a key: the object that it names must be there, and work.
+    async fn verify_objects(&self, head: &OpenHead, entries: &Entries) -> Result<(), KeystoreError> {
+        if self.token.is_none() || head.label.spec.is_none() {
+            return Ok(());
+        }
+        for (version, stored) in records::versions(entries).map_err(|e| self.stored_error("version", e))? {
+            self.prove_usable(&*self.open_key(head, &version, &stored).await?).await?;
+        }
+        Ok(())
     }
 }
 

@@ -53,8 +53,8 @@ impl SoftwareKeystore {
 
     async fn fault_of(&self, head: &OpenHead, place: Place) -> Result<Option<String>, KeystoreError> {
         let opened = match self.read_version(&place).await {
-            Ok(Some(sealed)) if head.label.spec.is_some() => match self.open_material(head, &place.version, &sealed) {
-                Ok(material) => self.parse(material).await.map(drop),
+            Ok(Some(sealed)) if head.label.spec.is_some() => match self.open_key(head, &place.version, &sealed).await {
+                Ok(key) => self.prove_usable(&key).await,
                 Err(error) => Err(error),
             },
             Ok(Some(sealed)) => self.open_envelope(head, &place.version, &sealed).map(drop),

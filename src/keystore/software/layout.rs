@@ -11,8 +11,10 @@
 //! | `s/JOB/INCARNATION` | what a job staged: digests to hold it to |
 //! | `f/JOB` | target's fence and state of a job |
 //! | `p/JOB` | source's fence and session of a job |
+//! | `o/OBJECT` | a token object that no record names: it is being made, or is to be destroyed |
 //! | `ready` | written by preflight to see that writing works |
 
+use crate::keystore::hardware::ObjectId;
 use crate::model::{Incarnation, JobId, MaterialId, Scope};
 
 pub(super) const CHECK: &[u8] = b"check";
@@ -22,6 +24,7 @@ pub(super) const SLOTS: &[u8] = b"k/";
 pub(super) const MARKS: &[u8] = b"d/";
 pub(super) const FENCES: &[u8] = b"f/";
 pub(super) const SESSIONS: &[u8] = b"p/";
+pub(super) const OBJECTS: &[u8] = b"o/";
 pub(super) const RESOURCES: &[u8] = b"m/";
 
 pub(super) fn slots(scope: &Scope) -> Vec<u8> {
@@ -65,6 +68,20 @@ pub(super) fn version(incarnation: &Incarnation, version: &MaterialId) -> Vec<u8
 /// Further chunks sort directly behind the first: all version IDs have the same length.
 pub(super) fn chunk(incarnation: &Incarnation, version: &MaterialId, number: usize) -> Vec<u8> {
     format!("m/{incarnation}/v/{version}/{number:04}").into_bytes()
+}
+
+pub(super) fn object(id: ObjectId) -> Vec<u8> {
+    format!("o/{id}").into_bytes()
+}
+
+/// The object that a key under `o/` names.
+pub(super) fn object_of(key: &[u8]) -> Option<ObjectId> {
+    ObjectId::from_hex(std::str::from_utf8(key).ok()?.strip_prefix("o/")?)
+}
+
+/// True for the first chunk of a version.
+pub(super) fn is_version(key: &[u8]) -> bool {
+    key.starts_with(RESOURCES) && key.iter().filter(|byte| **byte == b'/').count() == 3
 }
 
 pub(super) fn staged(job: &JobId) -> Vec<u8> {

@@ -1,5 +1,9 @@
 //! A keystore in software: material sealed in a store under a root key.
 //!
+//! With a token ([`SoftwareKeystore::with_token`]) it is the keystore of a hardware instance: everything but the material of
+//! keys stays as it is, sealed records name objects in the token instead of holding material (`objects.rs`), and
+//! `usable.rs` has the token do what needs it.
+//!
 //! The process that opened it is the only writer of its store, so what it keeps in memory (opened material, job states)
 //! goes stale only through its own writes. A migration's copies are written to the place where they will be used, marked
 //! with the job that staged them; they are visible once that job is activated, which is one guarded write.
@@ -12,6 +16,7 @@ mod finish;
 mod inventory;
 mod keks;
 mod layout;
+mod objects;
 mod proof;
 mod records;
 pub mod rootkey;
@@ -22,6 +27,7 @@ mod source;
 mod staging;
 mod target;
 mod unpacking;
+mod usable;
 mod vault;
 
 use std::collections::HashMap;
@@ -33,19 +39,20 @@ use zeroize::Zeroizing;
 
 use crate::crypto::CryptoError;
 use crate::crypto::identity::{Identity, PublicIdentity};
-use crate::crypto::material::OpenedMaterial;
 use crate::crypto::offer::OfferKey;
 use crate::crypto::sealing::{Address, RootKey};
 use crate::model::{Clock, Incarnation, JobId, KeystoreId, Random, Scope};
 use crate::store::{Compare, Outcome, SharedStore, StoreError, Transaction};
 
 use super::Place;
+use super::hardware::Token;
 use cache::Cache;
 use fence::State;
 use keks::Keks;
 pub use roots::RootKeys;
 use roots::Roots;
 use slots::SharedSlots;
+use usable::Usable;
 use vault::OpenHead;
 
 /// Opened material that was not used for this long is dropped by [`SoftwareKeystore::sweep_cache`].
@@ -63,12 +70,15 @@ pub struct SoftwareKeystore {
     keks: Cache<Scope, Arc<Keks>>,
     slot_locks: std::sync::Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
     heads: Cache<Incarnation, Arc<OpenHead>>,
-    opened: Cache<Place, (Arc<OpenedMaterial>, Option<JobId>)>,
+    opened: Cache<Place, (Arc<Usable>, Option<JobId>)>,
     job_states: Cache<JobId, State>,
     offers: std::sync::Mutex<HashMap<JobId, staging::OfferSession>>,
     sessions: tokio::sync::Mutex<HashMap<JobId, source::Session>>,
     free_space: Option<FreeSpace>,
     offer_keys: Option<OfferKeys>,
+    /// Has the material of keys in a hardware instance.
+    token: Option<Arc<Token>>,
+    making: objects::Making,
 }
 
 /// Tells how many bytes are free where the store lies.
@@ -191,6 +201,8 @@ impl SoftwareKeystore {
                 sessions: tokio::sync::Mutex::default(),
                 free_space: None,
                 offer_keys: None,
+                token: None,
+                making: objects::Making::default(),
             };
             let adopted = keystore.adopt_inline().await;
             let id = &keystore.id;
@@ -204,6 +216,19 @@ impl SoftwareKeystore {
     pub fn with_free_space(mut self, probe: FreeSpace) -> Self {
         self.free_space = Some(probe);
         self
+    }
+
+    /// With a token that has the material of keys: a hardware instance. Must be so from its first key on.
+    #[must_use]
+    pub fn with_token(mut self, token: Arc<Token>) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// The token of a hardware instance.
+    #[must_use]
+    pub const fn token(&self) -> Option<&Arc<Token>> {
+        self.token.as_ref()
     }
 
     /// With offer keys from elsewhere, for a simulation that has no time to make them: in life each offer has its own.

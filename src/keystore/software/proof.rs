@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 use super::SoftwareKeystore;
 use super::bulk::in_order;
 use super::fence::State;
+use super::usable::Usable;
 use super::vault::{OpenHead, Sight};
-use crate::crypto::CryptoError;
 use crate::crypto::Writer;
-use crate::crypto::material::{DecryptAlgorithm, OpenedMaterial, SignAlgorithm};
+use crate::crypto::material::{DecryptAlgorithm, SignAlgorithm};
 use crate::crypto::transport::DigestKey;
 use crate::keystore::{KeystoreError, Label, Place, Prover};
 use crate::model::{Incarnation, JobId};
@@ -26,10 +26,8 @@ impl Prover for SoftwareKeystore {
     ) -> Result<Vec<Vec<u8>>, KeystoreError> {
         let work = async {
             in_order(challenges.iter().map(|(place, challenge)| async move {
-                let material = self.copy(job, place).await?;
-                material
-                    .seal(self.random.as_ref(), &challenge_aad(job, place), challenge)
-                    .map_err(|e| self.use_error(e))
+                let key = self.copy(job, place).await?;
+                self.seal_with(&key, &challenge_aad(job, place), challenge).await
             }))
             .await
         };
@@ -39,11 +37,9 @@ impl Prover for SoftwareKeystore {
     async fn open_challenges(&self, job: &JobId, sealed: &[(Place, Vec<u8>)]) -> Result<Vec<[u8; 32]>, KeystoreError> {
         let work = async {
             in_order(sealed.iter().map(|(place, sealed)| async move {
-                let material = self.copy(job, place).await?;
-                material
-                    .open(&challenge_aad(job, place), sealed)
-                    .and_then(|text| <[u8; 32]>::try_from(text.as_slice()).map_err(|_| CryptoError::Rejected))
-                    .map_err(|e| self.use_error(e))
+                let key = self.copy(job, place).await?;
+                let text = self.open_with(&key, &challenge_aad(job, place), sealed).await?;
+                <[u8; 32]>::try_from(text.as_slice()).map_err(|_| KeystoreError::Rejected)
             }))
             .await
         };
@@ -52,10 +48,7 @@ impl Prover for SoftwareKeystore {
 
     async fn public_keys(&self, job: &JobId, places: &[Place]) -> Result<Vec<Vec<u8>>, KeystoreError> {
         let work = async {
-            in_order(places.iter().map(|place| async move {
-                self.copy(job, place).await?.public_key_der().map_err(|e| self.use_error(e))
-            }))
-            .await
+            in_order(places.iter().map(|place| async move { self.public_key_of(&*self.copy(job, place).await?) })).await
         };
         around(Failpoint::ProofPublicKeys, work, |injected| self.rehearsed(injected)).await
     }
@@ -67,10 +60,7 @@ impl Prover for SoftwareKeystore {
         algorithm: SignAlgorithm,
         digest: &[u8],
     ) -> Result<Vec<u8>, KeystoreError> {
-        let work = async {
-            let digest = digest.to_vec();
-            self.use_material(self.copy(job, place).await?, move |m| m.sign(algorithm, &digest)).await
-        };
+        let work = async { self.sign_with(&*self.copy(job, place).await?, algorithm, digest).await };
         around(Failpoint::ProofSign, work, |injected| self.rehearsed(injected)).await
     }
 
@@ -81,10 +71,7 @@ impl Prover for SoftwareKeystore {
         algorithm: DecryptAlgorithm,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
-        let work = async {
-            let ciphertext = ciphertext.to_vec();
-            self.use_material(self.copy(job, place).await?, move |m| m.decrypt(algorithm, &ciphertext)).await
-        };
+        let work = async { self.decrypt_with(&*self.copy(job, place).await?, algorithm, ciphertext).await };
         around(Failpoint::ProofDecrypt, work, |injected| self.rehearsed(injected)).await
     }
 
@@ -143,10 +130,10 @@ impl SoftwareKeystore {
         if sees { Ok(head) } else { Err(self.moved()) }
     }
 
-    async fn copy(&self, job: &JobId, place: &Place) -> Result<Arc<OpenedMaterial>, KeystoreError> {
+    async fn copy(&self, job: &JobId, place: &Place) -> Result<Arc<Usable>, KeystoreError> {
         let head = self.copy_head(job, self.own_copies(job).await?, &place.incarnation).await?;
         let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
-        self.parse(self.open_material(&head, &place.version, &sealed)?).await
+        self.open_key(&head, &place.version, &sealed).await
     }
 
     /// The digest key of the job's latest transport session.

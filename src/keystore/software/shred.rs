@@ -51,7 +51,7 @@ impl SoftwareKeystore {
         }
         scopes.sort();
         scopes.dedup();
-        let (mut done, mut failed) = (0_usize, None);
+        let (mut done, mut failed) = (0_usize, self.sweep_objects().await.err());
         for scope in scopes {
             match self.exchange(&scope, None).await {
                 Ok(true) => done = done.saturating_add(1),

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 
-use super::bulk::in_order;
+use super::bulk::{Gone, in_order};
 use super::vault::Sight;
 use super::{SoftwareKeystore, layout, records};
+use crate::crypto::CryptoError;
 use crate::crypto::identity::PublicIdentity;
-use crate::crypto::offer::{SignedOffer, WRAPPING};
+use crate::crypto::offer::{Offer, SignedOffer, ValuePublicKey, Wrapping};
 use crate::crypto::parcel::{Item, ItemVersion, Parcel, value_aad};
 use crate::crypto::transport::TransportKeys;
 use crate::keystore::{KeystoreError, Source, WrapOrder};
@@ -65,7 +66,7 @@ impl Source for SoftwareKeystore {
             if terms.target == self.id {
                 return refused("the offer is our own");
             }
-            if !terms.algorithms.iter().any(|name| name == WRAPPING) {
+            if terms.wrapping().is_none() {
                 return refused("the target cannot unwrap what this release wraps");
             }
             let session = self.session(offer).await?;
@@ -96,11 +97,11 @@ impl Source for SoftwareKeystore {
                 let found = in_order(scans).await?;
                 let marks = self.marks_of(found.iter().flatten())?;
                 // Backwards, so that of a resource cut by the limit the head goes last and a second try finds the rest.
-                let keys: Vec<Vec<u8>> = found.into_iter().flatten().map(|(key, _)| key).rev().collect();
-                let gone = self.delete_all(keys, &condition, &marks).await;
+                let entries: Vec<Gone> = found.into_iter().flatten().map(|entry| self.gone(entry)).rev().collect();
+                let gone = self.delete_all(entries, &condition, &marks).await;
                 self.drop_opened(&|other| incarnations.contains(other));
                 if gone? {
-                    return Ok(());
+                    return self.sweep_objects().await.map(drop);
                 }
             }
         };
@@ -143,9 +144,8 @@ impl SoftwareKeystore {
                 "the offer does not carry the latest nonce, or was replaced".to_owned(),
             ));
         }
-        let keys = TransportKeys::generate(self.random.as_ref());
-        let (wrapped_kek, wrapped_value_key) = keys
-            .wrap_for(&offer.offer.public_key)
+        let mut keys = TransportKeys::generate(self.random.as_ref());
+        let (wrapped_kek, wrapped_value_key) = wrap_session(&mut keys, &offer.offer)
             .map_err(|_| KeystoreError::Refused("the offered public key cannot be used".to_owned()))?;
         let digest_key = keys.digest_key(job).map_err(|e| self.use_error(e))?;
         loop {
@@ -192,6 +192,9 @@ impl SoftwareKeystore {
                 .find(|(version, _)| place.incarnation == label.incarnation && *version == place.version)
                 .ok_or_else(|| self.moved())?;
             let ciphertext = if label.spec.is_some() {
+                if self.token.is_some() {
+                    return Err(KeystoreError::Unsuitable("keys of a token do not leave it"));
+                }
                 keys.wrap_material(&self.open_material(&head, &place.version, sealed)?)
             } else {
                 let envelope = self.open_envelope(&head, &place.version, sealed)?;
@@ -201,5 +204,16 @@ impl SoftwareKeystore {
             item.versions.push(ItemVersion { version: place.version.clone(), ciphertext });
         }
         Ok(item)
+    }
+}
+
+/// Both session keys as the offer wants them.
+fn wrap_session(keys: &mut TransportKeys, offer: &Offer) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
+    match (offer.wrapping(), &offer.value_public_key) {
+        (Some(Wrapping::Whole), None) => keys.wrap_for(&offer.public_key),
+        (Some(Wrapping::Split(oaep)), Some(ValuePublicKey(values))) => {
+            keys.wrap_for_token(&offer.public_key, oaep, values)
+        }
+        _ => Err(CryptoError::Malformed("offer")),
     }
 }

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-use super::bulk::{Entries, in_order};
+use super::bulk::{Entries, Gone, in_order};
 use super::fence::{Digest, Fence, State};
+use super::objects::Reserved;
 use super::unpacking::Prepared;
 use super::{SoftwareKeystore, layout, records};
 use crate::crypto::identity::PublicIdentity;
@@ -19,21 +20,39 @@ use crate::crypto::offer::OfferKey;
 use crate::crypto::parcel::Parcel;
 use crate::crypto::transport::{DigestKey, TransportKeys};
 use crate::keystore::KeystoreError;
+use crate::keystore::hardware::{KekId, TokenError, TokenOffer};
 use crate::model::JobId;
 use crate::store::{Compare, Outcome, Record, Revision, Stored, Transaction, get_record};
 
 /// An offer that stands; in memory only.
 pub(super) struct OfferSession {
     pub(super) token: u64,
-    pub(super) key: Arc<OfferKey>,
+    pub(super) key: SessionKey,
     /// Digests of the offers made with this key, and their expiry.
     pub(super) offers: HashMap<[u8; 32], Timestamp>,
     /// The source's keys, once unwrapped, with their wrapped form.
-    keys: Option<(Vec<u8>, Vec<u8>, Arc<TransportKeys>)>,
+    keys: Option<(Vec<u8>, Vec<u8>, Arriving)>,
+}
+
+/// The key pairs behind an offer.
+#[derive(Clone)]
+pub(super) struct SessionKey {
+    /// In this process.
+    pub(super) process: Arc<OfferKey>,
+    /// In the token of a hardware instance.
+    pub(super) token: Option<Arc<TokenOffer>>,
+}
+
+/// The source's session keys as they have arrived.
+#[derive(Clone)]
+pub(super) struct Arriving {
+    pub(super) keys: Arc<TransportKeys>,
+    /// The ephemeral key, where the token has it.
+    pub(super) kek: Option<KekId>,
 }
 
 impl OfferSession {
-    pub(super) fn new(token: u64, key: Arc<OfferKey>) -> Self {
+    pub(super) fn new(token: u64, key: SessionKey) -> Self {
         Self { token, key, offers: HashMap::new(), keys: None }
     }
 }
@@ -69,13 +88,18 @@ impl SoftwareKeystore {
             return Err(KeystoreError::Refused("the parcel is for another keystore".to_owned()));
         }
         self.staging_fence(parcel).await?;
-        let keys = self.transport_keys(parcel).await?;
-        let digest_key = keys.digest_key(job).map_err(|e| self.use_error(e))?;
+        let arriving = self.transport_keys(parcel).await?;
+        let digest_key = arriving.keys.digest_key(job).map_err(|e| self.use_error(e))?;
         loop {
             let Some(fence) = self.bind_session(parcel, &digest_key).await? else {
                 continue;
             };
-            if self.try_stage(parcel, &keys, &digest_key, &fence).await? {
+            let staged = self.try_stage(parcel, &arriving, &digest_key, &fence).await;
+            if !matches!(staged, Ok(true)) {
+                // Objects that came in for records which were not written.
+                self.try_sweep_objects().await;
+            }
+            if staged? {
                 return Ok(());
             }
         }
@@ -108,10 +132,10 @@ impl SoftwareKeystore {
     ) -> Result<bool, KeystoreError> {
         let found = in_order(indexes.iter().map(|index| self.staged_entries(job, index))).await?;
         let marks = self.marks_of(found.iter().flatten())?;
-        let keys = found.into_iter().flatten().map(|(key, _)| key);
+        let entries = found.into_iter().flatten().map(|entry| self.gone(entry));
         // The indexes go last: while they stand, a second try finds what is left.
-        Ok(self.delete_all(keys, condition, &marks).await?
-            && self.delete_all(indexes.iter().cloned(), condition, &[]).await?)
+        Ok(self.delete_all(entries, condition, &marks).await?
+            && self.delete_all(indexes.iter().cloned().map(Gone::from), condition, &[]).await?)
     }
 
     /// The records of a staged resource; none if its place is another's.
@@ -146,7 +170,7 @@ impl SoftwareKeystore {
     }
 
     /// The source's session keys; unwrapped once per session.
-    async fn transport_keys(&self, parcel: &Parcel) -> Result<Arc<TransportKeys>, KeystoreError> {
+    async fn transport_keys(&self, parcel: &Parcel) -> Result<Arriving, KeystoreError> {
         let refused = |why: &str| KeystoreError::Refused(why.to_owned());
         let key = {
             let offers = self.offers();
@@ -158,21 +182,36 @@ impl SoftwareKeystore {
                 return Err(refused("the offer has expired"));
             }
             match &session.keys {
-                Some((kek, value_key, keys))
+                Some((kek, value_key, arriving))
                     if *kek == parcel.wrapped_kek && *value_key == parcel.wrapped_value_key =>
                 {
-                    return Ok(Arc::clone(keys));
+                    return Ok(arriving.clone());
                 }
-                _ => Arc::clone(&session.key),
+                _ => session.key.clone(),
             }
         };
-        let (kek, value_key) = (parcel.wrapped_kek.clone(), parcel.wrapped_value_key.clone());
-        let keys = self.off_thread(move || TransportKeys::unwrap(&key, &kek, &value_key)).await?;
-        let keys = Arc::new(keys.map_err(|_| refused("the transport keys do not open under this offer"))?);
+        let arriving = match (&self.token, &key.token) {
+            (Some(token), Some(offer)) => {
+                let kek = token.take_kek(offer, &parcel.wrapped_kek).await.map_err(|e| match e {
+                    TokenError::Rejected => refused("the ephemeral key does not open under this offer"),
+                    other => self.token_error(other),
+                })?;
+                let (process, value_key) = (key.process, parcel.wrapped_value_key.clone());
+                let keys = self.off_thread(move || TransportKeys::unwrap_value_key(&process, &value_key)).await?;
+                keys.map(|keys| Arriving { keys: Arc::new(keys), kek: Some(kek) })
+            }
+            _ => {
+                let (process, kek, value_key) =
+                    (key.process, parcel.wrapped_kek.clone(), parcel.wrapped_value_key.clone());
+                let keys = self.off_thread(move || TransportKeys::unwrap(&process, &kek, &value_key)).await?;
+                keys.map(|keys| Arriving { keys: Arc::new(keys), kek: None })
+            }
+        };
+        let arriving = arriving.map_err(|_| refused("the transport keys do not open under this offer"))?;
         if let Some(session) = self.offers().get_mut(&parcel.job).filter(|session| session.token == parcel.token) {
-            session.keys = Some((parcel.wrapped_kek.clone(), parcel.wrapped_value_key.clone(), Arc::clone(&keys)));
+            session.keys = Some((parcel.wrapped_kek.clone(), parcel.wrapped_value_key.clone(), arriving.clone()));
         }
-        Ok(keys)
+        Ok(arriving)
     }
 
     /// Ties the job's staging to one source session, by its digest key. `None`: read again.
@@ -195,16 +234,17 @@ impl SoftwareKeystore {
     async fn try_stage(
         &self,
         parcel: &Parcel,
-        keys: &TransportKeys,
+        arriving: &Arriving,
         digest_key: &DigestKey,
         fence: &Stored<Fence>,
     ) -> Result<bool, KeystoreError> {
         let guard = Compare::Revision(layout::fence(&parcel.job), fence.revision());
         let mut transactions = Vec::new();
         let mut shared = Transaction::new();
-        let mut large = Vec::new();
+        let (mut large, mut names, mut used) = (Vec::new(), self.names_for(parcel).await?, Vec::new());
         for item in &parcel.items {
-            let Some(prepared) = self.prepare(parcel, item, keys, digest_key, &guard).await? else {
+            let prepared = self.prepare(parcel, item, arriving, digest_key, &guard, &mut names).await?;
+            let Some(mut prepared) = prepared else {
                 continue;
             };
             let bytes: usize = prepared.versions.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum();
@@ -212,10 +252,13 @@ impl SoftwareKeystore {
                 large.push(prepared);
                 continue;
             }
-            if !shared.has_room(4, prepared.versions.len().saturating_add(2)) {
+            let objects = prepared.objects.len();
+            let operations = prepared.versions.len().saturating_add(objects).saturating_add(2);
+            if !shared.has_room(objects.saturating_add(4), operations) {
                 transactions.push(std::mem::take(&mut shared));
             }
             self.write_first(&mut shared, &prepared, &prepared.index, &guard)?;
+            used.append(&mut prepared.objects);
             for (key, value) in prepared.versions {
                 shared.put(key, value);
             }
@@ -227,6 +270,8 @@ impl SoftwareKeystore {
         for prepared in large {
             all &= self.write_large(prepared, &guard).await?;
         }
+        // Until here nobody sweeps what these records name.
+        drop(used);
         Ok(all)
     }
 
@@ -241,7 +286,17 @@ impl SoftwareKeystore {
         transaction.compare(Compare::Absent(prepared.head.0.clone()));
         transaction.put(prepared.head.0.clone(), prepared.head.1.clone());
         transaction.create(&prepared.index_key, index).map_err(|e| self.store_error(e))?;
+        prepared.objects.iter().for_each(|reserved| reserved.fulfil(transaction));
         Ok(())
+    }
+
+    /// Names for the objects that a parcel's keys may become.
+    async fn names_for(&self, parcel: &Parcel) -> Result<Vec<Reserved>, KeystoreError> {
+        if self.token.is_none() {
+            return Ok(Vec::new());
+        }
+        let keys = parcel.items.iter().filter(|item| item.spec.is_some());
+        self.reserve(keys.map(|item| item.versions.len()).sum()).await
     }
 
     /// Writes a resource that does not fit one transaction: head and incomplete index, versions, complete index.

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use super::fence::State;
-use super::staging::OfferSession;
+use super::staging::{OfferSession, SessionKey};
 use super::{SoftwareKeystore, layout};
 use crate::crypto::identity::PublicIdentity;
-use crate::crypto::offer::{OFFER_LIFE, Offer, OfferKey, SignedOffer, WRAPPING};
+use crate::crypto::offer::{OFFER_LIFE, Offer, OfferKey, SignedOffer, ValuePublicKey, Wrapping};
 use crate::crypto::parcel::Parcel;
 use crate::keystore::{KeystoreError, Readiness, Target};
 use crate::model::{Incarnation, JobId};
@@ -32,7 +32,12 @@ impl Target for SoftwareKeystore {
             transaction.put(layout::READY, mark);
             match self.commit(transaction).await? {
                 Outcome::Committed(_) => {
-                    Ok(Readiness { free_bytes: self.free_space.as_ref().and_then(|probe| probe()) })
+                    let free_bytes = self.free_space.as_ref().and_then(|probe| probe());
+                    let token_free_bytes = match &self.token {
+                        Some(token) => token.ready().await.map_err(|e| self.token_error(e))?,
+                        None => None,
+                    };
+                    Ok(Readiness { free_bytes, token_free_bytes })
                 }
                 Outcome::Conflict | Outcome::Unknown => Err(KeystoreError::Unavailable {
                     keystore: self.id.clone(),
@@ -60,7 +65,7 @@ impl Target for SoftwareKeystore {
                     }
                     State::Staging | State::Closing => {}
                 }
-                let known = self.offers().get(job).filter(|session| session.token == token).map(|s| Arc::clone(&s.key));
+                let known = self.offers().get(job).filter(|session| session.token == token).map(|s| s.key.clone());
                 if let Some(key) = known
                     && fence.state == State::Staging
                     && fence.offered == token
@@ -78,24 +83,24 @@ impl Target for SoftwareKeystore {
                 if !self.wipe(job, revision).await? {
                     continue;
                 }
-                let key = match &self.offer_keys {
-                    Some(next) => next(),
-                    None => {
-                        let random = Arc::clone(&self.random);
-                        let made = self.off_thread(move || OfferKey::generate(random.as_ref())).await?;
-                        Arc::new(made.map_err(|e| self.use_error(e))?)
-                    }
-                };
-                self.offers().insert(job.clone(), OfferSession::new(token, Arc::clone(&key)));
+                // Copies that were given up take no room from the new ones.
+                self.try_sweep_objects().await;
+                let key = self.session_key().await?;
+                self.offers().insert(job.clone(), OfferSession::new(token, key.clone()));
                 break key;
             };
             let life = SignedDuration::try_from(OFFER_LIFE).unwrap_or(SignedDuration::ZERO);
+            let (public, values, wrapping) = match &key.token {
+                None => (key.process.public_der(), None, Wrapping::Whole),
+                Some(offer) => (offer.public_der(), Some(key.process.public_der()), Wrapping::Split(offer.algorithm())),
+            };
             let offer = Offer {
                 target: self.id.clone(),
                 job: job.clone(),
                 token,
-                public_key: key.public_der().to_vec(),
-                algorithms: vec![WRAPPING.to_owned()],
+                public_key: public.to_vec(),
+                value_public_key: values.map(|key| ValuePublicKey(key.to_vec())),
+                algorithms: vec![wrapping.name().to_owned()],
                 expires_at: now.saturating_add(life).unwrap_or(now),
                 nonce,
             };
@@ -151,6 +156,23 @@ impl Target for SoftwareKeystore {
 }
 
 impl SoftwareKeystore {
+    /// New key pairs for an offer.
+    async fn session_key(&self) -> Result<SessionKey, KeystoreError> {
+        let process = match &self.offer_keys {
+            Some(next) => next(),
+            None => {
+                let random = Arc::clone(&self.random);
+                let made = self.off_thread(move || OfferKey::generate(random.as_ref())).await?;
+                Arc::new(made.map_err(|e| self.use_error(e))?)
+            }
+        };
+        let token = match &self.token {
+            Some(token) => Some(Arc::new(token.offer().await.map_err(|e| self.token_error(e))?)),
+            None => None,
+        };
+        Ok(SessionKey { process, token })
+    }
+
     /// The offers that stand, by job.
     pub(super) fn offers(&self) -> MutexGuard<'_, HashMap<JobId, OfferSession>> {
         self.offers.lock().unwrap_or_else(PoisonError::into_inner)

@@ -182,13 +182,22 @@ impl SoftwareKeystore {
 
     /// Where the sealed bytes of a version belong.
     fn version_address<'a>(&'a self, label: &'a Label, version: &'a MaterialId) -> Address<'a> {
+        self.address_of(label, version, if label.spec.is_some() { "material" } else { "value" })
+    }
+
+    /// Where the reference to a token object belongs.
+    pub(super) fn deed_address<'a>(&'a self, label: &'a Label, version: &'a MaterialId) -> Address<'a> {
+        self.address_of(label, version, "deed")
+    }
+
+    fn address_of<'a>(&'a self, label: &'a Label, version: &'a MaterialId, field: &'static str) -> Address<'a> {
         Address {
             scope: Some(&label.scope),
             resource: Some(&label.resource),
             incarnation: Some(&label.incarnation),
             version: Some(version),
             beside: label.spec.map_or("", KeySpec::as_str).as_bytes(),
-            ..Address::of(&self.id, if label.spec.is_some() { "material" } else { "value" })
+            ..Address::of(&self.id, field)
         }
     }
 

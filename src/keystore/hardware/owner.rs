@@ -1,0 +1,84 @@
+//! The thread that owns a token's session, and the queue in front of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::TokenError;
+use super::connection::Connection;
+
+/// How many calls wait at most; further ones wait for a place.
+const QUEUE: usize = 256;
+
+/// What is to be done, and within what time it should be.
+struct Work {
+    run: Box<dyn FnOnce(&mut Connection) + Send>,
+    patience: Duration,
+}
+
+/// Hands work to the owner. Dropping the last one ends the thread.
+pub(super) struct Owner {
+    queue: mpsc::Sender<Work>,
+    begun: Instant,
+    /// When the call that the owner is in should be over, in milliseconds after `begun`; 0: it is in none.
+    busy_until: Arc<AtomicU64>,
+}
+
+impl Owner {
+    /// Starts the thread.
+    pub(super) fn start(name: String, mut connection: Connection) -> std::io::Result<Self> {
+        let (queue, mut work) = mpsc::channel::<Work>(QUEUE);
+        let (begun, busy_until) = (Instant::now(), Arc::<AtomicU64>::default());
+        let busy = Arc::clone(&busy_until);
+        std::thread::Builder::new().name(name).spawn(move || {
+            while let Some(work) = work.blocking_recv() {
+                let end = begun.elapsed().saturating_add(work.patience);
+                busy.store(u64::try_from(end.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+                (work.run)(&mut connection);
+                busy.store(0, Ordering::Relaxed);
+            }
+        })?;
+        Ok(Self { queue, begun, busy_until })
+    }
+
+    /// Has the owner do something, and waits for it at most for `patience`. What it has not begun by then is not done.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        work: impl FnOnce(&mut Connection) -> Result<T, TokenError> + Send + 'static,
+    ) -> Result<T, TokenError> {
+        let busy_until = self.busy_until.load(Ordering::Relaxed);
+        if busy_until > 0 && self.begun.elapsed() > Duration::from_millis(busy_until) {
+            // Waiting behind a call that does not come back would only fill the queue.
+            return Err(slow("has not come back from an earlier call"));
+        }
+        let deadline = Instant::now().checked_add(patience);
+        let (answer, answered) = oneshot::channel();
+        let run = Box::new(move |connection: &mut Connection| {
+            if answer.is_closed() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return;
+            }
+            // Nobody may be waiting any more.
+            let _ = answer.send(work(connection));
+        });
+        let waiting = async {
+            self.queue.send(Work { run, patience }).await.map_err(|_| slow("is shut down"))?;
+            answered.await.map_err(|_| slow("did not get to a call in time"))?
+        };
+        tokio::time::timeout(patience, waiting).await.unwrap_or_else(|_| Err(slow("did not answer in time")))
+    }
+
+    /// Leaves work without waiting for it; nothing happens where the queue is full.
+    pub(super) fn leave(&self, work: impl FnOnce(&mut Connection) + Send + 'static) {
+        let _ = self.queue.try_send(Work { run: Box::new(work), patience: UNHURRIED });
+    }
+}
+
+/// For what nobody waits for.
+const UNHURRIED: Duration = Duration::from_secs(10);
+
+fn slow(what: &str) -> TokenError {
+    TokenError::Unreachable(format!("the token {what}"))
+}
