@@ -26,4 +26,5 @@ pub mod model;
 pub mod observe;
 pub mod schedule;
 pub mod store;
+pub mod terraform;
 pub mod tls;

@@ -90,7 +90,7 @@ fn routes() -> Router<State> {
         .route("/holds", get(holds::list).post(holds::hold).delete(holds::release))
         .route("/audit/verify", get(audit::verify))
         .route("/audit/key", get(audit::key))
-        .route("/doctor", get(doctor::doctor))
+        .route("/doctor", get(doctor::examine).post(doctor::repair))
         .route("/backup", post(backup::backup))
         .route("/clock/confirm", post(clock::confirm))
         .route("/seal", get(seal::status))

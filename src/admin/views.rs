@@ -162,6 +162,7 @@ pub(super) fn key(key: &KeyRecord) -> KeyShape {
         usage: key.usage.as_str().to_owned(),
         state: key.state.as_str().to_owned(),
         service: key.service.clone(),
+        description: Some(key.description.clone()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! which knows the operations: one function and one table row each.
 
 pub mod actions;
+pub mod client;
 pub mod encoding;
 mod error;
 pub mod gateway;

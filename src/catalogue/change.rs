@@ -10,7 +10,7 @@ use crate::audit::Entry;
 use crate::model::{
     InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord, SecretVersionRecord,
 };
-use crate::store::{Compare, MAX_OPERATIONS, Record, Stored, Transaction, scan_records};
+use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, scan_records};
 
 /// A change being put together.
 pub struct Change {
@@ -289,6 +289,13 @@ impl Change {
     #[must_use]
     pub fn has_room(&self, records: usize) -> bool {
         self.transaction.has_room(records, records)
+    }
+
+    /// Puts an index row, comparing that its entry is as it was read.
+    pub(super) fn index(&mut self, entry: Vec<u8>, revision: Revision, row: Vec<u8>) -> &mut Self {
+        self.transaction.compare(Compare::Revision(entry, revision));
+        self.transaction.put(row, Vec::new());
+        self
     }
 
     fn touch(&mut self, kind: &str, name: &str) {

@@ -16,6 +16,7 @@ mod lock;
 mod marks;
 mod paths;
 mod quota;
+mod repair;
 mod resources;
 mod scopes;
 mod usage;

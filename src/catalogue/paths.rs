@@ -79,6 +79,16 @@ pub(super) fn due(entry: &DueEntry) -> Vec<u8> {
 
 pub(super) const DUE: &[u8] = b"d/";
 
+pub(super) const GATES: &[u8] = b"l/gate/";
+pub(super) const LOCKS: &[u8] = b"l/lock/";
+pub(super) const INSTANCE_GATES: &[u8] = b"l/instance-gate/";
+
+/// The scope that a gate or a lock names.
+pub(super) fn scope_behind(path: &[u8], prefix: &[u8]) -> Option<Scope> {
+    let (region, account) = std::str::from_utf8(path.get(prefix.len()..)?).ok()?.split_once('/')?;
+    Some(Scope { region: region.parse().ok()?, account: account.parse().ok()? })
+}
+
 pub(super) fn gate(scope: &Scope) -> Vec<u8> {
     format!("l/gate/{}/{}", scope.region, scope.account).into_bytes()
 }

@@ -229,7 +229,7 @@ impl Catalogue {
     }
 
     /// Visits every key under a prefix, without the prefix.
-    async fn walk(&self, prefix: &[u8], mut visit: impl FnMut(&[u8]) + Send) -> Result<(), CatalogueError> {
+    pub(super) async fn walk(&self, prefix: &[u8], mut visit: impl FnMut(&[u8]) + Send) -> Result<(), CatalogueError> {
         const PAGE: usize = 1000;
         let end = prefix_end(prefix);
         let mut start = prefix.to_vec();

@@ -71,8 +71,12 @@ pub enum Command {
     Backup(BackupArguments),
     /// Bring a backup back into an empty state directory, while no daemon runs
     Restore(RestoreArguments),
-    /// Open every record, compare the catalogue with the keystores, list what no job stands behind; changes nothing
-    Doctor,
+    /// Open every record, compare the catalogue with the keystores, list what no job stands behind
+    Doctor {
+        /// Put right what is provably safe: rebuild lost entries, release what jobs that do not run hold
+        #[arg(long)]
+        repair: bool,
+    },
     /// The wall clock, by which deletions and expiries fall due
     Clock {
         /// What to do
@@ -88,6 +92,12 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: InstanceCommand,
+    },
+    /// Terraform configurations that manage what moved: what the next apply would destroy, and the change that keeps it
+    Terraform {
+        /// What to do
+        #[command(subcommand)]
+        command: super::terraform::TerraformCommand,
     },
     /// One screen: scopes, locks, the running job, the next schedule, warnings
     Status,

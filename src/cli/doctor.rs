@@ -3,16 +3,27 @@
 use super::client::{Answer, Client};
 use super::outcome::{Exit, Failure};
 use super::terminal::Terminal;
-use crate::doctor::{Examination, Finding};
+use crate::doctor::{Examination, Finding, Treatment};
 
-pub(super) async fn doctor(terminal: &mut Terminal, client: &Client) -> Result<Exit, Failure> {
-    let Answer { raw, shape } = client.get::<Examination>("/doctor").await?;
+pub(super) async fn doctor(terminal: &mut Terminal, client: &Client, repair: bool) -> Result<Exit, Failure> {
+    let (raw, repaired, examination) = if repair {
+        let Answer { raw, shape } = client.post::<Treatment>("/doctor", &()).await?;
+        (raw, shape.repaired, shape.examination)
+    } else {
+        let Answer { raw, shape } = client.get::<Examination>("/doctor").await?;
+        (raw, Vec::new(), shape)
+    };
     if terminal.json() {
         terminal.document(&raw);
     } else {
-        terminal.print(&describe(&shape));
+        let mut lines: Vec<String> = repaired
+            .iter()
+            .flat_map(|one| [format!("Repaired: {}: {}", one.subject, one.done), format!("  -> {}", one.remedy)])
+            .collect();
+        lines.push(describe(&examination));
+        terminal.print(&lines.join("\n"));
     }
-    Ok(if shape.findings.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(if examination.findings.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
 fn describe(shape: &Examination) -> String {

@@ -13,9 +13,11 @@ Migration Instructions
    moment the source copies are destroyed there is no way back.
  * IDs, names, aliases, tags, states, dates, deletion protection and every
    version stay as they are. New are the instance ID and a default policy.
- * Terraform: resources get an instance ID. Add it (dkms_instance_id) to every
-   configuration that manages them before the next apply, or it would replace
-   them.
+ * Terraform: resources get an instance ID, and the next apply of an unchanged
+   configuration would destroy them and create others. Now
+   `keyferry terraform check DIR --plan` with this selection lists them, and
+   `keyferry terraform rewrite DIR --plan` shows the change that keeps them;
+   make it before the next apply.
  * A secret moves together with the key that encrypts it. Service keys
    (alias/acs/PRODUCT) are not moved. Key specs that the instance does not take
    stay in the shared KMS; `keyferry check` lists them.

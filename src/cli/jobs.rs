@@ -6,7 +6,7 @@ use super::outcome::{Exit, Failure};
 use super::table::Table;
 use super::terminal::Terminal;
 use super::watch::{self, Telling};
-use super::{describe, page, report};
+use super::{describe, page, report, terraform};
 use crate::admin::protocol::{JobShape, JobsShape, ReportShape};
 
 pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobCommand) -> Result<Exit, Failure> {
@@ -25,6 +25,9 @@ pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobC
             let Some(ended) = watch::until_ended(terminal, client, job, telling).await? else {
                 return Ok(Exit::Interrupted);
             };
+            if !terminal.json() {
+                terraform::tell_next(terminal, &ended.shape);
+            }
             return Ok(exit_of(&ended.shape, false));
         }
         JobCommand::Cancel { job } => {

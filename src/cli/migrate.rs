@@ -10,6 +10,7 @@ use super::instructions::INSTRUCTIONS;
 use super::jobs::exit_of;
 use super::outcome::{Exit, Failure, problem_line};
 use super::terminal::Terminal;
+use super::terraform;
 use super::watch::{self, Telling};
 use crate::admin::protocol::{AllWord, GroupShape, JobShape, MigrateRequest, PlanShape, PlansShape, ResourcesShape};
 
@@ -23,6 +24,7 @@ pub(super) async fn plan(
         let only = if shape.plans.len() == 1 { raw.pointer("/plans/0") } else { None };
         terminal.document(only.unwrap_or(&raw));
     } else {
+        terminal.talk(&format!("{INSTRUCTIONS}\n"));
         for plan in &shape.plans {
             terminal.print(&describe_plan(plan, true));
         }
@@ -41,10 +43,12 @@ pub(super) async fn migrate(
         return Err(Failure::new(Exit::Usage, "ConfirmationNeeded", message, remedy));
     }
     let request = request(&options.selection, options.rehearse, options.wait);
+    if !(terminal.json() && options.yes) {
+        terminal.talk(INSTRUCTIONS);
+    }
     if !options.yes {
         let plans = client.post::<PlansShape>("/plan", &request).await?.shape.plans;
         refuse_early(&plans, options.wait)?;
-        terminal.talk(INSTRUCTIONS);
         for plan in &plans {
             terminal.talk(&format!("\n{}", describe_plan(plan, false)));
         }
@@ -148,6 +152,7 @@ async fn wait(terminal: &mut Terminal, client: &Client, group: &GroupShape, stri
     } else {
         for job in &ended {
             terminal.print(&describe::job(&job.shape));
+            terraform::tell_next(terminal, &job.shape);
         }
     }
     Ok(exits.into_iter().find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done))

@@ -28,6 +28,7 @@ mod socket;
 mod status;
 mod table;
 mod terminal;
+mod terraform;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -83,11 +84,12 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Seal { command } => seal::seal(terminal, client, config.as_deref(), command).await,
         Command::Backup(options) => backup::backup(terminal, &client()?, &options).await,
         Command::Restore(options) => backup::restore(terminal, config.as_deref(), &options).await,
-        Command::Doctor => doctor::doctor(terminal, &client()?).await,
+        Command::Doctor { repair } => doctor::doctor(terminal, &client()?, repair).await,
         Command::Clock { command } => clock::clock(terminal, &client()?, &command).await,
         Command::Hold(options) => holds::hold(terminal, &client()?, options).await,
         Command::Release(options) => holds::release(terminal, &client()?, options).await,
         Command::Instance { command } => instances::instance(terminal, &client()?, &command).await,
+        Command::Terraform { command } => terraform::terraform(terminal, client, &command).await,
         Command::Status => status::status(terminal, &client()?).await,
     }
 }

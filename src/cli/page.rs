@@ -3,6 +3,7 @@
 
 use super::describe::{instant, seconds};
 use super::report::{outcome, rotates, rotates_now, steps};
+use super::terraform;
 use crate::admin::protocol::{JobShape, ReportShape};
 use crate::model::Report;
 
@@ -73,6 +74,7 @@ fn facts(report: &ReportShape) -> String {
     if let Some(failure) = &job.failure {
         rows.push(("Failure", format!("{}: {} -> {}", failure.code, failure.message, failure.remedy)));
     }
+    rows.extend(terraform::next_step(job).map(|command| ("Before the next terraform apply", command)));
     for (what, digest) in [("Plan, SHA-256", &report.plan_digest), ("Manifest, SHA-256", &report.manifest)] {
         rows.extend(digest.clone().map(|digest| (what, digest)));
     }

@@ -1,12 +1,17 @@
 //! `job report` as text.
 
-use super::describe;
+use super::{describe, terraform};
 use crate::admin::protocol::ReportShape;
 use crate::model::{Report, ReportResource, ReportRotation, ResourceKind, RotationFacts};
 
 /// The report as text.
 pub(super) fn text(report: &ReportShape) -> String {
     let mut lines = vec![describe::job(&report.job)];
+    if let Some(command) = terraform::next_step(&report.job) {
+        lines.push(format!("Next       {command}"));
+        lines
+            .push("           before the next `terraform apply` of a configuration that manages what moved".to_owned());
+    }
     for (what, digest) in [("Plan", &report.plan_digest), ("Manifest", &report.manifest)] {
         if let Some(digest) = digest {
             lines.push(format!("{what:<10} SHA-256 {digest}"));

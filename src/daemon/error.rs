@@ -88,6 +88,9 @@ pub enum DaemonError {
     /// The audit trail.
     #[error("the audit trail: {0}")]
     Audit(AuditError),
+    /// A store takes no more writes.
+    #[error("{0}. Ending, so that the service manager starts the daemon anew on what the disk has kept")]
+    Degraded(String),
     /// A part that is to run for ever has ended.
     #[error("{0} ended by itself; this is a fault of the program: restart, and report it with the log")]
     Ended(String),

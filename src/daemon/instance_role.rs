@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::signals::{Signals, Wish};
-use super::stores::Opener;
+use super::stores::{Opener, pin};
 use super::{DaemonError, expiry, load, notify, secrecy};
 use crate::config::{Config, Instance, InstanceServer as Listener, locate};
 use crate::keystore::remote::Hosted;
@@ -99,6 +99,10 @@ impl Hosting {
                 return Err(DaemonError::NotAnInstance("the file is of another instance; restart to change that"));
             }
             self.server.reload()?;
+            // A PIN that was refused may be tried once more now.
+            if let (Some(token), Some(pkcs11)) = (self.keystore.token(), &instance.pkcs11) {
+                token.set_pin(pin(pkcs11));
+            }
             log.set_level(loaded.config.log.level)?;
             Ok(())
         });

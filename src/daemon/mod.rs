@@ -5,6 +5,7 @@
 mod admin;
 mod backup;
 mod build;
+mod degraded;
 mod demo;
 mod dev;
 mod error;

@@ -107,12 +107,13 @@ impl Daemon {
         self.parts.reload(log).await;
     }
 
-    /// Waits until a part ends that should not: a fault.
+    /// Waits until a part ends that should not, or a store has to be opened again.
     pub(super) async fn failed(&mut self) -> DaemonError {
         tokio::select! {
             _ = &mut self.clock => DaemonError::Ended("the clock of the schedules".to_owned()),
             _ = &mut self.runner => DaemonError::Ended("the runner of migrations".to_owned()),
             _ = &mut self.admin => DaemonError::Ended("the admin socket".to_owned()),
+            reason = self.parts.opener.degraded().curable() => DaemonError::Degraded(reason),
         }
     }
 

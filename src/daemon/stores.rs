@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use zeroize::Zeroizing;
 
+use super::degraded::Degraded;
 use super::{DaemonError, seal};
 use crate::config::{Config, Instance, Pkcs11, RootKey, TokenIdentity};
 use crate::crypto::sealing::RootKey as SealingRoot;
@@ -30,6 +31,7 @@ pub(super) struct Opener {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     gate: Gate,
+    degraded: Degraded,
     instance_stores: Arc<Mutex<BTreeMap<String, Weak<dyn Store>>>>,
 }
 
@@ -42,13 +44,18 @@ impl Opener {
         for directory in [state.to_owned(), state.join("keys"), state.join("instances"), state.join(SLOTS)] {
             private_directory(&directory)?;
         }
-        let (gate, instance_stores) = (Gate::default(), Arc::default());
-        Ok(Self { state: state.to_owned(), clock, random, gate, instance_stores })
+        let (gate, degraded, instance_stores) = (Gate::default(), Degraded::new(), Arc::default());
+        Ok(Self { state: state.to_owned(), clock, random, gate, degraded, instance_stores })
     }
 
     /// The control store.
     pub(super) async fn control(&self) -> Result<SharedStore, DaemonError> {
-        Ok(self.gated(open_sled(self.state.join("control"), CONTROL_CACHE).await?))
+        Ok(self.gated(self.sled(self.state.join("control"), CONTROL_CACHE).await?))
+    }
+
+    /// The stores that take no more writes.
+    pub(super) const fn degraded(&self) -> &Degraded {
+        &self.degraded
     }
 
     /// What every store and every slot is behind.
@@ -60,6 +67,12 @@ impl Opener {
     pub(super) fn instance_stores(&self) -> BTreeMap<String, SharedStore> {
         let stores = self.instance_stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.iter().filter_map(|(place, store)| Some((place.clone(), store.upgrade()?))).collect()
+    }
+
+    async fn sled(&self, directory: PathBuf, cache_capacity: u64) -> Result<SharedStore, DaemonError> {
+        let store = open_sled(directory.clone(), cache_capacity).await?;
+        self.degraded.follow(directory, store.refused());
+        Ok(Arc::new(store))
     }
 
     fn gated(&self, store: SharedStore) -> SharedStore {
@@ -90,7 +103,7 @@ impl Opener {
     /// An instance, in a store of its own under a root key of its own.
     pub(super) async fn instance(&self, instance: &Instance) -> Result<Arc<SoftwareKeystore>, DaemonError> {
         let directory = self.state.join("instances").join(instance.id.as_str());
-        let store = self.gated(open_sled(directory.clone(), INSTANCE_CACHE).await?);
+        let store = self.gated(self.sled(directory.clone(), INSTANCE_CACHE).await?);
         let id = KeystoreId::Instance(instance.id.clone());
         let empty = is_empty(&store).await?;
         let root = self.root_key(&id, &instance.root_key, instance.id.as_str(), empty)?;
@@ -189,7 +202,7 @@ const CONTROL_CACHE: u64 = 256 * 1024 * 1024;
 const INSTANCE_CACHE: u64 = 64 * 1024 * 1024;
 
 /// Bytes that this user can still write where a directory lies.
-fn free_space(directory: &Path) -> Option<u64> {
+pub(super) fn free_space(directory: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(directory).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
@@ -208,13 +221,13 @@ pub(super) async fn existing_control(state: &Path) -> Result<SharedStore, Daemon
     if let Err(error) = std::fs::metadata(&directory) {
         return Err(DaemonError::Path { path: directory, error, remedy: "no daemon has used this state_dir" });
     }
-    open_sled(directory, CONTROL_CACHE).await
+    Ok(Arc::new(open_sled(directory, CONTROL_CACHE).await?))
 }
 
-async fn open_sled(directory: PathBuf, cache_capacity: u64) -> Result<SharedStore, DaemonError> {
+async fn open_sled(directory: PathBuf, cache_capacity: u64) -> Result<SledStore, DaemonError> {
     let opened = tokio::task::spawn_blocking(move || SledStore::open(directory, &Options { cache_capacity })).await;
     let opened = opened.map_err(|error| DaemonError::Ended(format!("opening a store ({error})")))??;
-    Ok(Arc::new(opened.store))
+    Ok(opened.store)
 }
 
 #[cfg(test)]

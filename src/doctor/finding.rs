@@ -42,7 +42,7 @@ pub enum FindingCode {
     LeftBehind,
     /// A mark holds rotation back for a job that does not run.
     StrandedMark,
-    /// A scope is locked by a job that has ended.
+    /// A scope or an instance is locked by a job that does not run.
     StrandedLock,
 }
 
@@ -56,12 +56,12 @@ impl FindingCode {
             }
             Self::KeystoreUnreachable => "see that its store can be read, then ask again",
             Self::NotInCatalogue => {
-                "its entry is lost, or it was left by a crash of an earlier life: compare with a backup before anything \
-                 else"
+                "`keyferry doctor --repair` rebuilds its entry from the label, if every version opens; compare with a backup \
+                 first"
             }
             Self::LeftBehind => "it is not used; keep it until the reason is known",
             Self::StrandedMark => "the daemon clears it within seconds; if it stays, look into the log",
-            Self::StrandedLock => "look into the job and the log; restart the daemon",
+            Self::StrandedLock => "`keyferry doctor --repair` releases it",
         }
     }
 }

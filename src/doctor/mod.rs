@@ -1,13 +1,15 @@
 //! The doctor: opens every record of every keystore, holds the catalogue to what the keystores have, and lists what no job
-//! stands behind. It changes nothing.
+//! stands behind; [`repair`] puts right what is provably safe. An examination changes nothing.
 //!
 //! Everything goes on meanwhile, so what looks wrong may be on its way: a second look keeps what is wrong in both.
 
 mod finding;
+mod repair;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use finding::{Examination, Examined, Finding, FindingCode};
+pub use repair::{Repaired, Treatment, repair};
 
 use crate::catalogue::CatalogueError;
 use crate::keystore::{Held, KeystoreError};
@@ -59,10 +61,8 @@ async fn look(service: &Service) -> Result<Examination, CatalogueError> {
         .map(|intent| (intent.keystore.clone(), intent.place.incarnation.clone()))
         .collect();
     let entries = entries(service, &mut examined).await?;
-    let running: BTreeSet<JobId> =
-        service.catalogue.jobs().await?.iter().filter(|job| !job.state.is_final()).map(|job| job.id.clone()).collect();
-    let waiting: BTreeSet<JobId> =
-        service.catalogue.clean_ups().await?.iter().map(|clean_up| clean_up.job.clone()).collect();
+    let running = running(service).await?;
+    let waiting = waiting(service).await?;
     for (id, held) in &keystores {
         let by_incarnation: BTreeMap<&Incarnation, &Held> = held.iter().map(|h| (&h.incarnation, h)).collect();
         for (incarnation, entry) in entries.iter().filter(|(_, entry)| entry.keystore == *id) {
@@ -86,16 +86,13 @@ async fn look(service: &Service) -> Result<Examination, CatalogueError> {
             found.push(Finding::of_resource(FindingCode::StrandedMark, &mark.scope, &mark.resource, None, message));
         }
     }
-    for scope in service.catalogue.scopes().await? {
-        let gate = service.catalogue.gate(&scope).await?.map(|gate| gate.job.clone());
-        let lock = service.catalogue.lock_of(&scope).await?.map(|lock| lock.job.clone());
-        for job in gate.into_iter().chain(lock).filter(|job| !running.contains(job)) {
-            found.push(Finding::of_scope(
-                FindingCode::StrandedLock,
-                &scope,
-                format!("locked by {job}, which has ended"),
-            ));
-        }
+    for (scope, job) in service.catalogue.held_scopes().await?.iter().filter(|(_, job)| !running.contains(job)) {
+        found.push(Finding::of_scope(FindingCode::StrandedLock, scope, format!("locked by {job}, which does not run")));
+    }
+    for (instance, job) in service.catalogue.held_instances().await?.iter().filter(|(_, job)| !running.contains(job)) {
+        let message = format!("locked by {job}, which does not run");
+        let keystore = KeystoreId::Instance(instance.clone());
+        found.push(Finding::of_keystore(FindingCode::StrandedLock, &keystore, message));
     }
     found.sort();
     found.dedup();
@@ -129,6 +126,16 @@ fn check_entry(entry: &Entry, held: Option<&Held>, keystore: &KeystoreId, found:
             }
         }
     }
+}
+
+async fn running(service: &Service) -> Result<BTreeSet<JobId>, CatalogueError> {
+    let jobs = service.catalogue.jobs().await?;
+    Ok(jobs.iter().filter(|job| !job.state.is_final()).map(|job| job.id.clone()).collect())
+}
+
+/// Jobs that have ended and whose copies are still to be forgotten.
+async fn waiting(service: &Service) -> Result<BTreeSet<JobId>, CatalogueError> {
+    Ok(service.catalogue.clean_ups().await?.iter().map(|clean_up| clean_up.job.clone()).collect())
 }
 
 async fn inventories(service: &Service) -> Vec<(KeystoreId, Result<Vec<Held>, KeystoreError>)> {

@@ -110,20 +110,30 @@ impl Migrations {
             Ok(lease) => lease,
             Err(error) => {
                 tracing::info!(job = %id, %error, "the job was not taken over");
+                // Who stops here is picked again at once.
+                self.rest(&stop).await;
                 return;
             }
         };
         let progress = Arc::new(Progress::default());
         let renewing = tokio::spawn(renew(self.clone(), lease.clone(), Arc::clone(&progress)));
+        let ended = stop.clone();
         let mut context = Context { migrations: self.clone(), lease, job, stop, offer: None, progress, planned: None };
         if resumed {
             emit(Event::MigrationResumed, &context.fields(), "migration goes on after a restart");
         }
         if let Err(error) = context.drive().await {
             tracing::warn!(job = %id, %error, "the work on the job stops here");
+            renewing.abort();
+            self.rest(&ended).await;
         }
         renewing.abort();
         self.touch();
+    }
+
+    async fn rest(&self, stop: &CancellationToken) {
+        let pause = self.settings().first_pause.saturating_mul(4);
+        let _ = tokio::time::timeout(pause, stop.cancelled()).await;
     }
 }
 

@@ -18,6 +18,7 @@ mod papers;
 mod partition;
 mod races;
 mod refusals;
+mod repairs;
 mod rewinding;
 mod two_workers;
 mod world;

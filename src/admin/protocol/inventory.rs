@@ -73,6 +73,9 @@ pub struct KeyShape {
     pub state: String,
     /// The cloud product, for a service key.
     pub service: Option<String>,
+    /// What its owner wrote about it; `null` from an older daemon.
+    #[serde(default)]
+    pub description: Option<String>,
 }
 
 /// A secret, as one confirms a migration.

@@ -2,6 +2,7 @@
 //!
 //! Nonces are not looked at here: only a correctly signed request may use one up.
 
+pub mod signing;
 mod v1;
 mod v3;
 

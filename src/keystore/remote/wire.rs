@@ -160,14 +160,34 @@ pub(super) struct WrappedMaterial {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reply {
     Done,
-    Bytes { value: Bytes, provisional: bool },
-    Secret { value: Secret, provisional: bool },
-    Held { held: Vec<HeldShape> },
-    Many { values: Vec<Bytes> },
-    Labels { labels: Vec<Label> },
-    Ready { free_bytes: Option<u64>, #[serde(default)] token_free_bytes: Option<u64> },
-    Offer { offer: Box<SignedOffer> },
-    Manifest { manifest: Option<Bytes> },
+    Bytes {
+        value: Bytes,
+        provisional: bool,
+    },
+    Secret {
+        value: Secret,
+        provisional: bool,
+    },
+    Held {
+        held: Vec<HeldShape>,
+    },
+    Many {
+        values: Vec<Bytes>,
+    },
+    Labels {
+        labels: Vec<Label>,
+    },
+    Ready {
+        free_bytes: Option<u64>,
+        #[serde(default)]
+        token_free_bytes: Option<u64>,
+    },
+    Offer {
+        offer: Box<SignedOffer>,
+    },
+    Manifest {
+        manifest: Option<Bytes>,
+    },
     Failed(Refusal),
 }
 

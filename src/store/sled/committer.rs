@@ -1,10 +1,11 @@
 //! The one thread that writes: gathers what waits, so that many commits share one sync, and answers when it is done.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::sled::{Batch, IVec};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::durability::Durability;
 use super::fault::Fault;
@@ -12,6 +13,7 @@ use super::tally::Tally;
 use super::view::{Before, COUNTER, View, encode, revision_of};
 use super::watermark::Watermark;
 use crate::observe::failpoint::{Failpoint, around_blocking};
+use crate::observe::{Event, Fields, emit};
 use crate::store::changes::Changes;
 use crate::store::{Operation, Outcome, Revision, StoreError, Transaction};
 
@@ -28,6 +30,7 @@ pub(super) struct Request {
 /// The writer of a database.
 #[derive(Debug)]
 pub(super) struct Committer {
+    directory: PathBuf,
     view: Arc<View>,
     changes: Arc<Changes>,
     durability: Durability,
@@ -38,19 +41,22 @@ pub(super) struct Committer {
     newest: Revision,
     /// Why no write is taken any more. A sync that failed once is never tried again: the kernel may have dropped the pages
     /// that it could not write, and a second sync would then succeed without them.
-    refused: Option<String>,
+    refused: watch::Sender<Option<String>>,
 }
 
 impl Committer {
     pub(super) fn new(
+        directory: &Path,
         view: Arc<View>,
         changes: Arc<Changes>,
         durability: Durability,
         watermark: Watermark,
         tally: Tally,
+        refused: watch::Sender<Option<String>>,
     ) -> Self {
         let newest = changes.newest();
-        Self { view, changes, durability, watermark, tally, newest, refused: None }
+        let directory = directory.to_owned();
+        Self { directory, view, changes, durability, watermark, tally, newest, refused }
     }
 
     /// Runs until every sender is gone and all they sent is answered.
@@ -68,11 +74,17 @@ impl Committer {
     }
 
     fn take(&mut self, group: &mut Group, request: Request) {
-        if let Some(reason) = &self.refused {
-            answer(request.answer, Err(StoreError::Unavailable(reason.clone())));
+        let refused = self.refused.borrow().clone();
+        if let Some(reason) = refused {
+            answer(request.answer, Err(StoreError::Unavailable(reason)));
             return;
         }
         match self.judge(group, &request.transaction) {
+            // A read can make sled write a page; what failed then, fails from now on.
+            Err(fault) if !fault.damaged => {
+                let reason = self.refuse(&fault);
+                answer(request.answer, Err(StoreError::Unavailable(reason)));
+            }
             Err(fault) => answer(request.answer, Err(StoreError::Unavailable(fault.detail))),
             Ok(Verdict::Conflict) => answer(request.answer, Ok(Outcome::Conflict)),
             Ok(Verdict::ConflictInGroup) => group.waiting.push((request.answer, Outcome::Conflict)),
@@ -156,12 +168,7 @@ impl Committer {
         if !group.written.is_empty() {
             group.batch.insert(COUNTER, encode(self.newest, &self.tally.to_bytes()));
             if let Err(fault) = self.persist(group.before, group.batch) {
-                let reason = format!(
-                    "a write could not be made durable ({}); restart once the disk is well; no write is taken until then",
-                    fault.detail
-                );
-                tracing::error!(event = "store.degraded", reason, "the store takes no more writes");
-                self.refused = Some(reason);
+                self.refuse(&fault);
                 for (waiting, _) in group.waiting {
                     answer(waiting, Ok(Outcome::Unknown));
                 }
@@ -173,6 +180,17 @@ impl Committer {
         for (waiting, outcome) in group.waiting {
             answer(waiting, Ok(outcome));
         }
+    }
+
+    fn refuse(&self, fault: &Fault) -> String {
+        let reason = format!(
+            "{}: a write could not be made durable ({}); restart once the disk is well; no write is taken until then",
+            self.directory.display(),
+            fault.detail
+        );
+        emit(Event::StoreDegraded, &Fields::new(), &reason);
+        self.refused.send_replace(Some(reason.clone()));
+        reason
     }
 
     fn persist(&mut self, before: Before, batch: Batch) -> Result<(), Fault> {

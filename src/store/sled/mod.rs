@@ -22,7 +22,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::committer::{Committer, QUEUE, Request};
 use self::durability::Durability;
@@ -32,6 +32,7 @@ use self::view::{COUNTER, View, decode};
 use self::watermark::{Marked, Watermark};
 use super::changes::Changes;
 use super::{Outcome, Page, Revision, Store, StoreError, Transaction, Versioned};
+use crate::observe::{Event, Fields, emit};
 pub use restoring::Restoring;
 
 /// How a database is opened.
@@ -64,6 +65,7 @@ pub struct SledStore {
     thread: Option<JoinHandle<()>>,
     view: Arc<View>,
     changes: Arc<Changes>,
+    refused: watch::Receiver<Option<String>>,
     directory: PathBuf,
     _lock: File,
 }
@@ -91,7 +93,7 @@ impl SledStore {
         let state = State::found(&tree).map_err(failed)?;
         warnings.extend(state.reaches(marked).map_err(failed)?);
         for warning in &warnings {
-            tracing::error!(event = "store.degraded", path = %directory.display(), "{warning}");
+            emit(Event::StoreDegraded, &Fields::new(), &format!("{}: {warning}", directory.display()));
         }
         let store = Self::start(directory, tree, state, durability, lock).map_err(io_failed)?;
         Ok(Opened { store, warnings })
@@ -100,6 +102,12 @@ impl SledStore {
     /// Drops the store on a thread that may block.
     pub async fn close(self) {
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+    }
+
+    /// Why no write is taken any more, once that is so: until the database is opened again.
+    #[must_use]
+    pub fn refused(&self) -> watch::Receiver<Option<String>> {
+        self.refused.clone()
     }
 
     fn start(
@@ -114,13 +122,16 @@ impl SledStore {
         let view = Arc::new(View::new(tree));
         let changes = Arc::new(Changes::new(state.newest));
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let committer = Committer::new(Arc::clone(&view), Arc::clone(&changes), durability, watermark, state.tally);
+        let (refusal, refused) = watch::channel(None);
+        let (seen, told) = (Arc::clone(&view), Arc::clone(&changes));
+        let committer = Committer::new(directory, seen, told, durability, watermark, state.tally, refusal);
         let thread = thread::Builder::new().name("store-commit".to_owned()).spawn(move || committer.run(receiver))?;
         Ok(Self {
             requests: Some(sender),
             thread: Some(thread),
             view,
             changes,
+            refused,
             directory: directory.to_owned(),
             _lock: lock,
         })
@@ -210,6 +221,8 @@ impl State {
 
 /// How long sled's threads of a store that was just closed may hold its file.
 const RELEASE: Duration = Duration::from_secs(5);
+/// How long a child of this process may hold a lock that was let go.
+const FORK: Duration = Duration::from_secs(1);
 
 fn busy(directory: &Path) -> StoreError {
     StoreError::Busy { path: directory.display().to_string() }
@@ -220,10 +233,15 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join("lock");
     let failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(busy(directory)),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // A child that this process is just starting holds what the parent has let go until it executes its program.
+            Err(TryLockError::WouldBlock) if started.elapsed() < FORK => thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::WouldBlock) => return Err(busy(directory)),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
 }
 

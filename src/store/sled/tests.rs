@@ -52,7 +52,15 @@ fn group_judges_in_order_and_hides_what_is_not_durable() {
     let changes = Arc::new(Changes::new(Revision(0)));
     let watermark = Watermark::open(path, Revision(0)).unwrap();
     let durability = Durability::open(path).unwrap();
-    let committer = Committer::new(Arc::clone(&view), Arc::clone(&changes), durability, watermark, Tally::default());
+    let committer = Committer::new(
+        directory.path(),
+        Arc::clone(&view),
+        Arc::clone(&changes),
+        durability,
+        watermark,
+        Tally::default(),
+        watch::channel(None).0,
+    );
 
     // All of it waits before the committer starts, so it is one group.
     let (sender, receiver) = mpsc::channel(16);
@@ -141,7 +149,16 @@ fn a_conflict_with_a_write_that_fails_is_unknown() {
     });
     drop(sender);
     let watermark = Watermark::open(directory.path(), Revision(0)).unwrap();
-    Committer::new(Arc::clone(&view), Arc::clone(&changes), durability, watermark, Tally::default()).run(receiver);
+    Committer::new(
+        directory.path(),
+        Arc::clone(&view),
+        Arc::clone(&changes),
+        durability,
+        watermark,
+        Tally::default(),
+        watch::channel(None).0,
+    )
+    .run(receiver);
 
     let outcomes = answers.map(|answer| answer.blocking_recv().unwrap().unwrap());
     assert_eq!(outcomes, [Outcome::Unknown, Outcome::Unknown, Outcome::Conflict]);
