@@ -319,7 +319,14 @@ async fn open(dir: &Path) -> (Migrations, [Notes; 2]) {
     );
     let catalogue = Catalogue::new(control);
     catalogue.pin_identity(&instance, &identity).await.unwrap();
-    let service = Service { catalogue, keystores: Arc::new(keystores), clock, random, worker: "bench".into() };
+    let service = Service {
+        catalogue,
+        keystores: Arc::new(keystores),
+        rotators: Arc::default(),
+        clock,
+        random,
+        worker: "bench".into(),
+    };
     (Migrations::new(service, Settings::default()), notes)
 }
 
@@ -421,6 +428,7 @@ fn caller() -> Caller {
         nonce: None,
         source: std::net::IpAddr::from([127, 0, 0, 1]),
         ticket: keyferry::audit::Ticket::default(),
+        acting: keyferry::kms::Acting::default(),
     }
 }
 

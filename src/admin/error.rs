@@ -42,6 +42,12 @@ impl AdminError {
         Self::new(StatusCode::CONFLICT, code, message, remedy)
     }
 
+    /// Whoever asks may not.
+    #[must_use]
+    pub fn forbidden(code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, message, remedy)
+    }
+
     /// A job holds the scope or the instance.
     #[must_use]
     pub fn locked(message: impl Into<String>, remedy: impl Into<String>) -> Self {
@@ -116,6 +122,16 @@ impl From<MigrationError> for AdminError {
                 "PastReturn",
                 format!("{id} has begun to destroy the source copies; from there on it only goes forward"),
                 format!("let it finish: `keyferry job watch {id}`"),
+            ),
+            MigrationError::NotAwaited(id) => Self::state(
+                "NotAwaited",
+                format!("{id} waits for no approval"),
+                format!("see `keyferry job show {id}`"),
+            ),
+            MigrationError::OwnApproval(id) => Self::forbidden(
+                "OwnApproval",
+                format!("{id} has to be approved by somebody else than who asked for it"),
+                "ask a colleague",
             ),
             MigrationError::Catalogue(error) => error.into(),
             other => Self::failure(other.to_string()),

@@ -1,14 +1,17 @@
 //! `instance …`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, State as Context};
 
-use super::protocol::{Advice, InstanceShape, InstancesShape, ShareRequest};
+use super::protocol::{Advice, InstanceShape, InstancesShape, RestingShareShape, ShareRequest, TenantShape};
 use super::{AdminError, Peer, State, views};
-use crate::catalogue::CatalogueError;
+use crate::catalogue::{CatalogueError, Demand, InstanceRecord};
 use crate::kms::InstanceFacts;
-use crate::model::{AccountId, InstanceState};
-use crate::observe::Fields;
+use crate::model::{AccountId, InstanceId, InstanceState};
+use crate::observe::{Event, Fields, emit};
+use crate::store::Stored;
 
 pub(super) async fn list(Context(state): Context<State>) -> Result<Json<InstancesShape>, AdminError> {
     let mut instances = Vec::new();
@@ -81,21 +84,27 @@ async fn commit(
             return Err(AdminError::state("InstanceNotActive", message, "look into the daemon's log for why"));
         };
         if let Some(gate) = state.catalogue().instance_gate(&facts.id).await? {
+            let fields = Fields::new().instance(&facts.id).account(account).job(&gate.job).code("ScopeLocked");
+            emit(Event::OperationRefused, &fields, "the shares of an instance stay as they are while a job holds it");
             return Err(AdminError::locked(
                 format!("{} is locked by {} since {}", facts.id, gate.job, gate.since),
                 format!("wait for it: `keyferry job watch {}`", gate.job),
             ));
         }
-        let changed =
-            if share { record.shared_with.insert(account.clone()) } else { record.shared_with.remove(account) };
-        if !changed && !share {
-            let message = format!("{} is not shared with {account}", facts.id);
-            return Err(AdminError::unknown("NotShared", message, "`keyferry instance show` lists its shares"));
-        }
-        if !changed {
-            return Ok(Json(view(state, facts).await?));
-        }
-        match state.catalogue().update_instance(&record).await {
+        let changed = if share {
+            may_share(state, facts, account)?;
+            if !record.shared_with.insert(account.clone()) {
+                return Ok(Json(view(state, facts).await?));
+            }
+            state.catalogue().update_instance(&record).await
+        } else {
+            if !record.shared_with.remove(account) {
+                let message = format!("{} is not shared with {account}", facts.id);
+                return Err(AdminError::unknown("NotShared", message, "`keyferry instance show` lists its shares"));
+            }
+            take_away(state, &record, account).await?
+        };
+        match changed {
             Ok(()) => return Ok(Json(view(state, facts).await?)),
             Err(CatalogueError::Conflict) => {}
             Err(error) => return Err(error.into()),
@@ -122,11 +131,63 @@ pub(super) async fn warnings(state: &State) -> Result<Vec<Advice>, AdminError> {
     Ok(warnings)
 }
 
+/// Refuses what the resource directories do not allow, with the reason.
+fn may_share(state: &State, facts: &InstanceFacts, account: &AccountId) -> Result<(), AdminError> {
+    state.service().keystores.check_share(&facts.owner, account).map_err(|refusal| {
+        let message = format!("{} cannot be shared with {account}: {refusal}", facts.id);
+        AdminError::state(refusal.code(), message, refusal.remedy())
+    })
+}
+
+/// Takes a share away, unless the account has something in the instance.
+async fn take_away(
+    state: &State,
+    record: &Stored<InstanceRecord>,
+    account: &AccountId,
+) -> Result<Result<(), CatalogueError>, AdminError> {
+    let tenant = state.catalogue().tenant(&record.id, account).await?;
+    let held = tenant.as_ref().map(|tenant| tenant.used).unwrap_or_default();
+    if held != Demand::default() {
+        let message = format!("account {account} has {} keys and {} secrets in {}", held.keys, held.secrets, record.id);
+        let remedy = "a share ends when the account has nothing there any more";
+        return Err(AdminError::state("InstanceInUse", message, remedy));
+    }
+    Ok(state.catalogue().unshare_instance(record, account, tenant.as_ref()).await)
+}
+
+/// What each account holds there or has reserved. One job at a time holds an instance.
+async fn tenants(state: &State, id: &InstanceId) -> Result<Vec<TenantShape>, AdminError> {
+    let mut tenants: BTreeMap<AccountId, (Demand, Demand)> = BTreeMap::new();
+    for (account, used) in state.catalogue().usage_by_account(id).await? {
+        if used != Demand::default() {
+            tenants.entry(account).or_default().0 = used;
+        }
+    }
+    for (job, reserved) in state.catalogue().quota(id).await?.reserved {
+        if let Some(job) = state.catalogue().job_summary(&job).await? {
+            tenants.entry(job.scope.account.clone()).or_default().1 = reserved;
+        }
+    }
+    let shapes = tenants.into_iter().map(|(account, (used, reserved))| TenantShape {
+        account: account.to_string(),
+        keys: used.keys,
+        secrets: used.secrets,
+        keys_reserved: reserved.keys,
+        secrets_reserved: reserved.secrets,
+    });
+    Ok(shapes.collect())
+}
+
 async fn view(state: &State, facts: &InstanceFacts) -> Result<InstanceShape, AdminError> {
     let taken = state.catalogue().quota(&facts.id).await?.taken(None);
     let by_cli =
         state.catalogue().instance(&facts.id).await?.map(|record| record.shared_with.clone()).unwrap_or_default();
     let gate = state.catalogue().instance_gate(&facts.id).await?;
+    let at_rest = by_cli.iter().filter_map(|account| {
+        let refusal = state.service().keystores.check_share(&facts.owner, account).err()?;
+        let (code, message) = (refusal.code().to_owned(), refusal.to_string());
+        Some(RestingShareShape { account: account.to_string(), code, message })
+    });
     Ok(InstanceShape {
         id: facts.id.to_string(),
         region: facts.region.to_string(),
@@ -141,6 +202,8 @@ async fn view(state: &State, facts: &InstanceFacts) -> Result<InstanceShape, Adm
         auto_renew: facts.auto_renew,
         shared_with: facts.shared_with.union(&by_cli).map(ToString::to_string).collect(),
         shared_by_cli: by_cli.iter().map(ToString::to_string).collect(),
+        shares_at_rest: at_rest.collect(),
+        accounts: tenants(state, &facts.id).await?,
         lock: gate.map(|gate| views::lock(&gate)),
     })
 }

@@ -5,10 +5,12 @@ use axum::extract::{ConnectInfo, Path, State as Context};
 use jiff::Timestamp;
 
 use super::protocol::{
-    GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, ResourcesShape,
+    GroupReportShape, GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape,
+    ResourcesShape,
 };
 use super::{AdminError, Peer, State, views};
 use crate::audit::read_report;
+use crate::catalogue::Demand;
 use crate::migration::Order;
 use crate::model::{
     AccountId, InstanceId, Job, JobId, JobState, MAX_SELECTED, Method, ProblemCode, RegionId, Scope, Selection,
@@ -34,6 +36,36 @@ pub(super) async fn report(
     Path(id): Path<String>,
 ) -> Result<Json<ReportShape>, AdminError> {
     let job = stored(&state, &id).await?;
+    report_of(&state, &job).await.map(Json)
+}
+
+/// The reports of a group, each as it is filed, with what they add up to.
+pub(super) async fn group_report(
+    Context(state): Context<State>,
+    Path(id): Path<String>,
+) -> Result<Json<GroupReportShape>, AdminError> {
+    let mut jobs = Vec::new();
+    for member in members(&state, &id).await? {
+        jobs.push(report_of(&state, &*stored(&state, &member).await?).await?);
+    }
+    Ok(Json(GroupReportShape::of(id, jobs)))
+}
+
+/// The jobs of a group in the order in which they run.
+pub(super) async fn members(state: &State, group: &str) -> Result<Vec<String>, AdminError> {
+    let jobs = state.catalogue().jobs().await?;
+    let of_group = |job: &&Stored<Job>| job.group.as_ref().is_some_and(|id| id.as_str() == group);
+    let mut members: Vec<(u32, String)> =
+        jobs.iter().filter(of_group).map(|job| (job.group_index, job.id.to_string())).collect();
+    if members.is_empty() {
+        let message = format!("there is no group {group}");
+        return Err(AdminError::unknown("GroupNotFound", message, "a group has the ID of its first job"));
+    }
+    members.sort();
+    Ok(members.into_iter().map(|(_, id)| id).collect())
+}
+
+async fn report_of(state: &State, job: &Job) -> Result<ReportShape, AdminError> {
     let plan = state.catalogue().plan(&job.id).await?;
     let (keys, secrets) = views::split(plan.iter().map(|item| &item.resource));
     let (plan_digest, manifest) = (job.plan_digest.clone(), job.manifest.clone());
@@ -41,11 +73,11 @@ pub(super) async fn report(
     // One that was altered is shown as it lies there, and said to be.
     let evidence = match filed.as_ref().and_then(|filed| serde_json::from_slice(&filed.text).ok()) {
         Some(report) => report,
-        None => state.migrations().report(&job).await?,
+        None => state.migrations().report(job).await?,
     };
     let signature = filed.as_ref().map(views::signature);
-    let job = views::job(&job);
-    Ok(Json(ReportShape { job, keys, secrets, plan_digest, manifest, evidence: Some(evidence), signature }))
+    let job = views::job(job);
+    Ok(ReportShape { job, keys, secrets, plan_digest, manifest, evidence: Some(evidence), signature })
 }
 
 pub(super) async fn cancel(
@@ -63,6 +95,21 @@ pub(super) async fn cancel(
         .await
 }
 
+pub(super) async fn approve(
+    Context(state): Context<State>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(id): Path<String>,
+) -> Result<Json<JobShape>, AdminError> {
+    let job = stored(&state, &id).await?;
+    let (fields, command) = (Fields::of_job(&job), format!("job approve {}", job.id));
+    state
+        .command(peer, &fields, &command, |state| async move {
+            state.migrations().approve(&job.id).await?;
+            find(&state, &id).await.map(Json)
+        })
+        .await
+}
+
 pub(super) async fn plan(
     Context(state): Context<State>,
     Json(request): Json<MigrateRequest>,
@@ -71,9 +118,15 @@ pub(super) async fn plan(
     let jobs = state.catalogue().jobs().await?;
     let speed = speed(&jobs);
     let mut plans = Vec::new();
+    let mut ahead = Demand::default();
     for account in &target.accounts {
         let scope = Scope { region: target.region.clone(), account: account.clone() };
-        let plan = state.migrations().plan(&scope, &target.instance, &target.selection).await?;
+        let plan = state.migrations().plan(&scope, &target.instance, &target.selection, ahead).await?;
+        // What is refused brings nothing for the next one to find there.
+        if !plan.refuses(&target.selection) {
+            ahead.keys = ahead.keys.saturating_add(plan.keys());
+            ahead.secrets = ahead.secrets.saturating_add(plan.secrets());
+        }
         let (keys, secrets) = views::split(plan.items.iter().map(|item| &item.resource));
         plans.push(PlanShape {
             region: scope.region.to_string(),

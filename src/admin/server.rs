@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
+use axum::{Router, middleware};
 use tokio::net::UnixListener;
 
 use super::protocol::ROOT;
 use super::socket::{BoundSocket, SocketError, bind};
 use super::{
-    AdminError, State, audit, backup, clock, doctor, holds, instances, jobs, resources, schedules, seal, status, watch,
+    AdminError, State, access, audit, backup, clock, doctor, holds, instances, jobs, resources, rights, schedules,
+    seal, status, vitals, watch,
 };
 use crate::audit::Actor;
 use crate::observe::{Event, Fields, emit};
@@ -37,7 +38,7 @@ impl AdminServer {
     pub async fn serve(self, state: State) -> Result<(), SocketError> {
         let BoundSocket { path, listener } = self.socket;
         let stop = state.stop().clone();
-        let service = routes().with_state(state).into_make_service_with_connect_info::<Peer>();
+        let service = routes(&state).with_state(state).into_make_service_with_connect_info::<Peer>();
         let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
         // A file that is gone already is as good as removed.
         let _ = std::fs::remove_file(&path);
@@ -48,12 +49,15 @@ impl AdminServer {
 /// Who is at the other end of a connection, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    uid: Option<u32>,
+    pub(super) uid: Option<u32>,
+    /// Its primary group.
+    pub(super) gid: Option<u32>,
 }
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { uid: stream.io().peer_cred().ok().map(|credentials| credentials.uid()) }
+        let credentials = stream.io().peer_cred().ok();
+        Self { uid: credentials.map(|found| found.uid()), gid: credentials.map(|found| found.gid()) }
     }
 }
 
@@ -70,7 +74,7 @@ impl Peer {
     }
 }
 
-fn routes() -> Router<State> {
+pub(super) fn routes(state: &State) -> Router<State> {
     let api = Router::new()
         .route("/status", get(status::status))
         .route("/check", get(status::check))
@@ -80,7 +84,9 @@ fn routes() -> Router<State> {
         .route("/jobs/{id}", get(jobs::show))
         .route("/jobs/{id}/report", get(jobs::report))
         .route("/jobs/{id}/watch", get(watch::watch))
+        .route("/groups/{id}/report", get(jobs::group_report))
         .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/jobs/{id}/approve", post(jobs::approve))
         .route("/schedules", get(schedules::list).post(schedules::add))
         .route("/schedules/{name}", get(schedules::show))
         .route("/schedules/{name}/next", get(schedules::next))
@@ -88,6 +94,9 @@ fn routes() -> Router<State> {
         .route("/schedules/{name}/resume", post(schedules::resume))
         .route("/schedules/{name}/cancel", post(schedules::cancel))
         .route("/holds", get(holds::list).post(holds::hold).delete(holds::release))
+        .route("/policy/explain", post(access::explain))
+        .route("/identities", get(access::identities))
+        .route("/roles/credentials", post(access::credentials))
         .route("/audit/verify", get(audit::verify))
         .route("/audit/key", get(audit::key))
         .route("/doctor", get(doctor::examine).post(doctor::repair))
@@ -99,8 +108,9 @@ fn routes() -> Router<State> {
         .route("/instances", get(instances::list))
         .route("/instances/{id}", get(instances::show))
         .route("/instances/{id}/share", post(instances::share))
-        .route("/instances/{id}/unshare", post(instances::unshare));
-    Router::new().nest(ROOT, api).fallback(|| async {
+        .route("/instances/{id}/unshare", post(instances::unshare))
+        .layer(middleware::from_fn_with_state(state.clone(), rights::guard));
+    Router::new().nest(ROOT, api).merge(vitals::admin_routes()).fallback(|| async {
         let remedy = "use a keyferry command of the daemon's version";
         AdminError::unknown("NoSuchPath", "the daemon does not know this request", remedy)
     })

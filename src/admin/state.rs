@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::Advice;
-use super::{AdminError, Backups, Peer, Seal};
+use super::rights::Rights;
+use super::{AdminError, Backups, Peer, Seal, Vitals};
+use crate::access::AccessKeyTable;
 use crate::audit::{Entry, OK, Recording, Trail};
 use crate::catalogue::Catalogue;
 use crate::kms::{InstanceFacts, Service};
@@ -39,6 +41,9 @@ pub struct State {
     trail: Trail,
     seal: Arc<OnceLock<Arc<dyn Seal>>>,
     backups: Arc<OnceLock<Arc<dyn Backups>>>,
+    identities: Arc<OnceLock<Arc<AccessKeyTable>>>,
+    rights: Arc<Rights>,
+    vitals: Arc<OnceLock<Arc<dyn Vitals>>>,
     stop: CancellationToken,
 }
 
@@ -51,9 +56,23 @@ impl State {
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
         let (accounts_read, warnings, notices) = (Arc::default(), Arc::default(), Arc::default());
-        let (seal, backups) = (Arc::default(), Arc::default());
-        let state =
-            Self { migrations, book, started, accounts: accounts_read, warnings, notices, trail, seal, backups, stop };
+        let (seal, backups, vitals) = (Arc::default(), Arc::default(), Arc::default());
+        let (identities, rights) = (Arc::default(), Arc::default());
+        let state = Self {
+            migrations,
+            book,
+            started,
+            accounts: accounts_read,
+            warnings,
+            notices,
+            trail,
+            seal,
+            backups,
+            identities,
+            rights,
+            vitals,
+            stop,
+        };
         state.reload(accounts, Vec::new());
         state
     }
@@ -107,8 +126,8 @@ impl State {
         let recording = Arc::new(Recording::new(Arc::clone(self.catalogue().store()), entry));
         let store: SharedStore = Arc::clone(&recording) as SharedStore;
         let acting = Self {
-            migrations: self.migrations.acting(actor, Arc::clone(&store)),
-            book: self.book.over(store),
+            book: self.book.over(Arc::clone(&store)).by(actor.to_string()),
+            migrations: self.migrations.acting(actor, store),
             ..self.clone()
         };
         let answer = work(acting).await;
@@ -125,9 +144,33 @@ impl State {
         let _ = self.seal.set(seal);
     }
 
+    /// Gives it the identities of the API, once.
+    pub fn set_identities(&self, identities: Arc<AccessKeyTable>) {
+        let _ = self.identities.set(identities);
+    }
+
+    pub(super) fn identities(&self) -> Option<Arc<AccessKeyTable>> {
+        self.identities.get().map(Arc::clone)
+    }
+
+    /// Who may do what over the socket.
+    #[must_use]
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
     /// Gives it what makes backups, once.
     pub fn set_backups(&self, backups: Arc<dyn Backups>) {
         let _ = self.backups.set(backups);
+    }
+
+    /// Gives it what the daemon tells of itself, once.
+    pub fn set_vitals(&self, vitals: Arc<dyn Vitals>) {
+        let _ = self.vitals.set(vitals);
+    }
+
+    pub(super) fn vitals(&self) -> Option<Arc<dyn Vitals>> {
+        self.vitals.get().map(Arc::clone)
     }
 
     pub(super) fn backups(&self) -> Option<Arc<dyn Backups>> {

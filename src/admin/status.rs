@@ -96,7 +96,7 @@ fn warnings(state: &State, around: &Surroundings) -> Vec<Advice> {
         warnings.push(Advice {
             code: ProblemCode::TerraformUnchecked.to_string(),
             message: format!("nobody has acknowledged the Migration Instructions for {}", schedule.entry.name),
-            remedy: "read them (`keyferry migrate` shows them), then set acknowledge = true in the schedule".to_owned(),
+            remedy: "read them (`keyferry plan` shows them), then set acknowledge = true in the schedule".to_owned(),
         });
     }
     warnings

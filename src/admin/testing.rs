@@ -1,5 +1,5 @@
 //! An admin server on a socket of its own, over a store in memory and no keystore: for tests here and of the CLI.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ pub(crate) const INSTANCE: &str = "kst-hzz1";
 pub(crate) struct TestDaemon {
     pub(crate) socket: PathBuf,
     pub(crate) migrations: Migrations,
+    pub(crate) state: State,
     pub(crate) stop: CancellationToken,
     pub(crate) served: tokio::task::JoinHandle<()>,
     _directory: TempDir,
@@ -53,6 +54,7 @@ impl TestDaemon {
         let service = Service {
             catalogue: Catalogue::new(Arc::clone(&store)),
             keystores: Arc::new(Keystores::new(BTreeMap::new(), BTreeMap::new(), vec![facts], vec![region])),
+            rotators: Arc::default(),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             worker: "test".into(),
@@ -65,8 +67,9 @@ impl TestDaemon {
         let stop = CancellationToken::new();
         let state = State::new(migrations.clone(), book, accounts, stop.clone());
         let server = AdminServer::bind(&socket, None).unwrap();
-        let served = tokio::spawn(async move { server.serve(state).await.unwrap() });
-        Self { socket, migrations, stop, served, _directory: directory }
+        let serving = state.clone();
+        let served = tokio::spawn(async move { server.serve(serving).await.unwrap() });
+        Self { socket, migrations, state, stop, served, _directory: directory }
     }
 
     /// Records a job in some state.
@@ -74,6 +77,30 @@ impl TestDaemon {
         let job = job(state);
         self.migrations.service().catalogue.create_jobs(std::slice::from_ref(&job), Transaction::new()).await.unwrap();
         job.id
+    }
+
+    /// Records a group with one job an account, in these states.
+    pub(crate) async fn group(&self, states: &[JobState]) -> Vec<JobId> {
+        let mut jobs: Vec<Job> = states.iter().map(|state| job(*state)).collect();
+        jobs.sort_by(|a, b| a.id.cmp(&b.id));
+        let group = jobs[0].id.clone();
+        for (index, (job, state)) in (0_u32..).zip(jobs.iter_mut().zip(states)) {
+            (job.group, job.group_index, job.state) = (Some(group.clone()), index, *state);
+            job.finished_at = state.is_final().then(jiff::Timestamp::now);
+            job.scope.account = format!("{:016}", 1_000_000_000_000_001_u64 + u64::from(index)).parse().unwrap();
+        }
+        self.migrations.service().catalogue.create_jobs(&jobs, Transaction::new()).await.unwrap();
+        jobs.into_iter().map(|job| job.id).collect()
+    }
+
+    /// Ends a job as its preflight does when it refuses.
+    pub(crate) async fn refuse(&self, id: &JobId, code: &str) {
+        let mut job = self.migrations.service().catalogue.job(id).await.unwrap().unwrap();
+        job.state = JobState::Failed;
+        job.finished_at = Some(jiff::Timestamp::now());
+        let (message, remedy) = ("why".to_owned(), "what to do".to_owned());
+        job.failure = Some(crate::model::Failure { code: code.to_owned(), message, remedy });
+        self.migrations.service().catalogue.amend_job(&job, None).await.unwrap();
     }
 
     /// Moves a job to another state, and tells those who watch.
@@ -90,7 +117,8 @@ impl TestDaemon {
     }
 }
 
-fn job(state: JobState) -> Job {
+/// A job in some state.
+pub(crate) fn job(state: JobState) -> Job {
     let now = jiff::Timestamp::now();
     let mut random = [0; 4];
     aws_lc_rs::rand::fill(&mut random).unwrap();
@@ -126,5 +154,6 @@ fn job(state: JobState) -> Job {
         failure: None,
         left_behind: Vec::new(),
         warnings: Vec::new(),
+        approval: None,
     }
 }

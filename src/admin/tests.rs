@@ -1,6 +1,8 @@
 //! Over a real socket, as a client sees it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::testing::{ACCOUNT, INSTANCE, REGION, TestDaemon};
@@ -139,6 +141,48 @@ async fn a_watch_tells_each_change_and_ends_with_the_job() {
 }
 
 #[tokio::test]
+async fn the_id_of_a_group_watches_and_reports_all_of_its_jobs() {
+    let daemon = TestDaemon::start();
+    let client = Client::new(&daemon);
+    let ids = daemon.group(&[JobState::Copying, JobState::Queued, JobState::Queued]).await;
+    let line = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+    let at = format!("http://keyferry/v1/jobs/{}/watch", ids[0]);
+    let mut watch = client.0.get(&at).send().await.unwrap();
+    for id in &ids {
+        assert_eq!(line(&watch.chunk().await.unwrap().unwrap())["id"], id.as_str(), "first how each stands");
+    }
+    let mut alone = client.0.get(format!("{at}?alone=true")).send().await.unwrap();
+    assert_eq!(line(&alone.chunk().await.unwrap().unwrap())["id"], ids[0].as_str());
+    daemon.advance(&ids[0], JobState::Complete).await;
+    assert_eq!(line(&watch.chunk().await.unwrap().unwrap())["state"], "complete");
+    assert_eq!(line(&alone.chunk().await.unwrap().unwrap())["state"], "complete");
+    assert_eq!(alone.chunk().await.unwrap(), None, "that one has ended");
+
+    daemon.refuse(&ids[1], "QuotaExceeded").await;
+    daemon.advance(&ids[2], JobState::Rehearsed).await;
+    let mut ended: Vec<Value> = Vec::new();
+    while let Some(chunk) = watch.chunk().await.unwrap() {
+        ended.extend(chunk.split(|b| *b == b'\n').filter(|part| !part.is_empty()).map(line));
+    }
+    let told: Vec<(&str, &str)> =
+        ended.iter().map(|job| (job["id"].as_str().unwrap(), job["state"].as_str().unwrap())).collect();
+    assert_eq!(told, [(ids[1].as_str(), "failed"), (ids[2].as_str(), "rehearsed")]);
+
+    let (status, report) = client.get(&format!("/groups/{}/report", ids[0])).await;
+    assert_eq!(status, 200);
+    let counts = ["jobs_done", "jobs_refused", "jobs_failed", "jobs_left"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(counts, [2, 1, 0, 0]);
+    assert_eq!(report["jobs"].as_array().unwrap().len(), 3);
+    assert_eq!(report["jobs"][1]["failure"]["code"], "QuotaExceeded");
+    assert_eq!(report["jobs"][1]["evidence"]["scope"]["account"], "1000000000000002");
+    let (status, none) = client.get(&format!("/groups/{}/report", ids[1])).await;
+    assert_eq!((status, none["error"]["code"].as_str()), (404, Some("GroupNotFound")));
+    // A member that is not the first is watched by itself.
+    let own = client.0.get(format!("http://keyferry/v1/jobs/{}/watch", ids[1])).send().await.unwrap();
+    assert_eq!(own.text().await.unwrap().lines().count(), 1);
+}
+
+#[tokio::test]
 async fn stopping_ends_a_watch_and_removes_the_socket() {
     let daemon = TestDaemon::start();
     let client = Client::new(&daemon);
@@ -164,4 +208,76 @@ async fn instances_are_listed_and_shares_are_checked() {
     assert_eq!(client.post(&path, share(ACCOUNT)).await.0, 400, "its owner needs no share");
     assert_eq!(client.post(&path, share("1000000000000009")).await.0, 404);
     assert_eq!(client.post("/instances/kst-none/share", share(ACCOUNT)).await.0, 404);
+}
+
+const OTHER: &str = "1000000000000002";
+
+#[tokio::test]
+async fn shares_follow_the_directories_and_end_when_nothing_is_left() {
+    let daemon = TestDaemon::start();
+    let client = Client::new(&daemon);
+    let service = daemon.migrations.service();
+    let (catalogue, id) = (&service.catalogue, INSTANCE.parse().unwrap());
+    let identity = crate::crypto::identity::Identity::generate(service.random.as_ref()).unwrap().public();
+    catalogue.pin_identity(&id, &identity).await.unwrap();
+    let entity = |verified| crate::model::Entity {
+        name: "Retail".to_owned(),
+        verified,
+        accounts: vec![ACCOUNT.parse().unwrap(), OTHER.parse().unwrap()],
+    };
+    let directories =
+        |entities| crate::model::Directories(vec![crate::model::Directory { id: "rd-a".to_owned(), entities }]);
+    let alone = crate::model::Entity { accounts: vec![ACCOUNT.parse().unwrap()], ..entity(true) };
+    let apart =
+        crate::model::Entity { name: "Other".to_owned(), accounts: vec![OTHER.parse().unwrap()], ..entity(true) };
+    let change =
+        async |what: &str| client.post(&format!("/instances/{INSTANCE}/{what}"), json!({ "account": OTHER })).await;
+    for (entities, code, words) in [
+        (vec![alone.clone()], "NotInDirectory", "is a member of no resource directory"),
+        (vec![alone, apart], "OtherEntity", "belongs to the entity"),
+        (vec![entity(false)], "EntityNotVerified", "has not passed real-name verification"),
+    ] {
+        service.keystores.set_directories(directories(entities));
+        let (status, answer) = change("share").await;
+        assert_eq!((status, answer["error"]["code"].as_str()), (409, Some(code)), "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(words), "{answer}");
+        assert!(!answer["error"]["remedy"].as_str().unwrap().is_empty());
+    }
+    service.keystores.set_directories(directories(vec![entity(true)]));
+    let (status, shown) = change("share").await;
+    assert_eq!((status, &shown["shared_by_cli"]), (200, &json!([OTHER])), "{shown}");
+    assert_eq!(change("share").await.0, 200, "twice is once");
+
+    // Something of the account is there: the share stays.
+    let scope = crate::model::Scope { region: REGION.parse().unwrap(), account: OTHER.parse().unwrap() };
+    let count = async |plus: u64, minus: u64| {
+        let guarded = catalogue.guard(&scope).await.unwrap();
+        let mut change = crate::catalogue::Change::guarded(&guarded);
+        let demand = |keys| crate::catalogue::Demand { keys, secrets: 0 };
+        catalogue.count_in(&mut change, &id, demand(plus), demand(minus)).await.unwrap();
+        catalogue.commit(change).await.unwrap();
+    };
+    count(2, 0).await;
+    let (status, refused) = change("unshare").await;
+    assert_eq!((status, refused["error"]["code"].as_str()), (409, Some("InstanceInUse")), "{refused}");
+    assert!(refused["error"]["message"].as_str().unwrap().contains("has 2 keys and 0 secrets"), "{refused}");
+    let (_, shown) = client.get(&format!("/instances/{INSTANCE}")).await;
+    assert_eq!(
+        shown["accounts"][0],
+        json!({ "account": OTHER, "keys": 2, "secrets": 0, "keys_reserved": 0, "secrets_reserved": 0 })
+    );
+
+    // A share that the directory has taken away is at rest, not gone.
+    service.keystores.set_directories(directories(vec![entity(false)]));
+    let (_, shown) = client.get(&format!("/instances/{INSTANCE}")).await;
+    assert_eq!(shown["shares_at_rest"][0]["code"], "EntityNotVerified", "{shown}");
+    count(0, 2).await;
+    let (status, shown) = change("unshare").await;
+    assert_eq!((status, &shown["shared_with"]), (200, &json!([])), "{shown}");
+    let (status, again) = change("unshare").await;
+    assert_eq!((status, again["error"]["code"].as_str()), (404, Some("NotShared")));
+    // All of it, refusals too, is in the audit trail.
+    let trail = crate::audit::Trail::new(Arc::clone(catalogue.store()), Arc::clone(&service.clock), None);
+    let verdict = trail.verify(None).await.unwrap();
+    assert_eq!(verdict.pending + usize::try_from(verdict.entries).unwrap(), 8, "{verdict:?}");
 }

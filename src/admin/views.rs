@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::protocol::{
-    Advice, AllWord, EntryShape, HoldShape, JobShape, KeyShape, LeftShape, LockShape, ProblemShape, ResourcesShape,
-    ScheduleShape, SecretShape, SignatureShape,
+    Advice, AllWord, ApprovalShape, EntryShape, HoldShape, JobShape, KeyShape, LeftShape, LockShape, ProblemShape,
+    ResourcesShape, ScheduleShape, SecretShape, SignatureShape,
 };
 use crate::audit::StoredReport;
 use crate::catalogue::{GateRecord, Hold};
@@ -75,6 +75,10 @@ pub(super) fn job(job: &Job) -> JobShape {
         }),
         left_behind: job.left_behind.iter().map(left).collect(),
         warnings: job.warnings.iter().map(problem).collect(),
+        approval: job.approval.as_ref().map(|approval| ApprovalShape {
+            asked_by: approval.asked_by.clone(),
+            approved_by: approval.approved_by.clone(),
+        }),
     }
 }
 

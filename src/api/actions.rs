@@ -20,6 +20,14 @@ pub struct Action {
     pub plane: Plane,
 }
 
+impl Action {
+    /// Its place among [`ALL`].
+    #[must_use]
+    pub fn place(&'static self) -> usize {
+        ALL.iter().position(|action| std::ptr::eq(action, self)).unwrap_or(ALL.len())
+    }
+}
+
 /// The operation with this name; names are case-sensitive.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Action> {

@@ -59,6 +59,12 @@ impl ClientError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Answered { code, .. } if code.ends_with("NotFound") && !code.starts_with("InvalidAccessKeyId"))
     }
+
+    /// True when it was asked too often.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        matches!(self, Self::Answered { status, code, .. } if code.starts_with("Throttling") || matches!(status, 429 | 503))
+    }
 }
 
 impl Client {

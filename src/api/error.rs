@@ -142,14 +142,17 @@ fixed! {
     timestamp_expired: 400 "InvalidTimeStamp.Expired" "Specified time stamp or date value is expired.";
     /// The nonce was used before.
     nonce_used: 400 "SignatureNonceUsed" "Specified signature nonce was used already.";
-    /// The signature is not the one the secret makes.
-    signature_mismatch: 400 "SignatureDoesNotMatch" "Specified signature is not matched with our calculation.";
+    /// The signature is not the one the secret makes. The vendor's gateway repeats the string to sign behind a colon, and
+    /// aliyun-python-sdk fails where there is none; what was signed may hold secrets, so it is not repeated here.
+    signature_mismatch: 400 "SignatureDoesNotMatch" "Specified signature is not matched with our calculation. server string to sign is:(not repeated)";
     /// No such access key.
     access_key_not_found: 404 "InvalidAccessKeyId.NotFound" "The AccessKey ID provided does not exist in our records.";
     /// The access key is switched off.
     access_key_disabled: 403 "Forbidden.AccessKey" "This AccessKey is not enabled.";
-    /// Sessions (SecurityToken) are not issued here, so none is valid.
+    /// A SecurityToken that was not issued here, or whose role is gone.
     security_token_malformed: 400 "InvalidSecurityToken.Malformed" "Specified SecurityToken is malformed.";
+    /// A SecurityToken past its end.
+    security_token_expired: 400 "InvalidSecurityToken.Expired" "Specified SecurityToken is expired.";
     /// Not allowed.
     no_permission: 403 "Forbidden.NoPermission" "This operation is forbidden by permission system.";
     /// Neither GET nor POST.
@@ -176,6 +179,10 @@ fixed! {
     resource_in_delete_window: 409 "Rejected.ResourceInDeleteWindow" "The secret is planned to be deleted.";
     /// RestoreSecret of a secret that is not planned to be deleted.
     resource_in_use: 409 "Rejected.ResourceInUse" "The secret is not planned to be deleted.";
+    /// A rotation to another version has begun and not ended.
+    rotation_under_way: 409 "Rejected.ResourceInUse" "Another rotation of the secret has not ended yet.";
+    /// A rotator did not rotate a secret.
+    rotator_failed: 503 "ServiceUnavailableTemporary" "The credential could not be changed where it lives yet.";
     /// The key is disabled.
     key_disabled: 409 "Rejected.Disabled" "The request was rejected because the key state is Disabled.";
     /// The key is enabled.

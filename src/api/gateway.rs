@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::nonces::NonceMemory;
 use super::request::{self, RawRequest};
@@ -13,7 +14,10 @@ use super::throttle::Throttle;
 use super::{ApiError, Call, Caller, Dispatcher, Parameters, Regions, actions, signature};
 use crate::access::AccessKeys;
 use crate::audit::Ticket;
+use crate::kms::Acting;
 use crate::model::{Clock, RegionId};
+use crate::observe::metrics::METRICS;
+use crate::observe::{Event, Fields, emit, request_span};
 
 /// The API version that is served.
 pub const VERSION: &str = "2016-01-20";
@@ -43,6 +47,8 @@ pub struct Arrival {
     pub region: Option<RegionId>,
     /// The address it came from.
     pub source: IpAddr,
+    /// It came over TLS.
+    pub secure: bool,
 }
 
 impl Gateway {
@@ -51,12 +57,15 @@ impl Gateway {
         let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
         let format = raw.format();
         let host = raw.host().unwrap_or_default().to_owned();
-        match self.run(raw, arrival, &request_id).await {
+        // Whatever is logged on the way, down to the store, names the request as its answer does.
+        let span = request_span(&request_id);
+        let work = async {
+            let done = self.run(raw, arrival, &request_id).await;
+            done.inspect_err(|error| log(error, arrival.source))
+        };
+        match work.instrument(span).await {
             Ok((action, value)) => Reply::success(action, value, request_id, format),
-            Err(error) => {
-                log(&error, &request_id, arrival.source);
-                Reply::error(&error, request_id, &host, format)
-            }
+            Err(error) => Reply::error(&error, request_id, &host, format),
         }
     }
 
@@ -64,7 +73,7 @@ impl Gateway {
     #[must_use]
     pub fn refuse(&self, error: &ApiError, source: IpAddr) -> Reply {
         let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
-        log(error, &request_id, source);
+        request_span(&request_id).in_scope(|| log(error, source));
         Reply { close: true, ..Reply::error(error, request_id, "", request::Format::Json) }
     }
 
@@ -85,20 +94,27 @@ impl Gateway {
         let action = actions::find(&request.action).ok_or_else(ApiError::api_not_found)?;
         let parameters = request.parameters;
         let region = self.regions.resolve(arrival.region.as_ref(), parameters.optional("RegionId"), raw.host())?;
-        self.throttle.admit(&who.account, &region, action.plane, self.clock.monotonic())?;
+        let account = who.identity.principal.account().clone();
+        self.throttle.admit(&account, &region, action.plane, self.clock.monotonic())?;
         drop(raw);
         let caller = Caller {
-            account: who.account,
+            account,
             region,
             access_key_id: who.access_key_id,
             request_id: request_id.to_owned(),
             nonce: Some(nonce),
             source: arrival.source,
             ticket: Ticket::new(action.name, subject(&parameters)),
+            acting: Acting {
+                identity: Some(who.identity).filter(|identity| !identity.principal.is_root()),
+                secure: arrival.secure,
+                ..Acting::default()
+            },
         };
         let dispatcher = Arc::clone(&self.dispatcher);
         // A task of its own: an operation half done must not stop because its client hung up.
-        let task = self.running.spawn(async move { dispatcher.dispatch(Call { caller, action, parameters }).await });
+        let work = async move { dispatcher.dispatch(Call { caller, action, parameters }).await };
+        let task = self.running.spawn(work.in_current_span());
         let value =
             task.await.map_err(|error| ApiError::internal(format!("{} did not end: {error}", action.name)))??;
         Ok((action.name, value))
@@ -110,17 +126,24 @@ fn subject(parameters: &Parameters) -> Option<&str> {
     ["KeyId", "SecretName", "AliasName"].into_iter().find_map(|name| parameters.optional(name))
 }
 
-fn log(error: &ApiError, request_id: &str, source: IpAddr) {
+/// Logs and counts what is not answered as it was asked.
+fn log(error: &ApiError, source: IpAddr) {
     let internal = error.internal.as_deref();
     if error.http >= 500 {
-        tracing::error!(code = error.code, request_id, %source, internal, "a request failed inside");
+        METRICS.failed.inc();
+        tracing::error!(code = error.code, %source, internal, "a request failed inside");
     } else if matches!(error.http, 401 | 403)
         || error.code.starts_with("InvalidAccessKeyId")
         || error.code == "SignatureDoesNotMatch"
     {
-        tracing::warn!(event = "request.denied", code = error.code, request_id, %source, internal, "a request was denied");
+        METRICS.denied.inc();
+        let fields = Fields { detail: error.internal.clone(), ..Fields::new() }.code(error.code).source(source);
+        emit(Event::RequestDenied, &fields, "a request was denied");
     } else {
-        tracing::debug!(code = error.code, request_id, %source, internal, "a request was refused");
+        if error.http == 429 {
+            METRICS.throttled.inc();
+        }
+        tracing::debug!(code = error.code, %source, internal, "a request was refused");
     }
 }
 

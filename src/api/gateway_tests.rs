@@ -40,7 +40,7 @@ fn gateway(regions: &[&str]) -> (Gateway, Arc<StandingClock>) {
 }
 
 fn arrival() -> Arrival {
-    Arrival { region: None, source: [127, 0, 0, 1].into() }
+    Arrival { region: None, source: [127, 0, 0, 1].into(), secure: false }
 }
 
 async fn ask(gateway: &Gateway, raw: RawRequest) -> (u16, Value) {

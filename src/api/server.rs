@@ -95,6 +95,18 @@ impl Server {
         Ok(Self { listener, address, region: endpoint.region, tls: endpoint.tls })
     }
 
+    /// Serves a listener that is open already; it listens at the endpoint's address.
+    ///
+    /// # Errors
+    /// When it is no usable listener.
+    pub fn adopt(endpoint: Endpoint, listener: std::net::TcpListener) -> Result<Self, ServerError> {
+        let failed = |error| ServerError { address: endpoint.address, error };
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address, region: endpoint.region, tls: endpoint.tls })
+    }
+
     /// The address, with the port it was given.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
@@ -117,7 +129,11 @@ impl Server {
             };
             let connection = Connection {
                 gateway: Arc::clone(&gateway),
-                arrival: Arrival { region: self.region.clone(), source: peer.ip().to_canonical() },
+                arrival: Arrival {
+                    region: self.region.clone(),
+                    source: peer.ip().to_canonical(),
+                    secure: self.tls.is_some(),
+                },
                 limits,
                 stop: stop.clone(),
             };

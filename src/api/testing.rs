@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::request::RawRequest;
-use crate::access::{AccessKey, AccessKeyTable};
+use crate::access::{AccessKey, AccessKeyTable, Identity, Principal};
 use crate::model::Clock;
 
 pub(crate) const ACCOUNT: &str = "1000000000000001";
@@ -40,7 +40,7 @@ impl Clock for StandingClock {
 
 pub(crate) fn access_keys() -> AccessKeyTable {
     let key = |secret: &str, enabled| AccessKey {
-        account: ACCOUNT.parse().unwrap(),
+        identity: Arc::new(Identity::root(Principal::root(ACCOUNT.parse().unwrap()))),
         secret: Arc::new(Zeroizing::new(secret.to_owned())),
         enabled,
     };

@@ -12,8 +12,11 @@ use crate::tls::{pair, provider};
 pub struct Identity {
     certificate: PathBuf,
     private_key: PathBuf,
-    config: RwLock<Arc<ServerConfig>>,
+    config: RwLock<Read>,
 }
+
+/// The configuration, and the certificate it presents (DER).
+type Read = (Arc<ServerConfig>, Arc<[u8]>);
 
 impl Identity {
     /// Reads certificate (the chain, leaf first) and private key (PKCS#8, PKCS#1 or SEC1).
@@ -41,15 +44,28 @@ impl Identity {
     /// The present configuration.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// The certificate that is presented (DER), without those that vouch for it.
+    #[must_use]
+    pub fn certificate(&self) -> Arc<[u8]> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    /// Where the certificate was read from.
+    #[must_use]
+    pub fn certificate_file(&self) -> &Path {
+        &self.certificate
     }
 }
 
 /// Certificate and key that were read and fit each other.
-pub struct Fresh(Arc<ServerConfig>);
+pub struct Fresh(Read);
 
-fn read(certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+fn read(certificate: &Path, private_key: &Path) -> Result<Read, TlsError> {
     let (chain, key) = pair(certificate, private_key)?;
+    let leaf: Arc<[u8]> = chain.first().map(|leaf| Arc::from(leaf.as_ref())).unwrap_or_default();
     let unusable =
         |error| TlsError::Unusable { certificate: certificate.to_owned(), private_key: private_key.to_owned(), error };
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -59,7 +75,7 @@ fn read(certificate: &Path, private_key: &Path) -> Result<Arc<ServerConfig>, Tls
         .with_single_cert(chain, key)
         .map_err(unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), leaf))
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub enum Actor {
         id: String,
         /// Where the request came from.
         source: IpAddr,
+        /// The user or role; `None`: the account's root identity.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<String>,
     },
     /// Somebody at the admin socket.
     Operator {
@@ -50,7 +53,12 @@ pub enum Actor {
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AccessKey { account, id, source } => write!(f, "access key {id} of {account} from {source}"),
+            Self::AccessKey { account, id, source, identity: None } => {
+                write!(f, "access key {id} of {account} from {source}")
+            }
+            Self::AccessKey { account, id, source, identity: Some(identity) } => {
+                write!(f, "{identity} of {account} by access key {id} from {source}")
+            }
             Self::Operator { uid: Some(uid) } => write!(f, "operator, uid {uid}"),
             Self::Operator { uid: None } => write!(f, "operator, unknown user"),
             Self::Job { job, token } => write!(f, "{job} under token {token}"),

@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Catalogue, CatalogueError, Demand, DueEntry, Guarded, InstanceRecord, Intent, IntentRecord, Locked, paths,
+    Catalogue, CatalogueError, Demand, DueEntry, Guarded, InFlight, InstanceRecord, Intent, IntentRecord, Locked, paths,
 };
 use crate::audit::Entry;
 use crate::model::{
-    InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord, SecretVersionRecord,
+    AccountId, InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord,
+    SecretVersionRecord,
 };
 use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, scan_records};
 
@@ -19,6 +20,8 @@ pub struct Change {
     files_due: bool,
     /// What it touches, for the audit trail.
     touched: Vec<String>,
+    /// Whose resources it changes.
+    account: AccountId,
 }
 
 impl Change {
@@ -27,7 +30,8 @@ impl Change {
     pub fn guarded(guarded: &Guarded) -> Self {
         let mut transaction = Transaction::new();
         guarded.apply(&mut transaction);
-        Self { transaction, files_due: true, touched: Vec::new() }
+        let account = guarded.scope().account.clone();
+        Self { transaction, files_due: true, touched: Vec::new(), account }
     }
 
     /// A change by the job that holds the lock.
@@ -35,7 +39,17 @@ impl Change {
     pub fn locked(locked: &Locked) -> Self {
         let mut transaction = Transaction::new();
         locked.apply(&mut transaction);
-        Self { transaction, files_due: false, touched: Vec::new() }
+        let account = locked.scope().account.clone();
+        Self { transaction, files_due: false, touched: Vec::new(), account }
+    }
+
+    /// A change that finishes a rotation in flight: a gate does not stop it, a lock does.
+    #[must_use]
+    pub fn in_flight(flight: &InFlight) -> Self {
+        let mut transaction = Transaction::new();
+        transaction.compare(Compare::Absent(paths::lock(&flight.scope)));
+        transaction.compare(Compare::Revision(paths::flight(&flight.scope), flight.record.revision()));
+        Self { transaction, files_due: true, touched: Vec::new(), account: flight.scope.account.clone() }
     }
 
     /// True for a change by a job.
@@ -311,13 +325,18 @@ impl Change {
         }
     }
 
+    pub(super) const fn transaction(&mut self) -> &mut Transaction {
+        &mut self.transaction
+    }
+
     pub(super) fn into_transaction(self) -> Transaction {
         self.transaction
     }
 }
 
 impl Catalogue {
-    /// Adds to a change what an instance holds more or less by it; guarded by the quota record's revision.
+    /// Adds to a change what an instance holds more or less by it of the changed scope's account; guarded by the revisions
+    /// of the quota record and of the account's.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -328,7 +347,8 @@ impl Catalogue {
         plus: Demand,
         minus: Demand,
     ) -> Result<(), CatalogueError> {
-        self.count(&mut change.transaction, id, plus, minus).await
+        let account = change.account.clone();
+        self.count(&mut change.transaction, id, &account, plus, minus).await
     }
 
     /// Whether a management request's nonce was claimed before.

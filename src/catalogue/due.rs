@@ -10,7 +10,7 @@ use crate::model::{KeyRecord, KeyState, ResourceId, ResourceKind, Scope, SecretR
 use crate::store::{Compare, Stored, Transaction, prefix_end};
 
 /// Something falls due.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DueEntry {
     /// When.
     pub at: Timestamp,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalogue, CatalogueError, paths};
+use super::{Catalogue, CatalogueError, TenantRecord, paths};
 use crate::crypto::parcel::PublicIdentity;
 use crate::model::{AccountId, InstanceId, JobState, Scope};
 use crate::store::{Record, Stored, Transaction, get_record};
@@ -76,6 +76,29 @@ impl Catalogue {
         transaction.create(&paths::instance(id), &record)?;
         self.commit_transaction(transaction).await?;
         Ok(*identity)
+    }
+
+    /// Writes an instance record from which an account's share is gone, comparing that no job holds the instance and that
+    /// the account still holds nothing there (`tenant` as read and found to be zero). Every creation touches the
+    /// tenant's record, and so does this: whichever comes second conflicts.
+    ///
+    /// # Errors
+    /// `Conflict` when one of the records changed or a job has closed the instance's gate.
+    pub async fn unshare_instance(
+        &self,
+        record: &Stored<InstanceRecord>,
+        account: &AccountId,
+        tenant: Option<&Stored<TenantRecord>>,
+    ) -> Result<(), CatalogueError> {
+        let mut transaction = Transaction::new();
+        transaction.compare(crate::store::Compare::Absent(paths::instance_gate(&record.id)));
+        transaction.replace(&paths::instance(&record.id), record)?;
+        let path = paths::tenant(&record.id, account);
+        match tenant {
+            Some(tenant) => transaction.replace(&path, tenant)?,
+            None => transaction.create(&path, &TenantRecord::default())?,
+        };
+        self.commit_transaction(transaction).await.map(|_| ())
     }
 
     /// Writes a changed instance record, comparing that no job holds the instance.

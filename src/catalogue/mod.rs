@@ -2,7 +2,8 @@
 //!
 //! A write needs a token made only here: [`Guarded`] says that the scope was seen without a gate, and the transaction
 //! compares that it still is; [`Locked`] says that the writer's job holds the lock, and the transaction compares that
-//! its lease was not taken over. There is no third way to change a resource.
+//! its lease was not taken over; [`InFlight`] says that a rotation touched the outside before the gate went up, and lets it
+//! move its stages while there is no lock. There is no fourth way to change a resource.
 
 mod change;
 mod clock;
@@ -18,7 +19,9 @@ mod paths;
 mod quota;
 mod repair;
 mod resources;
+mod rotations;
 mod scopes;
+mod tally;
 mod usage;
 
 use std::sync::Arc;
@@ -33,8 +36,9 @@ pub use intents::{Intent, IntentRecord};
 pub use jobs::{CleanUp, Hold, Lease, LeftPage, PLAN_PAGE, PlanItem, PlanPage};
 pub use lock::{GateRecord, Guarded, LockRecord, Locked, Refusal};
 pub use marks::MarkRecord;
-pub use quota::{Demand, QuotaRecord};
+pub use quota::{Demand, QuotaRecord, TenantRecord};
 pub use resources::{KeyOrAlias, Listed};
+pub use rotations::{InFlight, MAX_IN_FLIGHT, RotationRecord};
 
 use crate::observe::failpoint::{Failpoint, around};
 use crate::store::{Outcome, SharedStore, Transaction};

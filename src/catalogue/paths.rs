@@ -101,10 +101,17 @@ pub(super) fn instance_gate(id: &InstanceId) -> Vec<u8> {
     format!("l/instance-gate/{id}").into_bytes()
 }
 
-/// Present while a rotation with outside effects is in flight in the scope.
+/// Present while a rotation with outside effects is in flight in the scope; names them.
 pub(super) fn flight(scope: &Scope) -> Vec<u8> {
     format!("l/flight/{}/{}", scope.region, scope.account).into_bytes()
 }
+
+/// Rotations of secrets that have begun and not ended.
+pub(super) fn rotation(scope: &Scope, secret: &SecretName) -> Vec<u8> {
+    format!("r/{}/{}/{secret}", scope.region, scope.account).into_bytes()
+}
+
+pub(super) const ROTATIONS: &[u8] = b"r/";
 
 pub(super) fn mark(scope: &Scope, resource: &ResourceId) -> Vec<u8> {
     format!("l/mark/{}/{}/{}/{}", scope.region, scope.account, resource.kind(), resource.name()).into_bytes()
@@ -141,6 +148,20 @@ pub(super) fn instance(id: &InstanceId) -> Vec<u8> {
 pub(super) fn quota(id: &InstanceId) -> Vec<u8> {
     format!("k/quota/{id}").into_bytes()
 }
+
+/// What an account holds in an instance.
+pub(super) fn tenant(id: &InstanceId, account: &AccountId) -> Vec<u8> {
+    format!("k/tenant/{id}/{account}").into_bytes()
+}
+
+pub(super) fn tenants(id: &InstanceId) -> Vec<u8> {
+    format!("k/tenant/{id}/").into_bytes()
+}
+
+/// There since the tenants of every instance are counted.
+pub(super) const TALLIED: &[u8] = b"k/tallied";
+
+pub(super) const QUOTAS: &[u8] = b"k/quota/";
 
 pub(super) fn usage(region: &RegionId, incarnation: &Incarnation, version: &MaterialId) -> Vec<u8> {
     format!("u/{region}/{incarnation}/{version}").into_bytes()

@@ -1,12 +1,12 @@
-//! An instance's quota: a counter that every creation and every job compares.
+//! An instance's quota: a counter that every creation and every job compares; and beside it what each account holds of it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, CatalogueError, paths};
-use crate::model::{InstanceId, JobId};
-use crate::store::{Record, Stored, Transaction, get_record};
+use crate::model::{AccountId, InstanceId, JobId};
+use crate::store::{Record, Stored, Transaction, get_record, scan_records};
 
 /// Keys and secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -42,6 +42,18 @@ impl Record for QuotaRecord {
     const SCHEMA: u16 = 1;
 }
 
+/// What an account holds in an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TenantRecord {
+    /// In use; what a running job brings is reserved, not yet here.
+    pub used: Demand,
+}
+
+impl Record for TenantRecord {
+    const KIND: &'static str = "instance use of an account";
+    const SCHEMA: u16 = 1;
+}
+
 impl Catalogue {
     /// The quota record of an instance (zero when nothing was ever stored in it).
     ///
@@ -51,15 +63,43 @@ impl Catalogue {
         Ok(self.stored_quota(id).await?.map(Stored::into_value).unwrap_or_default())
     }
 
-    /// Adds a change of what the instance holds to a transaction: `plus` comes, `minus` goes.
+    /// What an account holds in an instance; `None` when it never held anything.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn tenant(
+        &self,
+        id: &InstanceId,
+        account: &AccountId,
+    ) -> Result<Option<Stored<TenantRecord>>, CatalogueError> {
+        Ok(get_record(self.store().as_ref(), &paths::tenant(id, account)).await?)
+    }
+
+    /// What each account holds in an instance, by account.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn usage_by_account(&self, id: &InstanceId) -> Result<BTreeMap<AccountId, Demand>, CatalogueError> {
+        let prefix = paths::tenants(id);
+        let found = scan_records::<TenantRecord>(self.store().as_ref(), &prefix, None, usize::MAX).await?;
+        let named = found.into_iter().filter_map(|(path, record)| {
+            let account = std::str::from_utf8(path.get(prefix.len()..)?).ok()?.parse().ok()?;
+            Some((account, record.used))
+        });
+        Ok(named.collect())
+    }
+
+    /// Adds a change of what the instance holds of an account to a transaction: `plus` comes, `minus` goes.
     pub(super) async fn count(
         &self,
         transaction: &mut Transaction,
         id: &InstanceId,
+        account: &AccountId,
         plus: Demand,
         minus: Demand,
     ) -> Result<(), CatalogueError> {
-        self.change_quota(transaction, id, |quota| quota.used = shift(quota.used, plus, minus)).await
+        self.change_quota(transaction, id, |quota| quota.used = shift(quota.used, plus, minus)).await?;
+        self.change_tenant(transaction, id, account, plus, minus).await
     }
 
     pub(super) async fn reserve(
@@ -75,18 +115,35 @@ impl Catalogue {
         .await
     }
 
-    /// Turns a job's reservation into what it moved.
+    /// Turns a job's reservation into what it moved for the account.
     pub(super) async fn release(
         &self,
         transaction: &mut Transaction,
         id: &InstanceId,
-        job: &JobId,
+        (job, account): (&JobId, &AccountId),
         moved: Demand,
     ) -> Result<(), CatalogueError> {
         if self.quota(id).await?.reserved.contains_key(job) {
             self.change_quota(transaction, id, |quota| {
                 quota.reserved.remove(job);
                 quota.used = shift(quota.used, moved, Demand::default());
+            })
+            .await?;
+            self.change_tenant(transaction, id, account, moved, Demand::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives up what a job reserved and will never use.
+    pub(super) async fn give_up(
+        &self,
+        transaction: &mut Transaction,
+        id: &InstanceId,
+        job: &JobId,
+    ) -> Result<(), CatalogueError> {
+        if self.quota(id).await?.reserved.contains_key(job) {
+            self.change_quota(transaction, id, |quota| {
+                quota.reserved.remove(job);
             })
             .await?;
         }
@@ -109,6 +166,28 @@ impl Catalogue {
                 let mut fresh = QuotaRecord::default();
                 change(&mut fresh);
                 transaction.create(&path, &fresh)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn change_tenant(
+        &self,
+        transaction: &mut Transaction,
+        id: &InstanceId,
+        account: &AccountId,
+        plus: Demand,
+        minus: Demand,
+    ) -> Result<(), CatalogueError> {
+        let path = paths::tenant(id, account);
+        match self.tenant(id, account).await? {
+            Some(mut stored) => {
+                stored.used = shift(stored.used, plus, minus);
+                transaction.replace(&path, &stored)?;
+            }
+            None => {
+                let used = shift(Demand::default(), plus, minus);
+                transaction.create(&path, &TenantRecord { used })?;
             }
         }
         Ok(())

@@ -105,7 +105,7 @@ impl Catalogue {
         {
             transaction.remove(&paths::instance_gate(id), &gate);
         }
-        self.release(&mut transaction, id, job, super::Demand::default()).await?;
+        self.give_up(&mut transaction, id, job).await?;
         self.commit_transaction(transaction).await.map(|_| ())
     }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::access_arguments::{PolicyCommand, RoleCommand};
+
 /// A KMS that speaks the Alibaba Cloud KMS OpenAPI, and the migration of its keys and secrets into dedicated instances
 #[derive(Debug, Parser)]
 #[command(name = "keyferry", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
@@ -97,7 +99,19 @@ pub enum Command {
     Terraform {
         /// What to do
         #[command(subcommand)]
-        command: super::terraform::TerraformCommand,
+        command: Box<super::terraform::TerraformCommand>,
+    },
+    /// Users, roles and policies: who may do what
+    Policy {
+        /// What to do
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Roles of accounts
+    Role {
+        /// What to do
+        #[command(subcommand)]
+        command: RoleCommand,
     },
     /// One screen: scopes, locks, the running job, the next schedule, warnings
     Status,
@@ -141,6 +155,9 @@ pub struct DemoArguments {
     /// Run the instance as a process of its own, behind mutual TLS
     #[arg(long)]
     pub remote: bool,
+    /// Into a hardware instance, with SoftHSM2 (which has to be installed) as its token
+    #[arg(long)]
+    pub hardware: bool,
 }
 
 /// `config …`
@@ -310,8 +327,16 @@ pub enum JobCommand {
         /// Its ID
         job: String,
     },
-    /// Follow one until it has ended
+    /// Follow one until it has ended; for a group, until all of its jobs have
     Watch {
+        /// Its ID; that of a group is its first job's
+        job: String,
+        /// Only this job, not the group that it is the first of
+        #[arg(long)]
+        alone: bool,
+    },
+    /// Let one start that somebody else asked for, where [migration] approval is on
+    Approve {
         /// Its ID
         job: String,
     },
@@ -320,10 +345,13 @@ pub enum JobCommand {
         /// Its ID
         job: String,
     },
-    /// One with every resource of its plan and how it was proved, signed once the job has ended
+    /// One with every resource of its plan and how it was proved, signed once the job has ended; for a group, all of its jobs
     Report {
-        /// Its ID
+        /// Its ID; that of a group is its first job's
         job: String,
+        /// Only this job, not the group that it is the first of
+        #[arg(long)]
+        alone: bool,
         /// Print a page of HTML that needs nothing but itself
         #[arg(long, conflicts_with = "json")]
         html: bool,

@@ -97,6 +97,13 @@ pub(super) fn job(job: &JobShape) -> String {
     if let Some(group) = &job.group {
         lines.push(format!("Group      {group}"));
     }
+    if let Some(approval) = &job.approval {
+        let by = approval.approved_by.as_ref().map_or_else(
+            || format!("waits for somebody else's `keyferry job approve {}`", job.id),
+            |person| format!("given by {person}"),
+        );
+        lines.push(format!("Approval   asked for by {}; {by}", approval.asked_by));
+    }
     if let Some(failure) = &job.failure {
         lines.push(format!("Failure    {}: {}", failure.code, failure.message));
         lines.push(format!("           -> {}", failure.remedy));

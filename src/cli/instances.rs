@@ -72,7 +72,9 @@ fn describe(instance: &InstanceShape) -> String {
         .iter()
         .map(|account| {
             let by_cli = instance.shared_by_cli.contains(account);
-            format!("{account} ({})", if by_cli { "by instance share" } else { "by the configuration" })
+            let resting = instance.shares_at_rest.iter().find(|share| share.account == *account);
+            let resting = resting.map_or_else(String::new, |share| format!("; at rest: {}", share.message));
+            format!("{account} ({}{resting})", if by_cli { "by instance share" } else { "by the configuration" })
         })
         .collect();
     let mut lines = vec![
@@ -86,6 +88,15 @@ fn describe(instance: &InstanceShape) -> String {
         format!("Expires    {}{renewal}", maybe_instant(instance.expires.as_deref())),
         format!("Shared     {}", if shares.is_empty() { "with nobody".to_owned() } else { shares.join(", ") }),
     ];
+    for (n, held) in instance.accounts.iter().enumerate() {
+        let reserved = match (held.keys_reserved, held.secrets_reserved) {
+            (0, 0) => String::new(),
+            (keys, secrets) => format!(" ({keys} keys and {secrets} secrets more are on their way)"),
+        };
+        let label = if n == 0 { "Accounts" } else { "" };
+        let (keys, secrets) = (held.keys, held.secrets);
+        lines.push(format!("{label:<10} {}: {keys} keys, {secrets} secrets{reserved}", held.account));
+    }
     if let Some(lock) = &instance.lock {
         lines.push(format!("Locked     by {} since {}", lock.job, instant(&lock.since)));
     }

@@ -7,7 +7,7 @@ use super::table::Table;
 use super::terminal::Terminal;
 use super::watch::{self, Telling};
 use super::{describe, page, report, terraform};
-use crate::admin::protocol::{JobShape, JobsShape, ReportShape};
+use crate::admin::protocol::{GroupReportShape, JobShape, JobsShape, ReportShape};
 
 pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobCommand) -> Result<Exit, Failure> {
     match command {
@@ -20,15 +20,22 @@ pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobC
             }
         }
         JobCommand::Show { job } => show(terminal, &client.get(&path(job)).await?),
-        JobCommand::Watch { job } => {
+        JobCommand::Watch { job, alone } => {
             let telling = if terminal.json() { Telling::Documents } else { Telling::Data };
-            let Some(ended) = watch::until_ended(terminal, client, job, telling).await? else {
+            let Some(ended) = watch::until_ended(terminal, client, job, (telling, *alone)).await? else {
                 return Ok(Exit::Interrupted);
             };
-            if !terminal.json() {
-                terraform::tell_next(terminal, &ended.shape);
+            if ended.len() > 1 && telling == Telling::Data {
+                let jobs: Vec<JobShape> = ended.iter().map(|job| job.shape.clone()).collect();
+                terminal.print(&list(&jobs));
             }
-            return Ok(exit_of(&ended.shape, false));
+            if !terminal.json() {
+                ended.iter().for_each(|job| terraform::tell_next(terminal, &job.shape));
+            }
+            return Ok(exit_of(ended.iter().map(|job| &job.shape), false));
+        }
+        JobCommand::Approve { job } => {
+            show(terminal, &client.post(&format!("{}/approve", path(job)), &()).await?);
         }
         JobCommand::Cancel { job } => {
             let answer = client.post::<JobShape>(&format!("{}/cancel", path(job)), &()).await?;
@@ -37,9 +44,11 @@ pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobC
                 terminal.talk(&format!("It is rolled back; follow it with `keyferry job watch {job}`."));
             }
         }
-        JobCommand::Report { job, html } => {
+        JobCommand::Report { job, alone, html } => {
             let Answer { raw, shape } = client.get::<ReportShape>(&format!("{}/report", path(job))).await?;
-            if terminal.json() {
+            if shape.job.group.as_ref() == Some(&shape.job.id) && !alone {
+                group_report(terminal, client, job, *html).await?;
+            } else if terminal.json() {
                 terminal.document(&raw);
             } else if *html {
                 terminal.print(&page::page(&shape));
@@ -51,13 +60,32 @@ pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobC
     Ok(Exit::Done)
 }
 
-/// The exit code of a job that has ended.
-pub(super) fn exit_of(job: &JobShape, strict: bool) -> Exit {
-    match job.state.as_str() {
+async fn group_report(terminal: &mut Terminal, client: &Client, group: &str, html: bool) -> Result<(), Failure> {
+    let path = format!("/groups/{}/report", segment(group));
+    let Answer { raw, shape } = client.get::<GroupReportShape>(&path).await?;
+    if terminal.json() {
+        terminal.document(&raw);
+    } else if html {
+        terminal.print(&page::group_page(&shape));
+    } else {
+        terminal.print(&report::group_text(&shape));
+    }
+    Ok(())
+}
+
+/// The exit code of jobs that have ended: a failure counts before a refusal by preflight, that before success.
+pub(super) fn exit_of<'a>(jobs: impl Iterator<Item = &'a JobShape>, strict: bool) -> Exit {
+    let exits = jobs.map(|job| match job.state.as_str() {
         "complete" if strict && !job.left_behind.is_empty() => Exit::Failed,
         "complete" | "rehearsed" => Exit::Done,
+        _ if job.was_refused() => Exit::Refused,
         _ => Exit::Failed,
-    }
+    });
+    exits.fold(Exit::Done, |worst, exit| match (worst, exit) {
+        (Exit::Failed, _) | (_, Exit::Failed) => Exit::Failed,
+        (Exit::Refused, _) | (_, Exit::Refused) => Exit::Refused,
+        _ => Exit::Done,
+    })
 }
 
 fn path(job: &str) -> String {
@@ -72,7 +100,7 @@ fn show(terminal: &mut Terminal, answer: &Answer<JobShape>) {
     }
 }
 
-fn list(jobs: &[JobShape]) -> String {
+pub(super) fn list(jobs: &[JobShape]) -> String {
     let mut table = Table::new().whole("Job").wraps("Scope").wraps("Moved").wraps("Started").wraps("Status");
     for job in jobs {
         let rehearsal = if job.rehearsal { " (rehearsal)" } else { "" };

@@ -12,7 +12,7 @@ use super::outcome::{Exit, Failure, problem_line};
 use super::terminal::Terminal;
 use super::terraform;
 use super::watch::{self, Telling};
-use crate::admin::protocol::{AllWord, GroupShape, JobShape, MigrateRequest, PlanShape, PlansShape, ResourcesShape};
+use crate::admin::protocol::{AllWord, GroupShape, MigrateRequest, PlanShape, PlansShape, ResourcesShape};
 
 pub(super) async fn plan(
     terminal: &mut Terminal,
@@ -126,21 +126,21 @@ fn started(terminal: &mut Terminal, answer: &Answer<GroupShape>) -> Exit {
     } else {
         for job in &answer.shape.jobs {
             terminal.print(&job.id);
-            terminal.talk(&format!("Follow it with `keyferry job watch {}`.", job.id));
+        }
+        if let Some(first) = answer.shape.jobs.first() {
+            let what = if answer.shape.group.is_some() { "them all" } else { "it" };
+            terminal.talk(&format!("Follow {what} with `keyferry job watch {}`.", first.id));
         }
     }
     Exit::Done
 }
 
 async fn wait(terminal: &mut Terminal, client: &Client, group: &GroupShape, strict: bool) -> Result<Exit, Failure> {
-    let mut ended: Vec<Answer<JobShape>> = Vec::new();
-    for job in &group.jobs {
-        match watch::until_ended(terminal, client, &job.id, Telling::Talk).await? {
-            Some(job) => ended.push(job),
-            None => return Ok(Exit::Interrupted),
-        }
-    }
-    let exits: Vec<Exit> = ended.iter().map(|job| exit_of(&job.shape, strict)).collect();
+    let Some(first) = group.jobs.first() else { return Ok(Exit::Done) };
+    let Some(ended) = watch::until_ended(terminal, client, &first.id, (Telling::Talk, false)).await? else {
+        return Ok(Exit::Interrupted);
+    };
+    let exit = exit_of(ended.iter().map(|job| &job.shape), strict);
     if terminal.json() {
         match (ended.as_slice(), &group.group) {
             ([only], None) => terminal.document(&only.raw),
@@ -155,7 +155,7 @@ async fn wait(terminal: &mut Terminal, client: &Client, group: &GroupShape, stri
             terraform::tell_next(terminal, &job.shape);
         }
     }
-    Ok(exits.into_iter().find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done))
+    Ok(exit)
 }
 
 fn describe_plan(plan: &PlanShape, whole: bool) -> String {

@@ -2,6 +2,8 @@
 //!
 //! Data goes to standard output, talk to standard error. Exit codes are those of [`Exit`].
 
+mod access;
+mod access_arguments;
 mod arguments;
 mod audit;
 mod backup;
@@ -90,6 +92,8 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Release(options) => holds::release(terminal, &client()?, options).await,
         Command::Instance { command } => instances::instance(terminal, &client()?, &command).await,
         Command::Terraform { command } => terraform::terraform(terminal, client, &command).await,
+        Command::Policy { command } => access::policy(terminal, client, &command).await,
+        Command::Role { command } => access::role(terminal, &client()?, &command).await,
         Command::Status => status::status(terminal, &client()?).await,
     }
 }

@@ -2,16 +2,50 @@
 //! script, and the page forbids itself every request.
 
 use super::describe::{instant, seconds};
-use super::report::{outcome, rotates, rotates_now, steps};
+use super::report::{group_outcome, outcome, rotates, rotates_now, steps};
 use super::terraform;
-use crate::admin::protocol::{JobShape, ReportShape};
+use crate::admin::protocol::{GroupReportShape, JobShape, ReportShape};
 use crate::model::Report;
 
 /// The page; without evidence (an older daemon) it has the job alone.
 pub(super) fn page(report: &ReportShape) -> String {
     let title = text(&format!("Migration report {}", report.job.id));
-    let mut body = format!("<h1>{title}</h1>\n");
-    body += &facts(report);
+    document(&title, &format!("<h1>{title}</h1>\n{}", section(report)))
+}
+
+/// The page of a group: what it adds up to, then each account's report.
+pub(super) fn group_page(group: &GroupReportShape) -> String {
+    let title = text(&format!("Migration report of group {}", group.group));
+    let when = |at: Option<&str>| at.map_or_else(|| "-".to_owned(), instant);
+    let mut body = format!("<h1>{title}</h1>\n<table>\n");
+    for (what, value) in [
+        ("Jobs", group_outcome(group)),
+        ("Moved", format!("{} keys, {} secrets", group.keys_moved, group.secrets_moved)),
+        ("Left behind", group.left_behind.to_string()),
+        ("Started, finished", format!("{}, {}", when(group.started_at.as_deref()), when(group.finished_at.as_deref()))),
+    ] {
+        body += &format!("<tr><th scope=\"row\">{what}</th><td>{}</td></tr>\n", text(&value));
+    }
+    body += "</table>\n";
+    let rows = group.jobs.iter().map(|report| {
+        let job = &report.job;
+        let failure = job.failure.as_ref().map_or_else(String::new, |f| format!("{}: {}", f.code, f.message));
+        let moved = format!(
+            "{} of {} keys, {} of {} secrets",
+            job.keys_done, job.keys_total, job.secrets_done, job.secrets_total
+        );
+        row(&[&job.account, &job.id, &job.task_status, &moved, &job.left_behind.len().to_string(), &failure])
+    });
+    let heads = ["Account", "Job", "Status", "Moved", "Left behind", "Why not"];
+    body += &table("Accounts", &heads, &rows.collect::<Vec<_>>());
+    for report in &group.jobs {
+        body += &format!("<h1>{}</h1>\n{}", text(&format!("Account {}", report.job.account)), section(report));
+    }
+    document(&title, &body)
+}
+
+fn section(report: &ReportShape) -> String {
+    let mut body = facts(report);
     if let Some(evidence) = &report.evidence {
         body += &resources(evidence);
         body += &left_behind(&report.job);
@@ -19,6 +53,11 @@ pub(super) fn page(report: &ReportShape) -> String {
         let rows = steps(evidence).map(|(at, step)| row(&[&at, &step]));
         body += &table("Steps", &["When", "Step"], &rows.collect::<Vec<_>>());
     }
+    body
+}
+
+/// `title` and `body` are HTML.
+fn document(title: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
@@ -210,7 +249,14 @@ mod tests {
 
     #[test]
     fn hostile_names_stay_text_and_nothing_is_loaded_from_anywhere() {
-        let page = page(&hostile());
+        let mut second = hostile();
+        second.job.account = HOSTILE.to_owned();
+        for page in [page(&hostile()), group_page(&GroupReportShape::of(HOSTILE.to_owned(), vec![hostile(), second]))] {
+            stays_text(&page);
+        }
+    }
+
+    fn stays_text(page: &str) {
         // Every tag on the page is one that this file writes.
         const OURS: [&str; 19] = [
             "!DOCTYPE", "html", "head", "meta", "title", "style", "body", "h1", "h2", "table", "thead", "tbody", "tr",

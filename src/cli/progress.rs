@@ -6,10 +6,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::describe::seconds;
 use crate::admin::protocol::JobShape;
+use crate::model::{JobState, WHOLE, seconds_left};
 
-/// Progress of one job, as this command has seen it.
+/// Progress of one job, as this command has seen it; of a group that of the job at work.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
+    job: String,
     phase: String,
     /// When the phase was first seen, and what was done of it then.
     since: Instant,
@@ -28,7 +30,7 @@ impl Progress {
             }
             bar
         });
-        Self { bar, phase: String::new(), since: Instant::now(), done_then: 0, begun: None }
+        Self { bar, job: String::new(), phase: String::new(), since: Instant::now(), done_then: 0, begun: None }
     }
 
     pub(super) const fn has_begun(&self) -> bool {
@@ -40,12 +42,16 @@ impl Progress {
         let now = Instant::now();
         let done = job.keys_done.saturating_add(job.secrets_done);
         let thousandths = thousandths(job);
+        if job.id != self.job {
+            (self.job, self.phase, self.begun) = (job.id.clone(), String::new(), None);
+        }
         let (began, from) = *self.begun.get_or_insert((now, thousandths));
         if job.state != self.phase {
             (self.phase, self.since, self.done_then) = (job.state.clone(), now, done);
         }
         let rate = rate(done.saturating_sub(self.done_then), millis(self.since, now));
-        let left = time_left(thousandths.saturating_sub(from), WHOLE.saturating_sub(thousandths), millis(began, now));
+        let left =
+            seconds_left(thousandths.saturating_sub(from), WHOLE.saturating_sub(thousandths), millis(began, now));
         let mut message =
             format!("{}/{} keys  {}/{} secrets", job.keys_done, job.keys_total, job.secrets_done, job.secrets_total);
         if let Some(rate) = rate {
@@ -56,12 +62,21 @@ impl Progress {
         }
         match &self.bar {
             Some(bar) => {
-                bar.set_prefix(job.state.clone());
-                bar.set_message(message);
-                bar.set_position(thousandths);
+                // Of a group the bar shows who is at work.
+                if job.group.is_some() {
+                    message = format!("{}  {message}", job.account);
+                }
+                if job.group.is_none() || job.state != "queued" {
+                    bar.set_prefix(job.state.clone());
+                    bar.set_message(message);
+                    bar.set_position(thousandths);
+                }
                 None
             }
-            None => Some(format!("{}  {:<13} {:>3}%  {message}", job.id, job.state, thousandths / 10)),
+            None => {
+                let account = job.group.as_ref().map_or_else(String::new, |_| format!("{}  ", job.account));
+                Some(format!("{}  {account}{:<13} {:>3}%  {message}", job.id, job.state, thousandths / 10))
+            }
         }
     }
 
@@ -73,27 +88,12 @@ impl Progress {
     }
 }
 
-const WHOLE: u64 = 1000;
-
-/// How far a job is: each phase has a share of the whole, those that visit every resource in proportion to what is done.
+/// How far a job is. A state that this release does not know is one of its ends.
 fn thousandths(job: &JobShape) -> u64 {
-    let (before, share) = match job.state.as_str() {
-        "queued" | "preflight" => (0, 0),
-        "closing" | "locked" => (20, 0),
-        "rotation_off" => (40, 0),
-        "copying" => (50, 350),
-        "verifying" => (400, 200),
-        "activating" => (600, 0),
-        "cutting_over" => (620, 120),
-        "confirming" => (740, 120),
-        "purging" => (860, 120),
-        "rotation_on" | "unlocking" => (980, 0),
-        _ => (WHOLE, 0),
-    };
     let total = job.keys_total.saturating_add(job.secrets_total);
-    let done = job.keys_done.saturating_add(job.secrets_done).min(total);
-    let part = done.saturating_mul(share).checked_div(total).unwrap_or_default();
-    part.saturating_add(before)
+    let done = job.keys_done.saturating_add(job.secrets_done);
+    let state = JobState::ALL.into_iter().find(|state| state.as_str() == job.state);
+    state.map_or(WHOLE, |state| state.thousandths(done, total))
 }
 
 fn millis(from: Instant, to: Instant) -> u64 {
@@ -105,48 +105,15 @@ fn rate(done: u64, millis: u64) -> Option<u64> {
     if done == 0 || millis < 200 { None } else { done.saturating_mul(1000).checked_div(millis) }
 }
 
-/// Seconds left at the speed seen so far, once there is enough to tell.
-fn time_left(covered: u64, left: u64, millis: u64) -> Option<u64> {
-    if covered < 20 || millis < 1000 {
-        None
-    } else {
-        Some(left.saturating_mul(millis).checked_div(covered)?.div_ceil(1000))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::tests::job_shape;
 
     #[test]
-    fn progress_never_goes_back_from_phase_to_phase() {
-        let mut last = 0;
-        for state in [
-            "queued",
-            "closing",
-            "rotation_off",
-            "copying",
-            "verifying",
-            "activating",
-            "cutting_over",
-            "confirming",
-            "purging",
-            "unlocking",
-        ] {
-            for done in [0, 1, 2] {
-                let now = thousandths(&JobShape { keys_done: done, secrets_done: done, ..job_shape(state) });
-                assert!(now >= last, "{state}");
-                last = now;
-            }
-        }
-        assert_eq!(thousandths(&job_shape("complete")), WHOLE);
-    }
-
-    #[test]
-    fn rate_and_time_left_need_something_to_go_by() {
+    fn a_rate_needs_something_to_go_by() {
         assert_eq!((rate(0, 5000), rate(10, 100), rate(100, 2000)), (None, None, Some(50)));
-        assert_eq!((time_left(10, 500, 5000), time_left(500, 500, 4000)), (None, Some(4)));
+        assert_eq!(thousandths(&job_shape("complete")), WHOLE);
     }
 
     #[test]

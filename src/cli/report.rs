@@ -1,8 +1,38 @@
 //! `job report` as text.
 
 use super::{describe, terraform};
-use crate::admin::protocol::ReportShape;
+use crate::admin::protocol::{GroupReportShape, JobShape, ReportShape};
 use crate::model::{Report, ReportResource, ReportRotation, ResourceKind, RotationFacts};
+
+/// The report of a group as text: what it adds up to, then each account's.
+pub(super) fn group_text(group: &GroupReportShape) -> String {
+    let jobs: Vec<JobShape> = group.jobs.iter().map(|report| report.job.clone()).collect();
+    let mut lines = vec![
+        format!("Group      {} ({} accounts)", group.group, jobs.len()),
+        format!("Jobs       {}", group_outcome(group)),
+        format!("Moved      {} keys, {} secrets", group.keys_moved, group.secrets_moved),
+        format!("Left       {} behind", group.left_behind),
+        format!("Started    {}", describe::maybe_instant(group.started_at.as_deref())),
+        format!("Finished   {}", describe::maybe_instant(group.finished_at.as_deref())),
+        String::new(),
+        super::jobs::list(&jobs),
+    ];
+    lines.extend(group.jobs.iter().map(|report| format!("\n{}\n{}", "=".repeat(72), text(report))));
+    lines.join("\n")
+}
+
+/// How the jobs of a group stand, in words.
+pub(super) fn group_outcome(group: &GroupReportShape) -> String {
+    let mut parts = vec![format!("{} done", group.jobs_done)];
+    for (count, what) in
+        [(group.jobs_refused, "refused by preflight"), (group.jobs_failed, "failed"), (group.jobs_left, "not ended")]
+    {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    parts.join(", ")
+}
 
 /// The report as text.
 pub(super) fn text(report: &ReportShape) -> String {

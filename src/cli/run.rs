@@ -19,8 +19,11 @@ pub(super) async fn run(config: Option<PathBuf>, options: RunArguments) -> Resul
 }
 
 pub(super) async fn demo(options: DemoArguments) -> Result<Exit, Failure> {
-    let DemoArguments { keys, secrets, dir, remote } = options;
-    daemon::demo(DemoOptions { keys, secrets, dir, remote }).await.map(|()| Exit::Done).map_err(|error| failed(&error))
+    let DemoArguments { keys, secrets, dir, hardware, remote } = options;
+    daemon::demo(DemoOptions { keys, secrets, dir, hardware, remote })
+        .await
+        .map(|()| Exit::Done)
+        .map_err(|error| failed(&error))
 }
 
 fn failed(error: &daemon::DaemonError) -> Failure {

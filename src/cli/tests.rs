@@ -128,6 +128,13 @@ fn wrong_usage_is_refused_before_anything_is_done() {
         &format!("schedule add n {SELECTION} --all --at x --cron y --time-zone z"),
         &format!("schedule add n {SELECTION} --all --cron y"),
         "instance share kst-1",
+        "terraform check /x",
+        "terraform check /x --plan",
+        &format!("terraform check /x --plan {SELECTION}"),
+        "terraform check /x --job j --sarif --json",
+        "terraform check /x --job j --provider new",
+        "terraform check /x --job j --all",
+        "terraform rewrite /x --job j --strategy none",
     ] {
         let parsed = Arguments::try_parse_from(["keyferry"].into_iter().chain(line.split_whitespace()));
         assert_eq!(parsed.err().map(|error| error.exit_code()), Some(2), "{line}");
@@ -174,6 +181,12 @@ fn every_documented_command_is_understood() {
         "instance share i --with a",
         "instance unshare i --with a",
         "status --json",
+        "terraform check --job j",
+        "terraform check /x --state a --state b --resources c --provider 1.235.0 --var-file d --instance i --sarif",
+        "terraform check /x --endpoint https://kms.example --access-key-secret-file f --ca g --region r",
+        &format!("terraform check --plan {SELECTION} --all"),
+        &format!("terraform check /x --plan {SELECTION} --key k --secret s --secret t --json"),
+        "terraform rewrite /x --job j --strategy instance-id --write",
     ] {
         let parsed = Arguments::try_parse_from(["keyferry"].into_iter().chain(line.split_whitespace()));
         assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
@@ -287,6 +300,32 @@ async fn migrate_and_wait_ends_as_the_job_does() {
 }
 
 #[tokio::test]
+async fn what_to_run_next_is_named_where_something_moved() {
+    let command = "keyferry terraform check DIR --job job-0198a1b2c3d4e5f60718";
+    for (ending, told) in [("complete", true), ("rehearsed", false), ("failed", false)] {
+        let stub = migrating(ending);
+        let ran = type_in(&stub.socket, &format!("migrate {SELECTION} --all --yes --wait"), None).await;
+        assert_eq!(ran.talk.contains(command), told, "{ending}: {}", ran.talk);
+        let ran = type_in(&stub.socket, "job watch job-0198a1b2c3d4e5f60718", None).await;
+        assert_eq!(ran.talk.contains(command), told, "{ending}: {}", ran.talk);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_comes_with_the_migration_instructions() {
+    let stub = Stub::always(200, plans(false, ""));
+    let ran = type_in(&stub.socket, &format!("plan {SELECTION} --all"), None).await;
+    assert!(
+        ran.talk.contains("Migration Instructions") && ran.talk.contains("terraform check DIR --plan"),
+        "{}",
+        ran.talk
+    );
+    assert!(!ran.data.contains("Migration Instructions"), "they are no data");
+    let ran = type_in(&stub.socket, &format!("plan {SELECTION} --all --json"), None).await;
+    assert_eq!(ran.talk, "");
+}
+
+#[tokio::test]
 async fn problems_are_told_before_anybody_is_asked() {
     for (code, line, exit) in [("ScopeLocked", "", Exit::Locked), ("QuotaExceeded", " --wait", Exit::Refused)] {
         let stub = Stub::always(200, plans(true, code));
@@ -333,6 +372,44 @@ async fn jobs_are_shown_watched_and_unknown_ones_named() {
         assert_eq!(ran.exit, Exit::Usage, "{command}");
         assert!(ran.talk.contains("there is no job job-x"), "{}", ran.talk);
     }
+}
+
+#[tokio::test]
+async fn a_group_is_watched_and_reported_as_one_and_its_exit_code_tells() {
+    let daemon = TestDaemon::start();
+    let run = async |line: String| type_in(&daemon.socket, &line, None).await;
+    let done = daemon.group(&[JobState::Complete, JobState::Complete]).await;
+    let ran = run(format!("job watch {}", done[0])).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.talk);
+    for (id, account) in [(&done[0], ACCOUNT), (&done[1], "1000000000000002")] {
+        assert!(ran.data.contains(id.as_str()) && ran.data.contains(account), "{}", ran.data);
+    }
+    assert_eq!(run(format!("job watch {} --alone --json", done[0])).await.data.lines().count(), 1);
+    let lines = run(format!("job watch {} --json", done[0])).await.data;
+    let ids: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
+    assert_eq!(ids, [json!(done[0].as_str()), json!(done[1].as_str())]);
+
+    let refused = daemon.group(&[JobState::Queued, JobState::Complete]).await;
+    daemon.refuse(&refused[0], "InstanceNotShared").await;
+    assert_eq!(run(format!("job watch {}", refused[0])).await.exit, Exit::Refused);
+    let failed = daemon.group(&[JobState::Failed, JobState::Queued, JobState::Complete]).await;
+    daemon.refuse(&failed[1], "InstanceNotShared").await;
+    assert_eq!(run(format!("job watch {}", failed[0])).await.exit, Exit::Failed, "a failure counts more");
+
+    let report = run(format!("job report {}", refused[0])).await;
+    assert_eq!(report.exit, Exit::Done);
+    for words in ["(2 accounts)", "1 done, 1 refused by preflight", "InstanceNotShared", refused[1].as_str()] {
+        assert!(report.data.contains(words), "{words}: {}", report.data);
+    }
+    let document = run(format!("job report {} --json", refused[0])).await.document();
+    assert_eq!((&document["group"], document["jobs"].as_array().unwrap().len()), (&json!(refused[0].as_str()), 2));
+    let page = run(format!("job report {} --html", refused[0])).await.data;
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("Account 1000000000000002"), "{page}");
+    let alone = run(format!("job report {} --alone", refused[0])).await.data;
+    assert!(!alone.contains("accounts)") && alone.contains("Keys of the plan (0)"), "{alone}");
+    let other = run(format!("job report {}", refused[1])).await.data;
+    assert!(!other.contains("accounts)"), "a member that is not the first has its own: {other}");
 }
 
 #[tokio::test]

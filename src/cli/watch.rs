@@ -1,12 +1,13 @@
-//! Following a job until it has ended, also across a restart of the daemon.
+//! Following jobs until they have ended, also across a restart of the daemon.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::client::{Answer, Client, segment};
 use super::outcome::{Exit, Failure};
 use super::progress::Progress;
 use super::terminal::Terminal;
-use crate::admin::protocol::JobShape;
+use crate::admin::protocol::{JobShape, JobsShape};
 
 /// How progress is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,33 +20,43 @@ pub(super) enum Telling {
     Talk,
 }
 
-/// Follows a job; `None` after Ctrl-C, which leaves the job running.
+/// Follows a job, or with the ID of a group all of its jobs unless the first is wanted `alone`; answers them as they
+/// ended, in the order in which they ran. `None` after Ctrl-C, which leaves them running.
 pub(super) async fn until_ended(
     terminal: &mut Terminal,
     client: &Client,
     job: &str,
-    telling: Telling,
-) -> Result<Option<Answer<JobShape>>, Failure> {
-    let mut progress = Progress::new(terminal.draws() && telling != Telling::Documents);
+    (telling, alone): (Telling, bool),
+) -> Result<Option<Vec<Answer<JobShape>>>, Failure> {
+    let mut followed = Followed {
+        path: format!("/jobs/{}/watch{}", segment(job), if alone { "?alone=true" } else { "" }),
+        group: (!alone).then(|| job.to_owned()),
+        members: Vec::new(),
+        ended: BTreeMap::new(),
+        telling,
+        progress: Progress::new(terminal.draws() && telling != Telling::Documents),
+    };
     let mut tries = 0;
     loop {
-        let followed = tokio::select! {
-            followed = follow(terminal, client, job, telling, &mut progress) => followed,
+        let outcome = tokio::select! {
+            outcome = followed.follow(terminal, client) => outcome,
             _ = tokio::signal::ctrl_c() => {
-                progress.clear();
+                followed.progress.clear();
                 terminal.talk(&format!("{job} goes on; follow it with `keyferry job watch {job}`, stop it with `keyferry job cancel {job}`."));
                 return Ok(None);
             }
         };
-        match followed {
-            Ok(Followed::Ended(job)) => {
-                progress.clear();
-                return Ok(Some(*job));
+        match outcome {
+            Ok(Outcome::Ended) => {
+                followed.progress.clear();
+                return Ok(Some(followed.in_order()));
             }
-            Ok(Followed::BrokenOff { seen }) => tries = if seen { 0 } else { tries + 1 },
-            Err(failure) if failure.exit == Exit::Unreachable && progress.has_begun() && tries < TRIES => tries += 1,
+            Ok(Outcome::BrokenOff { seen }) => tries = if seen { 0 } else { tries + 1 },
+            Err(failure) if failure.exit == Exit::Unreachable && followed.progress.has_begun() && tries < TRIES => {
+                tries += 1;
+            }
             Err(failure) => {
-                progress.clear();
+                followed.progress.clear();
                 return Err(failure);
             }
         }
@@ -60,34 +71,65 @@ pub(super) async fn until_ended(
 const TRIES: u32 = 60;
 const PAUSE: Duration = Duration::from_secs(1);
 
-enum Followed {
-    Ended(Box<Answer<JobShape>>),
+enum Outcome {
+    Ended,
     BrokenOff { seen: bool },
 }
 
-async fn follow(
-    terminal: &mut Terminal,
-    client: &Client,
-    job: &str,
+struct Followed {
+    path: String,
+    /// What to follow beyond the one job, if it is a group's ID.
+    group: Option<String>,
+    /// Which jobs there are, once one was seen.
+    members: Vec<String>,
+    ended: BTreeMap<String, Answer<JobShape>>,
     telling: Telling,
-    progress: &mut Progress,
-) -> Result<Followed, Failure> {
-    let mut lines = client.lines(&format!("/jobs/{}/watch", segment(job))).await?;
-    let mut seen = false;
-    while let Some(answer) = lines.next::<JobShape>().await? {
-        seen = true;
-        let text = progress.update(&answer.shape);
-        match telling {
-            Telling::Documents => terminal.line(&answer.raw),
-            Telling::Data | Telling::Talk => match text {
-                Some(text) if telling == Telling::Data => terminal.print(&text),
-                Some(text) => terminal.talk(&text),
-                None => {}
-            },
+    progress: Progress,
+}
+
+impl Followed {
+    async fn follow(&mut self, terminal: &mut Terminal, client: &Client) -> Result<Outcome, Failure> {
+        let mut lines = client.lines(&self.path).await?;
+        let mut seen = false;
+        while let Some(answer) = lines.next::<JobShape>().await? {
+            seen = true;
+            if self.members.is_empty() {
+                self.members = self.find_members(client, &answer.shape).await?;
+            }
+            if self.ended.contains_key(&answer.shape.id) {
+                // Told before the connection broke off.
+                continue;
+            }
+            let text = self.progress.update(&answer.shape);
+            match self.telling {
+                Telling::Documents => terminal.line(&answer.raw),
+                Telling::Data | Telling::Talk => match text {
+                    Some(text) if self.telling == Telling::Data => terminal.print(&text),
+                    Some(text) => terminal.talk(&text),
+                    None => {}
+                },
+            }
+            if answer.shape.finished_at.is_some() {
+                self.ended.insert(answer.shape.id.clone(), answer);
+                if self.members.iter().all(|id| self.ended.contains_key(id)) {
+                    return Ok(Outcome::Ended);
+                }
+            }
         }
-        if answer.shape.finished_at.is_some() {
-            return Ok(Followed::Ended(Box::new(answer)));
-        }
+        Ok(Outcome::BrokenOff { seen })
     }
-    Ok(Followed::BrokenOff { seen })
+
+    async fn find_members(&self, client: &Client, first: &JobShape) -> Result<Vec<String>, Failure> {
+        if first.group.is_none() || first.group != self.group {
+            return Ok(vec![first.id.clone()]);
+        }
+        // Oldest first, and the IDs of a group rise with its order.
+        let all = client.get::<JobsShape>("/jobs").await?.shape.jobs;
+        Ok(all.into_iter().filter(|job| job.group == first.group).map(|job| job.id).collect())
+    }
+
+    fn in_order(mut self) -> Vec<Answer<JobShape>> {
+        let members = std::mem::take(&mut self.members);
+        members.into_iter().filter_map(|id| self.ended.remove(&id)).collect()
+    }
 }

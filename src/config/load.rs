@@ -12,7 +12,7 @@ use super::location::credentials_directory;
 use super::problem::{ConfigProblem, ConfigWarning, Position};
 use super::reader::{Source, Table};
 use super::settings::Config;
-use super::{keys, resources, schedules, server};
+use super::{directories, keys, observers, resources, rotators, schedules, server};
 
 /// A configuration without mistakes.
 pub struct Loaded {
@@ -103,8 +103,10 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
     }
     let regions = resources::regions(root, &mut named, has_tls);
     let accounts = resources::accounts(root, &mut named, readable_by_others);
-    let instances = resources::instances(root, &mut named);
-    let schedules = schedules::schedules(root, &named, &instances);
+    let directories = directories::directories(root, &named);
+    let instances = resources::instances(root, &mut named, &directories);
+    let rotators = rotators::rotators(root, &named, readable_by_others);
+    let schedules = schedules::schedules(root, &named, &instances, &directories);
     Config {
         log: server::log(root),
         admin: server::admin(root, &state_dir),
@@ -115,10 +117,14 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
         limits: server::limits(root),
         backup: server::backup(root),
         instance_server: server::instance_server(root),
+        metrics: observers::metrics(root),
+        notify: observers::notify(root, readable_by_others),
         state_dir,
         regions,
         accounts,
+        directories,
         instances,
+        rotators,
         schedules,
     }
 }

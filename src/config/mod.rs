@@ -2,15 +2,19 @@
 //!
 //! `config/keyferry.toml` is the documented sample.
 
+mod directories;
 mod duration;
+mod identities;
 mod keys;
 mod load;
 mod location;
+mod observers;
 mod pkcs11;
 mod problem;
 mod reader;
 mod reload;
 mod resources;
+mod rotators;
 mod schedules;
 mod secret;
 mod server;
@@ -24,9 +28,11 @@ pub use load::Loaded;
 pub use location::{DEFAULT_PATH, credential_path, locate};
 pub use pkcs11::{Pkcs11, TokenIdentity};
 pub use problem::{ConfigProblem, ConfigWarning, Position};
-pub use reload::{Changes, InUse, check_start, reload_diff};
+pub use reload::{Changes, InUse, Tenant, check_start, reload_diff};
+pub use rotators::{Rotator, RotatorKind};
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
-    AccessKey, Account, Admin, Api, Backup, Config, Instance, InstanceIdentity, InstanceKind, InstanceServer, Limits,
-    Log, Migration, Region, Remote, StoreEngine, Tls,
+    AccessKey, Account, Admin, AdminRights, Api, AttachedPolicy, Backup, Config, Instance, InstanceIdentity,
+    InstanceKind, InstanceServer, Limits, Log, Metrics, Migration, Notify, PolicyOrigin, Region, Remote, Role,
+    StoreEngine, Template, Tls, User, Who,
 };

@@ -15,6 +15,17 @@ pub struct InUse {
     pub accounts: BTreeSet<AccountId>,
     /// Instances with resources or running jobs, with the identity the store knows of each, if it does.
     pub instances: BTreeMap<InstanceId, Option<InstanceIdentity>>,
+    /// Who has resources in an instance, or a job into it that has not ended.
+    pub tenants: BTreeMap<InstanceId, Vec<Tenant>>,
+}
+
+/// An account that uses an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Which.
+    pub account: AccountId,
+    /// `instance share` lets it, whatever the file says.
+    pub shared_by_hand: bool,
 }
 
 /// What a reload changes.
@@ -26,8 +37,16 @@ pub struct Changes {
     pub migration: bool,
     /// Requests a second differ.
     pub limits: bool,
+    /// Rights over the admin socket differ.
+    pub rights: bool,
     /// Scheduled backups differ.
     pub backup: bool,
+    /// Resource directories differ.
+    pub directories: bool,
+    /// Rotators differ.
+    pub rotators: bool,
+    /// Who is notified differs.
+    pub notify: bool,
     /// Schedules differ: reconcile them.
     pub schedules: bool,
     /// Regions that are new, or whose service keys differ.
@@ -69,8 +88,20 @@ impl Changes {
         if self.limits {
             parts.push("limits".to_owned());
         }
+        if self.rights {
+            parts.push("admin rights".to_owned());
+        }
         if self.backup {
             parts.push("backup".to_owned());
+        }
+        if self.directories {
+            parts.push("directories".to_owned());
+        }
+        if self.rotators {
+            parts.push("rotators".to_owned());
+        }
+        if self.notify {
+            parts.push("notify".to_owned());
         }
         if self.schedules {
             parts.push("schedules".to_owned());
@@ -106,7 +137,11 @@ pub fn reload_diff(old: &Config, new: &Config, in_use: &InUse) -> Result<Changes
         level: (old.log.level != new.log.level).then_some(new.log.level),
         migration: old.migration != new.migration,
         limits: old.limits != new.limits,
+        rights: old.admin.rights != new.admin.rights,
         backup: old.backup != new.backup,
+        directories: old.directories != new.directories,
+        rotators: old.rotators != new.rotators,
+        notify: old.notify != new.notify,
         schedules: old.schedules != new.schedules,
         at_next_start: at_next_start(old, new),
         ..Changes::default()
@@ -159,7 +194,23 @@ pub fn check_start(config: &Config, in_use: &InUse) -> Vec<String> {
             (Some(_), None) => {}
         }
     }
+    for (id, tenants) in &in_use.tenants {
+        if let Some(instance) = config.instance(id) {
+            refused.extend(tenants.iter().filter_map(|tenant| unshared(config, instance, tenant)));
+        }
+    }
     refused
+}
+
+/// Why an account could not stay where it has resources.
+fn unshared(config: &Config, instance: &Instance, tenant: &Tenant) -> Option<String> {
+    let account = &tenant.account;
+    let what = format!("the share of instance {} with account {account}, which has resources there,", instance.id);
+    if let Err(refusal) = config.directories.check_share(&instance.owner, account) {
+        return Some(format!("{what} cannot stay, because {refusal}: {}", refusal.remedy()));
+    }
+    let open = instance.is_open_to(account) || tenant.shared_by_hand;
+    (!open).then(|| format!("{what} is gone: put it back into shared_with, or make it with `keyferry instance share`"))
 }
 
 fn differences(id: &InstanceId, before: &InstanceIdentity, after: &InstanceIdentity) -> Vec<String> {
@@ -185,8 +236,9 @@ fn at_next_start(old: &Config, new: &Config) -> BTreeSet<String> {
     let keys = [
         ("state_dir", old.state_dir == new.state_dir),
         ("log.format", old.log.format == new.log.format),
-        ("admin", old.admin == new.admin),
+        ("admin", (&old.admin.socket, &old.admin.group) == (&new.admin.socket, &new.admin.group)),
         ("api", old.api == new.api),
+        ("metrics", old.metrics == new.metrics),
         ("store", old.store == new.store),
         ("seal", old.root_key == new.root_key),
         ("instance_server", old.instance_server == new.instance_server),

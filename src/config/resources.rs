@@ -8,13 +8,14 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::identities::{roles, users};
 use super::keys;
 use super::pkcs11::{TokenIdentity, pkcs11};
 use super::reader::{Found, Table};
 use super::secret::{AccessKeySecret, SecretOrigin};
 use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, pem, root_key};
 use super::settings::{AccessKey, Account, Instance, InstanceKind, Region, Remote};
-use crate::model::{AccountId, InstanceId, RegionId};
+use crate::model::{AccountId, Directories, InstanceId, RegionId};
 
 /// What the file has named so far, and where.
 #[derive(Default)]
@@ -97,16 +98,20 @@ pub(super) fn accounts(root: &Table<'_>, named: &mut Named, readable_by_others: 
         let access_keys = table.tables("access_key", &keys::ACCESS_KEY);
         let access_keys: Vec<_> =
             access_keys.into_iter().filter_map(|key| access_key(&key, named, readable_by_others)).collect();
-        Some(Account { id: id?.value, name: name.map(|n| n.value.to_owned()).unwrap_or_default(), access_keys })
+        let users = users(&table, named, readable_by_others);
+        let roles = roles(&table);
+        let name = name.map(|n| n.value.to_owned()).unwrap_or_default();
+        Some(Account { id: id?.value, name, access_keys, users, roles })
     };
     root.tables("account", &keys::ACCOUNT).into_iter().filter_map(read).collect()
 }
 
-pub(super) fn instances(root: &Table<'_>, named: &mut Named) -> Vec<Instance> {
-    root.tables("instance", &keys::INSTANCE).into_iter().filter_map(|table| instance(&table, named)).collect()
+pub(super) fn instances(root: &Table<'_>, named: &mut Named, directories: &Directories) -> Vec<Instance> {
+    let tables = root.tables("instance", &keys::INSTANCE);
+    tables.into_iter().filter_map(|table| instance(&table, named, directories)).collect()
 }
 
-fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
+fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> Option<Instance> {
     const ALLOWED: &str = "kst- and lower-case letters and digits, in quotes";
     const KIND: &str = "\"software\" or \"hardware\"";
     let id = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
@@ -145,6 +150,12 @@ fn instance(table: &Table<'_>, named: &mut Named) -> Option<Instance> {
         named.check_account(table, account);
         if owner.as_ref().is_some_and(|owner| owner.value == account.value) {
             table.source.problem(account.at, "the owner in shared_with", "accounts other than the owner");
+        } else if let Some(owner) = &owner
+            && let Err(refusal) = directories.check_share(&owner.value, &account.value)
+        {
+            let found = format!("{} in shared_with, but {refusal}", account.value);
+            let allowed = format!("accounts of the owner's verified entity in its directory: {}", refusal.remedy());
+            table.source.problem(account.at, found, allowed);
         }
     }
     let quota = |key| table.integer(key, 0..=10_000_000).map_or(DEFAULT_QUOTA, |n| n.value);
@@ -190,24 +201,61 @@ fn remote(table: &Table<'_>) -> Option<Remote> {
 const DEFAULT_QUOTA: u64 = 1000;
 const LONGEST_SECRET: u64 = 4096;
 
-fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) -> Option<AccessKey> {
+pub(super) fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) -> Option<AccessKey> {
     const ALLOWED: &str = "1 to 128 letters, digits and . _ - in quotes";
-    const SECRET: &str = "the secret in quotes";
-    const EITHER: &str = "secret = \"...\", secret_file = \"PATH\" or credential = \"NAME\"";
     let id: Option<Found<KeyName>> = table.required("id", ALLOWED, table.parsed("id", ALLOWED));
     if let Some(id) = &id {
         note(&mut named.access_keys, table, &Found { value: id.value.0.clone(), at: id.at }, "access key");
     }
-    let given = ["secret", "secret_file", "credential"].into_iter().filter(|key| table.get(key).is_some()).count();
+    let (secret, origin) = secret_of(table, "an access key", readable_by_others)?;
+    let disabled = table.boolean("disabled").is_some_and(|found| found.value);
+    Some(AccessKey { id: id?.value.0, secret, origin, disabled })
+}
+
+/// The secret of a table, under its usual names.
+pub(super) fn secret_of(
+    table: &Table<'_>,
+    what: &'static str,
+    readable_by_others: bool,
+) -> Option<(AccessKeySecret, SecretOrigin)> {
+    let (inline, file, credential) = ("secret", "secret_file", "credential");
+    secret(table, &SecretKeys { inline, file, credential, what, text: "its secret" }, readable_by_others)
+}
+
+/// The three places that a secret may stand in, and what it is.
+pub(super) struct SecretKeys {
+    pub(super) inline: &'static str,
+    pub(super) file: &'static str,
+    pub(super) credential: &'static str,
+    pub(super) what: &'static str,
+    pub(super) text: &'static str,
+}
+
+impl SecretKeys {
+    pub(super) const fn all(&self) -> [&'static str; 3] {
+        [self.inline, self.file, self.credential]
+    }
+}
+
+/// Reads a secret from where it stands; a problem unless it stands in exactly one place.
+pub(super) fn secret(
+    table: &Table<'_>,
+    keys: &SecretKeys,
+    readable_by_others: bool,
+) -> Option<(AccessKeySecret, SecretOrigin)> {
+    let SecretKeys { inline, file, credential, what, text } = *keys;
+    let given = keys.all().into_iter().filter(|key| table.get(key).is_some()).count();
     if given != 1 {
-        let found = if given == 0 { "an access key without its secret" } else { "a secret in more than one place" };
-        table.source.problem(table.at, found, EITHER);
+        let found =
+            if given == 0 { format!("{what} without {text}") } else { format!("{text} in more than one place") };
+        let either = format!("{inline} = \"...\", {file} = \"PATH\" or {credential} = \"NAME\"");
+        table.source.problem(table.at, found, either);
         return None;
     }
-    let inline = table.string("secret", SECRET);
-    let file = table.string("secret_file", "the path of a file with the secret");
-    let credential = table.string("credential", CREDENTIAL_NAME);
-    let (secret, origin) = if let Some(secret) = inline {
+    let inline = table.string(inline, &format!("{text} in quotes"));
+    let file = table.string(file, &format!("the path of a file with {text}"));
+    let credential = table.string(credential, CREDENTIAL_NAME);
+    Some(if let Some(secret) = inline {
         if readable_by_others {
             table.source.warn(
                 secret.at,
@@ -235,8 +283,7 @@ fn access_key(table: &Table<'_>, named: &mut Named, readable_by_others: bool) ->
             return None;
         };
         (secret_in(table, name.at, &directory.join(name.value))?, SecretOrigin::Credential(name.value.to_owned()))
-    };
-    Some(AccessKey { id: id?.value.0, secret, origin })
+    })
 }
 
 pub(super) fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {

@@ -7,21 +7,26 @@ use super::reader::{Found, Table};
 use super::resources::{ACCOUNT, INSTANCE, Named, REGION};
 use super::settings::Instance;
 use crate::model::{
-    AccountId, Cron, IfMissed, InstanceId, KeyId, MAX_SELECTED, ProblemCode, RegionId, ScheduleEntry, SecretName,
-    Selection, When,
+    AccountId, Cron, Directories, IfMissed, InstanceId, KeyId, MAX_SELECTED, ProblemCode, RegionId, ScheduleEntry,
+    SecretName, Selection, When,
 };
 
-pub(super) fn schedules(root: &Table<'_>, named: &Named, instances: &[Instance]) -> Vec<ScheduleEntry> {
+pub(super) fn schedules(
+    root: &Table<'_>,
+    named: &Named,
+    instances: &[Instance],
+    directories: &Directories,
+) -> Vec<ScheduleEntry> {
     let mut lines: Vec<(String, usize)> = Vec::new();
     let tables = root.tables("schedule", &keys::SCHEDULE);
-    let read = |table: Table<'_>| schedule(&table, named, instances, &mut lines);
+    let read = |table: Table<'_>| schedule(&table, named, (instances, directories), &mut lines);
     tables.into_iter().filter_map(read).collect()
 }
 
 fn schedule(
     table: &Table<'_>,
     named: &Named,
-    instances: &[Instance],
+    (instances, directories): (&[Instance], &Directories),
     lines: &mut Vec<(String, usize)>,
 ) -> Option<ScheduleEntry> {
     let name = name(table, lines);
@@ -33,7 +38,7 @@ fn schedule(
     let instance = table.required("instance", INSTANCE, table.parsed::<InstanceId>("instance", INSTANCE));
     if let Some(instance) = &instance {
         named.check_instance(table, instance);
-        check_target(table, instance, region.as_ref(), &accounts, instances);
+        check_target(table, instance, region.as_ref(), &accounts, (instances, directories));
     }
     let when = when(table);
     let resources = resources(table);
@@ -122,7 +127,7 @@ fn check_target(
     id: &Found<InstanceId>,
     region: Option<&Found<RegionId>>,
     accounts: &[Found<AccountId>],
-    instances: &[Instance],
+    (instances, directories): (&[Instance], &Directories),
 ) {
     let Some(instance) = instances.iter().find(|instance| instance.id == id.value) else {
         return;
@@ -135,11 +140,14 @@ fn check_target(
         );
     }
     for account in accounts.iter().filter(|account| !instance.is_open_to(&account.value)) {
+        let outlook = match directories.check_share(&instance.owner, &account.value) {
+            Ok(()) => "unless the instance is shared on the command line by then, the run is refused".to_owned(),
+            Err(refusal) => format!("it cannot be shared, because {refusal}, and the run is refused"),
+        };
         table.source.warn(
             account.at,
             format!(
-                "account {} neither owns instance {} nor is in its shared_with: unless the instance is shared on the \
-                 command line by then, the run is refused ({})",
+                "account {} neither owns instance {} nor is in its shared_with: {outlook} ({})",
                 account.value,
                 id.value,
                 ProblemCode::InstanceNotShared

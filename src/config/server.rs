@@ -8,8 +8,10 @@ use std::time::Duration;
 use super::keys;
 use super::reader::{Found, Table};
 use super::secret::RootKey;
-use super::settings::{Admin, Api, Backup, Config, InstanceServer, Limits, Log, Migration, StoreEngine, Tls};
-use crate::model::{AllowedHours, HoursRange};
+use super::settings::{
+    Admin, AdminRights, Api, Backup, Config, InstanceServer, Limits, Log, Migration, StoreEngine, Tls, Who,
+};
+use crate::model::{AdminRight, AllowedHours, HoursRange};
 use crate::observe::{LogFormat, LogLevel};
 
 pub(super) fn log(root: &Table<'_>) -> Log {
@@ -25,10 +27,33 @@ pub(super) fn admin(root: &Table<'_>, state_dir: &Path) -> Admin {
     let table = root.table("admin", &keys::ADMIN);
     let socket = table.and_then(|t| t.string("socket", "the path of a Unix socket"));
     let group = table.and_then(|t| t.string("group", "the name of a group"));
+    let rights = table.map(|t| t.tables("rights", &keys::ADMIN_RIGHTS)).unwrap_or_default();
     Admin {
         socket: socket.map_or_else(|| state_dir.join("admin.sock"), |s| root.source.path(s.value)),
         group: group.map(|g| g.value.to_owned()),
+        rights: rights.iter().filter_map(admin_rights).collect(),
     }
+}
+
+/// One table of `[[admin.rights]]`.
+fn admin_rights(table: &Table<'_>) -> Option<AdminRights> {
+    let user = table.string("user", "the name or number of a user of this machine");
+    let group = table.string("group", "the name or number of a group of this machine");
+    let may = table.word("may", &AdminRight::NAMES, |word| word.parse().ok());
+    let may = table.required("may", "the highest right, such as \"plan\"", may);
+    let who = match (user, group) {
+        (Some(user), None) => Who::User(user.value.to_owned()),
+        (None, Some(group)) => Who::Group(group.value.to_owned()),
+        _ => {
+            table.source.problem(
+                table.at,
+                "rights of nobody, or of two",
+                "user = \"NAME\" or group = \"NAME\", one of them",
+            );
+            return None;
+        }
+    };
+    Some(AdminRights { who, may: may?.value })
 }
 
 /// The API, and where `listen` stands if it is in the file.
@@ -146,6 +171,7 @@ pub(super) fn migration(root: &Table<'_>) -> Migration {
         workers: number("workers", 1..=64).unwrap_or(4),
         max_rate: number("max_rate", 0..=1_000_000).unwrap_or(0),
         allowed_hours: AllowedHours::new(ranges),
+        approval: table.and_then(|t| t.boolean("approval")).is_some_and(|found| found.value),
     }
 }
 

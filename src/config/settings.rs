@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::pkcs11::{Pkcs11, TokenIdentity};
+use super::rotators::Rotator;
 use super::secret::{AccessKeySecret, RootKey, SecretOrigin};
-use crate::model::{AccountId, AllowedHours, InstanceId, RegionId, ScheduleEntry};
-use crate::observe::{LogFormat, LogLevel};
+use crate::access::Policy;
+use crate::model::{AccountId, AdminRight, AllowedHours, Directories, InstanceId, RegionId, ScheduleEntry};
+use crate::observe::{Event, LogFormat, LogLevel};
 
 /// The whole file.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,12 +38,20 @@ pub struct Config {
     pub backup: Option<Backup>,
     /// `[instance_server]`: for `run --role instance` only.
     pub instance_server: Option<InstanceServer>,
+    /// `[metrics]`; `None`: only over the admin socket.
+    pub metrics: Option<Metrics>,
+    /// `[[notify]]`: who is told of events.
+    pub notify: Vec<Notify>,
     /// `[[region]]`, in the order of the file.
     pub regions: Vec<Region>,
     /// `[[account]]`.
     pub accounts: Vec<Account>,
+    /// `[[directory]]`.
+    pub directories: Directories,
     /// `[[instance]]`.
     pub instances: Vec<Instance>,
+    /// `[[rotator]]`, in the order of the file: the first that fits serves a secret.
+    pub rotators: Vec<Rotator>,
     /// `[[schedule]]`.
     pub schedules: Vec<ScheduleEntry>,
 }
@@ -61,6 +72,26 @@ pub struct Admin {
     pub socket: PathBuf,
     /// A group that may use it beside root and the daemon's user.
     pub group: Option<String>,
+    /// Who may do what; empty: whoever can open the socket may do everything.
+    pub rights: Vec<AdminRights>,
+}
+
+/// What a user or the members of a group may do over the admin socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminRights {
+    /// Who.
+    pub who: Who,
+    /// What: the highest of the rights that is given; each includes those below it.
+    pub may: AdminRight,
+}
+
+/// A user or a group of the machine, by name or number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// A user.
+    User(String),
+    /// The members of a group.
+    Group(String),
 }
 
 /// The KMS API.
@@ -98,6 +129,8 @@ pub struct Migration {
     pub max_rate: u32,
     /// When migrations may start. Default always.
     pub allowed_hours: AllowedHours,
+    /// A migration asked for on the command line starts only after another identity's `job approve`. Default false.
+    pub approval: bool,
 }
 
 /// Requests a second of one account in one region; 0 (default) = unlimited.
@@ -152,6 +185,88 @@ pub struct Remote {
     pub private_key: PathBuf,
 }
 
+/// The listener of metrics and health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// Plain HTTP; nothing secret is told.
+    pub listen: SocketAddr,
+}
+
+/// The form of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Template {
+    /// A JSON object with the fields of the event's log line.
+    #[default]
+    Json,
+    /// A message of a Slack incoming webhook.
+    Slack,
+    /// A message of a DingTalk custom robot.
+    DingTalk,
+}
+
+/// A receiver of notifications. Its address may be all that is needed to write there, so it is kept like a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// Unique in the file; what was told is remembered under it.
+    pub name: String,
+    /// The webhook.
+    pub url: AccessKeySecret,
+    /// Where that was written.
+    pub url_origin: SecretOrigin,
+    /// Default json.
+    pub template: Template,
+    /// What it is signed with, and where that was written; `None`: it is not.
+    pub signing: Option<(AccessKeySecret, SecretOrigin)>,
+    /// What is told. Default [`Notify::DEFAULT_EVENTS`].
+    pub events: Vec<Event>,
+    /// Certificates (PEM) that the receiver's may be signed by, beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+impl Template {
+    /// The names in the configuration file.
+    pub const NAMES: [&'static str; 3] = ["json", "slack", "dingtalk"];
+
+    /// The name in the configuration file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Slack => "slack",
+            Self::DingTalk => "dingtalk",
+        }
+    }
+}
+
+impl std::str::FromStr for Template {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Json, Self::Slack, Self::DingTalk].into_iter().find(|form| form.as_str() == text).ok_or(())
+    }
+}
+
+impl Notify {
+    /// What is told where the file does not say it.
+    pub const DEFAULT_EVENTS: [Event; 15] = [
+        Event::ScheduleUpcoming,
+        Event::ScheduleMissed,
+        Event::MigrationStarted,
+        Event::MigrationRefused,
+        Event::MigrationWindowEnding,
+        Event::MigrationComplete,
+        Event::MigrationFailed,
+        Event::MigrationCanceled,
+        Event::MigrationRehearsed,
+        Event::LockOverdue,
+        Event::InstanceExpiring,
+        Event::CertificateExpiring,
+        Event::BackupFailed,
+        Event::StoreDegraded,
+        Event::WorkerStalled,
+    ];
+}
+
 /// A region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
@@ -170,8 +285,54 @@ pub struct Account {
     pub id: AccountId,
     /// For people; empty if there is none.
     pub name: String,
+    /// Access keys of its root identity, which may do everything with what the account owns.
+    pub access_keys: Vec<AccessKey>,
+    /// Its users.
+    pub users: Vec<User>,
+    /// Its roles, for which the command line issues temporary credentials.
+    pub roles: Vec<Role>,
+}
+
+/// A user of an account (RAM user).
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Unique in the account.
+    pub name: String,
+    /// What it may do.
+    pub policies: Vec<AttachedPolicy>,
     /// Its access keys.
     pub access_keys: Vec<AccessKey>,
+}
+
+/// A role of an account (RAM role).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// Unique in the account.
+    pub name: String,
+    /// What whoever has it may do.
+    pub policies: Vec<AttachedPolicy>,
+}
+
+/// A policy of a user or role, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachedPolicy {
+    /// Its name, for explanations.
+    pub name: String,
+    /// Where it was written.
+    pub origin: PolicyOrigin,
+    /// What it says.
+    pub policy: Arc<Policy>,
+}
+
+/// Where a policy was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyOrigin {
+    /// Nowhere: it is one of the built-in ones.
+    BuiltIn,
+    /// In the configuration file.
+    Inline(String),
+    /// In a file of its own.
+    File(PathBuf),
 }
 
 /// An access key.
@@ -183,6 +344,8 @@ pub struct AccessKey {
     pub secret: AccessKeySecret,
     /// Where the secret was written.
     pub origin: SecretOrigin,
+    /// Requests signed with it are refused. Default false.
+    pub disabled: bool,
 }
 
 /// The kind of an instance.
@@ -272,9 +435,10 @@ impl Config {
     /// The account that owns an access key, and the key.
     #[must_use]
     pub fn access_key(&self, id: &str) -> Option<(&Account, &AccessKey)> {
-        self.accounts
-            .iter()
-            .find_map(|account| account.access_keys.iter().find(|key| key.id == id).map(|key| (account, key)))
+        self.accounts.iter().find_map(|account| {
+            let of_users = account.users.iter().flat_map(|user| &user.access_keys);
+            account.access_keys.iter().chain(of_users).find(|key| key.id == id).map(|key| (account, key))
+        })
     }
 }
 

@@ -5,9 +5,13 @@ use std::fmt::Display;
 use toml::value::{Array, Table, Value};
 
 use super::duration::format_duration;
+use super::rotators::{Rotator, RotatorKind};
 use super::secret::{RootKey, SecretOrigin};
-use super::settings::{AccessKey, Account, Config, Instance, InstanceKind, Region, StoreEngine};
-use crate::model::{IfMissed, ScheduleEntry, Selection, When};
+use super::settings::{
+    AccessKey, Account, AdminRights, AttachedPolicy, Config, Instance, InstanceKind, Notify, PolicyOrigin, Region,
+    Role, StoreEngine, User, Who,
+};
+use crate::model::{Directory, Entity, IfMissed, ScheduleEntry, Selection, When};
 
 impl Config {
     /// The effective configuration as TOML, with secrets masked.
@@ -21,6 +25,7 @@ impl Config {
         let mut admin = Table::new();
         put(&mut admin, "socket", self.admin.socket.display());
         put_some(&mut admin, "group", self.admin.group.as_ref());
+        put_tables(&mut admin, "rights", &self.admin.rights, rights);
         let mut api = Table::new();
         put(&mut api, "listen", self.api.listen);
         if let Some(tls) = &self.api.tls {
@@ -36,6 +41,7 @@ impl Config {
         migration.insert("workers".to_owned(), Value::Integer(self.migration.workers.into()));
         migration.insert("max_rate".to_owned(), Value::Integer(self.migration.max_rate.into()));
         put_list(&mut migration, "allowed_hours", self.migration.allowed_hours.ranges());
+        migration.insert("approval".to_owned(), Value::Boolean(self.migration.approval));
         let mut limits = Table::new();
         for (name, rate) in [
             ("data_per_second", self.limits.data_per_second),
@@ -80,15 +86,49 @@ impl Config {
                 root.insert(name.to_owned(), Value::Table(table));
             }
         }
+        if let Some(metrics) = &self.metrics {
+            let mut table = Table::new();
+            put(&mut table, "listen", metrics.listen);
+            root.insert("metrics".to_owned(), Value::Table(table));
+        }
+        put_tables(&mut root, "notify", &self.notify, notify);
         put_tables(&mut root, "region", &self.regions, region);
         put_tables(&mut root, "account", &self.accounts, account);
+        put_tables(&mut root, "directory", &self.directories.0, directory);
         put_tables(&mut root, "instance", &self.instances, instance);
+        put_tables(&mut root, "rotator", &self.rotators, rotator);
         put_tables(&mut root, "schedule", &self.schedules, schedule);
         toml::to_string(&root).unwrap_or_default()
     }
 }
 
 const MASK: &str = "********";
+
+fn notify(receiver: &Notify) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &receiver.name);
+    match &receiver.url_origin {
+        // The host is no secret, what comes behind it may be.
+        SecretOrigin::Inline => {
+            let host = reqwest::Url::parse(receiver.url.expose()).ok();
+            let shown = host.map(|url| format!("{}/{MASK}", url.origin().ascii_serialization()));
+            put(&mut table, "url", shown.as_deref().unwrap_or(MASK));
+        }
+        SecretOrigin::File(path) => put(&mut table, "url_file", path.display()),
+        SecretOrigin::Credential(name) => put(&mut table, "url_credential", name),
+    }
+    put(&mut table, "template", receiver.template.as_str());
+    match receiver.signing.as_ref().map(|(_, origin)| origin) {
+        None => {}
+        Some(SecretOrigin::Inline) => put(&mut table, "secret", MASK),
+        Some(SecretOrigin::File(path)) => put(&mut table, "secret_file", path.display()),
+        Some(SecretOrigin::Credential(name)) => put(&mut table, "credential", name),
+    }
+    let events: Vec<&str> = receiver.events.iter().map(|event| event.as_str()).collect();
+    put_list(&mut table, "events", &events);
+    put_some(&mut table, "ca", receiver.ca.as_ref().map(|path| path.display()));
+    table
+}
 
 fn region(region: &Region) -> Table {
     let mut table = Table::new();
@@ -103,17 +143,114 @@ fn account(account: &Account) -> Table {
     put(&mut table, "id", &account.id);
     put_some(&mut table, "name", Some(&account.name).filter(|name| !name.is_empty()));
     put_tables(&mut table, "access_key", &account.access_keys, access_key);
+    put_tables(&mut table, "user", &account.users, user);
+    put_tables(&mut table, "role", &account.roles, role);
     table
+}
+
+fn user(user: &User) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &user.name);
+    put_policies(&mut table, &user.policies);
+    put_tables(&mut table, "access_key", &user.access_keys, access_key);
+    table
+}
+
+fn role(role: &Role) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &role.name);
+    put_policies(&mut table, &role.policies);
+    table
+}
+
+fn rights(rights: &AdminRights) -> Table {
+    let mut table = Table::new();
+    match &rights.who {
+        Who::User(name) => put(&mut table, "user", name),
+        Who::Group(name) => put(&mut table, "group", name),
+    }
+    put(&mut table, "may", rights.may);
+    table
+}
+
+fn put_policies(table: &mut Table, policies: &[AttachedPolicy]) {
+    let (built_in, written): (Vec<_>, Vec<_>) =
+        policies.iter().cloned().partition(|policy| policy.origin == PolicyOrigin::BuiltIn);
+    let names: Vec<&String> = built_in.iter().map(|policy| &policy.name).collect();
+    put_list(table, "policies", &names);
+    put_tables(table, "policy", &written, |policy| {
+        let mut table = Table::new();
+        put(&mut table, "name", &policy.name);
+        match &policy.origin {
+            PolicyOrigin::Inline(text) => put(&mut table, "document", text),
+            PolicyOrigin::File(path) => put(&mut table, "file", path.display()),
+            PolicyOrigin::BuiltIn => {}
+        }
+        table
+    });
 }
 
 fn access_key(key: &AccessKey) -> Table {
     let mut table = Table::new();
     put(&mut table, "id", &key.id);
-    match &key.origin {
-        SecretOrigin::Inline => put(&mut table, "secret", MASK),
-        SecretOrigin::File(path) => put(&mut table, "secret_file", path.display()),
-        SecretOrigin::Credential(name) => put(&mut table, "credential", name),
+    put_secret(&mut table, &key.origin);
+    table.insert("disabled".to_owned(), Value::Boolean(key.disabled));
+    table
+}
+
+fn put_secret(table: &mut Table, origin: &SecretOrigin) {
+    match origin {
+        SecretOrigin::Inline => put(table, "secret", MASK),
+        SecretOrigin::File(path) => put(table, "secret_file", path.display()),
+        SecretOrigin::Credential(name) => put(table, "credential", name),
     }
+}
+
+fn rotator(rotator: &Rotator) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &rotator.name);
+    match &rotator.kind {
+        RotatorKind::Webhook { url, ca } => {
+            put(&mut table, "kind", "webhook");
+            put(&mut table, "url", url);
+            put_some(&mut table, "ca", ca.as_ref().map(|path| path.display()));
+        }
+        RotatorKind::Postgresql { host, port, database, user, ca } => {
+            put(&mut table, "kind", "postgresql");
+            put(&mut table, "host", host);
+            table.insert("port".to_owned(), Value::Integer((*port).into()));
+            put(&mut table, "database", database);
+            put(&mut table, "user", user);
+            put_some(&mut table, "ca", ca.as_ref().map(|path| path.display()));
+        }
+    }
+    put_secret(&mut table, &rotator.origin);
+    if rotator.origin == SecretOrigin::Inline {
+        // As long as a signature key has to be.
+        put(&mut table, "secret", MASK.repeat(4));
+    }
+    put_list(&mut table, "types", &rotator.types);
+    put_list(&mut table, "accounts", &rotator.accounts);
+    put_list(&mut table, "names", &rotator.names);
+    put_list(&mut table, "targets", &rotator.targets);
+    put(&mut table, "timeout", format_duration(rotator.timeout));
+    put(&mut table, "retry_after", format_duration(rotator.retry_after));
+    table.insert("attempts".to_owned(), Value::Integer(rotator.attempts.into()));
+    table
+}
+
+fn directory(directory: &Directory) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "id", &directory.id);
+    put_tables(&mut table, "entity", &directory.entities, entity);
+    table
+}
+
+fn entity(entity: &Entity) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", &entity.name);
+    table.insert("verified".to_owned(), Value::Boolean(entity.verified));
+    put_list(&mut table, "accounts", &entity.accounts);
     table
 }
 

@@ -1,6 +1,7 @@
 //! The file as a whole: the sample, mistakes and their places, secrets, rendering, reloads.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod identities;
 mod mistakes;
 
 use std::fs;
@@ -124,6 +125,24 @@ fn an_instance_on_another_host() {
 }
 
 #[test]
+fn rotators_are_read_in_order_with_their_defaults() {
+    let config = good(SAMPLE).config;
+    let [first, second] = config.rotators.as_slice() else { panic!("two rotators") };
+    assert!(matches!(&first.kind, RotatorKind::Postgresql { port: 5432, ca: None, .. }));
+    assert_eq!((first.names[0].to_string(), first.targets[0].as_str()), ("orders/*".to_owned(), "rm-orders"));
+    assert!(
+        matches!(&second.kind, RotatorKind::Webhook { url, .. } if url.as_str() == "https://rotator.example/rotate")
+    );
+    assert_eq!((second.types.len(), second.accounts.len(), second.names.len()), (0, 0, 0));
+    assert_eq!((second.timeout.as_secs(), second.retry_after.as_secs(), second.attempts), (10, 5, 8));
+    let text = format!(
+        "{BASE}[[rotator]]\nname = \"pg\"\nkind = \"postgresql\"\nhost = \"::1\"\ndatabase = \"d\"\nuser = \"u\"\n\
+         secret = \"s\"\n"
+    );
+    assert_eq!(good(&text).config.rotators[0].types, [crate::model::SecretType::Rds]);
+}
+
+#[test]
 fn the_sample_has_every_key() {
     for table in keys::ALL {
         for key in table.keys {
@@ -138,10 +157,20 @@ fn the_sample_has_every_key() {
 fn the_commented_keys_of_the_sample_are_good_too() {
     let directory = tempfile::tempdir().unwrap();
     let ours = ["instance.pem", "instance.key", "gateway-ca.pem", "instance-ca.pem", "gateway.pem", "gateway.key"];
-    for name in ["tls.pem", "tls.key", "retail.secret", "keyferry-retail"].into_iter().chain(ours) {
+    for name in
+        ["tls.pem", "tls.key", "rotator-ca.pem", "retail.secret", "keyferry-retail", "pin"].into_iter().chain(ours)
+    {
         fs::write(directory.path().join(name), "s3cret\n").unwrap();
         fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
+    for name in ["operators.url", "keyferry-operators"] {
+        fs::write(directory.path().join(name), "https://hooks.example.com/keyferry\n").unwrap();
+    }
+    for name in ["operators.secret", "keyferry-operators-secret"] {
+        fs::write(directory.path().join(name), "s3cret\n").unwrap();
+    }
+    let made = rcgen::generate_simple_self_signed(vec!["hooks.example.com".to_owned()]).unwrap();
+    fs::write(directory.path().join("operators-ca.pem"), made.cert.pem()).unwrap();
     let place = directory.path().display().to_string();
     for line in SAMPLE.lines().filter_map(|line| line.strip_prefix("# ")) {
         let Some((key, _)) =
@@ -151,10 +180,18 @@ fn the_commented_keys_of_the_sample_are_good_too() {
         };
         let mut text = SAMPLE.replace(&format!("# {line}"), line).replace("/etc/keyferry", &place);
         if ["secret_file", "credential"].contains(&key) {
-            text = text.replace("secret = \"change-me\"", "");
+            let inline =
+                if line.contains("operators") { "secret = \"change-me-too\"" } else { "secret = \"change-me\"" };
+            text = text.replace(inline, "");
+        }
+        if ["url_file", "url_credential"].contains(&key) {
+            text = text.replace("url = \"https://hooks.example.com/keyferry\"", "");
+        }
+        if key == "pkcs11" {
+            text = text.replace("kind = \"software\"", "kind = \"hardware\"");
         }
         if key == "account" {
-            text = text.replace("accounts = [", "# ");
+            text = text.replace("accounts = [\"1000000000000001\"]", "");
         }
         let path = directory.path().join("keyferry.toml");
         fs::write(&path, &text).unwrap();
@@ -180,7 +217,7 @@ fn defaults() {
 
 #[test]
 fn every_mistake_at_once_with_its_place() {
-    let text = "stat_dir = \"/x\"\n[log]\nformat = \"jsn\"\nlevel = 3\n[metrics]\n[[region]]\nid = \"cn-hangzhou\"\n\
+    let text = "stat_dir = \"/x\"\n[log]\nformat = \"jsn\"\nlevel = 3\n[console]\n[[region]]\nid = \"cn-hangzhou\"\n\
                 [[account]]\nid = 1000000000000001\n";
     let shown: Vec<String> = bad(text).iter().map(ToString::to_string).collect();
     let place = "/etc/keyferry/keyferry.toml";
@@ -189,7 +226,8 @@ fn every_mistake_at_once_with_its_place() {
         [
             format!(
                 "{place}:1:1: found the unknown key \"stat_dir\"; allowed: state_dir, log, admin, api, store, seal, \
-                 migration, limits, backup, instance_server, region, account, instance, schedule; did you mean \"state_dir\"?"
+                 migration, limits, backup, instance_server, metrics, notify, region, account, directory, instance, rotator, schedule; did you \
+                 mean \"state_dir\"?"
             ),
             format!(
                 "{place}:3:10: found \"jsn\"; allowed: format = \"json\", \"text\", \"journald\"; did you mean \"json\"?"
@@ -198,7 +236,7 @@ fn every_mistake_at_once_with_its_place() {
                 "{place}:4:9: found an integer; allowed: level = \"error\", \"warn\", \"info\", \"debug\", \"trace\""
             ),
             format!(
-                "{place}:5:2: found the table \"metrics\"; allowed: nothing: this table is reserved for a later release"
+                "{place}:5:2: found the table \"console\"; allowed: nothing: this table is reserved for a later release"
             ),
             format!("{place}:9:6: found an integer; allowed: id = 16 digits in quotes"),
         ]
@@ -279,11 +317,24 @@ fn what_is_shown_is_a_file_that_says_the_same() {
     for text in [SAMPLE, &text] {
         let config = good(text).config;
         let shown = config.to_masked_toml();
-        assert!(!shown.contains("open sesame") && !shown.contains("change-me"), "{shown}");
+        assert!(
+            !shown.contains("open sesame") && !shown.contains("change-me") && !shown.contains("example.com/keyferry"),
+            "{shown}"
+        );
         let mut again = good(&shown).config;
         assert!(again != config, "the mask is no secret");
+        for (receiver, before) in again.notify.iter_mut().zip(&config.notify) {
+            receiver.url.clone_from(&before.url);
+            receiver.signing.clone_from(&before.signing);
+        }
         for (account, before) in again.accounts.iter_mut().zip(&config.accounts) {
             account.access_keys.clone_from(&before.access_keys);
+            for (user, before) in account.users.iter_mut().zip(&before.users) {
+                user.access_keys.clone_from(&before.access_keys);
+            }
+        }
+        for (rotator, before) in again.rotators.iter_mut().zip(&config.rotators) {
+            rotator.secret = before.secret.clone();
         }
         assert!(again == config, "{shown}");
     }
@@ -304,6 +355,7 @@ fn a_reload_leaves_what_is_in_use_alone() {
         regions: ["cn-hangzhou".parse().unwrap()].into(),
         accounts: ["1000000000000001".parse().unwrap()].into(),
         instances: [("kst-hz1".parse().unwrap(), Some(old.instances[0].identity()))].into(),
+        ..InUse::default()
     };
     assert!(reload_diff(&old, &old, &in_use).unwrap().is_empty());
 
@@ -357,4 +409,91 @@ fn a_reload_changes_what_may_change() {
         "log level debug; accounts 1000000000000001; accounts gone: 1000000000000002; instances kst-hz1; \
          instances replaced: kst-bj1; from the next start: listen of region cn-beijing, log.format"
     );
+}
+
+const MEMBERS: &str = "[[directory]]\nid = \"rd-a\"\n[[directory.entity]]\nname = \"Retail\"\nverified = true\n\
+                       accounts = [\"1000000000000001\", \"1000000000000002\"]\n";
+
+/// The base with an instance that is shared, and directories.
+fn shared(directories: &str) -> String {
+    let base = BASE.replace("id = \"kst-hz1\"", "id = \"kst-hz1\"\nshared_with = [\"1000000000000002\"]");
+    format!("{base}{directories}")
+}
+
+#[test]
+fn a_share_outside_the_directories_is_a_problem_that_names_the_reason() {
+    for directories in ["", MEMBERS] {
+        assert_eq!(good(&shared(directories)).warnings, [], "{directories}");
+    }
+    let one = MEMBERS.replace(", \"1000000000000002\"", "");
+    let entity = "[[directory.entity]]\nname = \"Other\"\nverified = true\naccounts = [\"1000000000000002\"]\n";
+    let elsewhere = format!("[[directory]]\nid = \"rd-b\"\n{entity}");
+    for (directories, words) in [
+        (one.clone(), "account 1000000000000002 is a member of no resource directory"),
+        (format!("{one}{entity}"), "belongs to the entity \"Retail\", account 1000000000000002 to \"Other\""),
+        (format!("{one}{elsewhere}"), "of the resource directory \"rd-a\", account 1000000000000002 of \"rd-b\""),
+        (
+            MEMBERS.replace("verified = true\n", ""),
+            "\"Retail\" in the resource directory \"rd-a\" has not passed real-name",
+        ),
+    ] {
+        let problems = bad(&shared(&directories));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let shown = problems[0].to_string();
+        assert!(shown.contains(words) && shown.contains("1000000000000002 in shared_with"), "{words}: {shown}");
+        // What the file does not share may stand there.
+        assert_eq!(good(&format!("{BASE}{directories}")).warnings, []);
+    }
+}
+
+#[test]
+fn mistakes_in_directories_are_found_with_their_places() {
+    for (text, words) in [
+        (MEMBERS.replace("id = \"rd-a\"\n", ""), "[directory] without id"),
+        (MEMBERS.replace("name = \"Retail\"\n", ""), "[directory.entity] without name"),
+        (MEMBERS.replace("verified = true", "verified = \"yes\""), "true or false"),
+        (MEMBERS.replace("verified", "verifed"), "did you mean \"verified\""),
+        (MEMBERS.replace("1000000000000002", "1000000000000009"), "one account of this file"),
+        (format!("{MEMBERS}{MEMBERS}").replacen("1000000000000002", "1000000000000003", 1), "one account of this file"),
+        ("[[directory]]\nid = \"rd-a\"\n".to_owned(), "without [[directory.entity]]"),
+        (format!("{MEMBERS}[[directory]]\nid = \"rd-a\"\nentity = []\n"), "the directory \"rd-a\" a second time"),
+        (format!("{MEMBERS}[[directory.entity]]\nname = \"Retail\"\n"), "the entity \"Retail\" a second time"),
+        (
+            format!("{MEMBERS}[[directory.entity]]\nname = \"B\"\naccounts = [\"1000000000000001\"]\n"),
+            "account 1000000000000001 as a member a second time",
+        ),
+    ] {
+        let problems: Vec<String> = bad(&format!("{BASE}{text}")).iter().map(ToString::to_string).collect();
+        assert!(problems.iter().any(|line| line.contains(words)), "{words}: {problems:#?}");
+    }
+}
+
+#[test]
+fn a_schedule_that_no_share_can_help_is_told_so() {
+    let text = schedule("at = 2026-12-01T02:00:00Z")
+        .replace("account = \"1000000000000001\"\ninst", "account = \"1000000000000002\"\ninst");
+    let warnings = good(&format!("{text}{}", MEMBERS.replace("verified = true\n", ""))).warnings;
+    assert!(warnings.len() == 1 && warnings[0].message.contains("cannot be shared, because"), "{warnings:?}");
+}
+
+#[test]
+fn a_reload_takes_no_share_away_that_is_in_use() {
+    let old = good(&shared(MEMBERS)).config;
+    let tenant = |shared_by_hand| Tenant { account: "1000000000000002".parse().unwrap(), shared_by_hand };
+    let used = |tenant| InUse { tenants: [("kst-hz1".parse().unwrap(), vec![tenant])].into(), ..InUse::default() };
+    assert!(reload_diff(&old, &old, &used(tenant(false))).unwrap().is_empty());
+
+    let gone = good(&format!("{BASE}{MEMBERS}")).config;
+    let refused = reload_diff(&old, &gone, &used(tenant(false))).unwrap_err();
+    assert!(refused.len() == 1 && refused[0].contains("is gone: put it back into shared_with"), "{refused:?}");
+    assert_eq!(check_start(&gone, &used(tenant(false))), refused);
+    let changes = reload_diff(&old, &gone, &used(tenant(true))).unwrap();
+    assert_eq!(changes.summary(), "instances kst-hz1", "what `instance share` made is still there");
+    assert!(reload_diff(&old, &gone, &InUse::default()).is_ok(), "nobody uses it");
+
+    // Neither the file nor a share by hand helps where the directory says no.
+    let unverified = good(&format!("{BASE}{}", MEMBERS.replace("verified = true", "verified = false"))).config;
+    let refused = reload_diff(&old, &unverified, &used(tenant(true))).unwrap_err();
+    assert!(refused.len() == 1 && refused[0].contains("has not passed real-name verification"), "{refused:?}");
+    assert_eq!(reload_diff(&old, &unverified, &InUse::default()).unwrap().summary(), "directories; instances kst-hz1");
 }

@@ -197,7 +197,7 @@ const fn is_rsa(spec: KeySpec) -> bool {
     matches!(spec, KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096)
 }
 
-fn rsa_pkcs8(size: KeySize) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+pub(super) fn rsa_pkcs8(size: KeySize) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
     let pair = RsaKeyPair::generate(size).map_err(|_| CryptoError::Failed("RSA key generation"))?;
     let document = pair.as_der().map_err(|_| CryptoError::Failed("RSA key encoding"))?;
     Ok(Zeroizing::new(document.as_ref().to_vec()))

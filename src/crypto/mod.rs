@@ -16,6 +16,7 @@ mod opened;
 pub mod parcel;
 pub mod password;
 pub mod sealing;
+pub mod ssh_key;
 pub mod transport;
 pub mod verify;
 

@@ -51,6 +51,8 @@ async fn write(parts: &Parts, key: &ArchiveKey) -> Result<File, BackupError> {
     let state = &config.state_dir;
     let spool = spool(&state.join("backup.spool"))?;
     // From here on nothing is written anywhere: flips, purges, shredding and unlocks wait, reads go on.
+    // Who waits for it is not stuck.
+    let paused = parts.migrations.heartbeats().pause();
     let closed = parts.opener.gate().close().await;
     let open = parts.open();
     let keystores = open.shared.values().chain(open.instances.values());
@@ -69,6 +71,7 @@ async fn write(parts: &Parts, key: &ArchiveKey) -> Result<File, BackupError> {
     }
     let file = writer.finish()?.into_inner().map_err(|error| BackupError::Medium(error.into_error()))?;
     drop(closed);
+    drop(paused);
     let mut file = file;
     file.rewind()?;
     Ok(file)

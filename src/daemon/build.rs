@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stores::Opener;
 use super::{DaemonError, admin, facts, in_use, remotes};
-use crate::access::AccessKeyTable;
+use crate::access::{AccessKeyTable, SessionKey};
 use crate::api::Regions;
 use crate::api::gateway::Gateway;
 use crate::api::nonces::NonceMemory;
@@ -22,9 +23,10 @@ use crate::config::{Config, Loaded, check_start};
 use crate::keystore::remote::RemoteKeystore;
 use crate::keystore::software::SoftwareKeystore;
 use crate::keystore::{SharedSource, SharedTarget};
-use crate::kms::{Keystores, Service};
+use crate::kms::{Keystores, Rotators, Service};
 use crate::migration::Migrations;
 use crate::model::{Clock, InstanceId, ProblemCode, Random, RegionId, SystemClock, SystemRandom};
+use crate::notify::{Notifier, Patience};
 use crate::observe::{Event, Fields, emit};
 use crate::schedule::{Book, ScheduleClock};
 
@@ -58,6 +60,10 @@ pub(super) struct Parts {
     pub(super) stop: CancellationToken,
     /// The keystores that are open.
     pub(super) open: Mutex<Open>,
+    /// Tells others what happens.
+    pub(super) notifier: Arc<Notifier>,
+    /// When it was begun, on the monotonic clock.
+    pub(super) begun: Duration,
     /// What the listeners present; `None`: plain HTTP.
     pub(super) tls: Option<Arc<Identity>>,
 }
@@ -92,15 +98,19 @@ impl Parts {
         let config = loaded.config;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let begun = clock.monotonic();
         let opener = Opener::new(&config.state_dir, Arc::clone(&clock), Arc::clone(&random))?;
         let control = opener.control().await?;
         let catalogue = Catalogue::new(Arc::clone(&control));
+        catalogue.tally().await?;
         let unfitting = check_start(&config, &in_use::read(&catalogue).await?);
         if !unfitting.is_empty() {
             return Err(DaemonError::Unfitting(unfitting));
         }
         let book = Book::new(Arc::clone(&control), Arc::clone(&clock));
         book.check(&config.schedules).await?;
+        // From here on it hears what happens.
+        let notifier = Notifier::new(catalogue.clone(), Arc::clone(&clock), &config.notify, Patience::default())?;
         let open = Open {
             shared: opener.shared(&config, &control).await?,
             instances: opener.instances(&config).await?,
@@ -110,13 +120,27 @@ impl Parts {
         in_use::remember(&catalogue, &config).await?;
         let keystores =
             Keystores::new(open.sources(), open.targets(), facts::instances(&config), facts::regions(&config));
+        keystores.set_directories(config.directories.clone());
         let worker = worker(random.as_ref());
-        let service = Service { catalogue, keystores: Arc::new(keystores), clock: Arc::clone(&clock), random, worker };
-        let trail = trail(&service).await?;
+        let rotators = Rotators::default();
+        rotators.replace(facts::rotators(&config)?);
+        let service = Service {
+            catalogue,
+            keystores: Arc::new(keystores),
+            rotators: Arc::new(rotators),
+            clock: Arc::clone(&clock),
+            random,
+            worker,
+        };
+        let (trail, sessions) = trail(&service).await?;
         let migrations = Migrations::new(service.clone(), facts::settings(&config));
         let hours = config.migration.allowed_hours.clone();
         let schedule_clock = ScheduleClock::new(book.clone(), migrations.clone(), hours).await?;
-        let access_keys = Arc::new(AccessKeyTable::new(facts::access_keys(&config)));
+        let access_keys = Arc::new(AccessKeyTable::default());
+        access_keys.replace(facts::access_keys(&config), facts::identities(&config));
+        if let Some(key) = sessions {
+            access_keys.set_session_key(key);
+        }
         let regions = Arc::new(Regions::new(facts::region_ids(&config)));
         let gateway = Gateway {
             access_keys: Arc::clone(&access_keys) as Arc<dyn crate::access::AccessKeys>,
@@ -136,6 +160,8 @@ impl Parts {
         let admin = crate::admin::State::new(migrations.clone(), book.clone(), accounts.clone(), stop.clone())
             .with_trail(trail.clone());
         admin.reload(accounts, admin::advice(&loaded.warnings));
+        admin.set_identities(Arc::clone(&access_keys));
+        admin.rights().replace(config.admin.rights.clone());
         Ok(Self {
             path,
             config: RwLock::new(Arc::new(config)),
@@ -151,6 +177,8 @@ impl Parts {
             admin,
             stop,
             open: Mutex::new(open),
+            notifier: Arc::new(notifier),
+            begun,
             tls,
         })
     }
@@ -186,8 +214,8 @@ pub(super) async fn pin(catalogue: &Catalogue, open: &Open, config: &Config) -> 
     Ok(())
 }
 
-/// The audit trail with the daemon's signing key.
-async fn trail(service: &Service) -> Result<Trail, DaemonError> {
+/// The audit trail with the daemon's signing key, and the key of temporary credentials, which is derived from it.
+async fn trail(service: &Service) -> Result<(Trail, Option<SessionKey>), DaemonError> {
     let found = service.daemon_identity().await?;
     if let Some(lost) = found.as_ref().and_then(|found| found.replaces) {
         let text = format!(
@@ -197,7 +225,8 @@ async fn trail(service: &Service) -> Result<Trail, DaemonError> {
         emit(Event::StoreDegraded, &Fields::new(), &text);
     }
     let store = Arc::clone(service.catalogue.store());
-    Ok(Trail::new(store, Arc::clone(&service.clock), found.map(|found| found.identity)))
+    let sessions = found.as_ref().map(|found| SessionKey::new(found.identity.seed()));
+    Ok((Trail::new(store, Arc::clone(&service.clock), found.map(|found| found.identity)), sessions))
 }
 
 fn worker(random: &dyn Random) -> Arc<str> {

@@ -15,6 +15,7 @@ use crate::keystore::software::rootkey::RootKeyError;
 use crate::kms::KmsError;
 use crate::migration::MigrationError;
 use crate::model::KeystoreId;
+use crate::notify::ReceiverError;
 use crate::observe::LoggingError;
 use crate::schedule::ScheduleError;
 use crate::store::StoreError;
@@ -61,6 +62,9 @@ pub enum DaemonError {
     /// The configuration is not one of an instance's process.
     #[error("{0}")]
     NotAnInstance(&'static str),
+    /// A rotator cannot be made from its configuration.
+    #[error("{0}; look at `ca` of the [[rotator]]")]
+    Rotator(String),
     /// No threads.
     #[error("the system gives no threads: {0}; raise the limit of tasks of the unit (TasksMax)")]
     Threads(std::io::Error),
@@ -70,6 +74,9 @@ pub enum DaemonError {
     /// The log.
     #[error("the log: {0}")]
     Logging(#[from] LoggingError),
+    /// Who is to be notified.
+    #[error(transparent)]
+    Notify(#[from] ReceiverError),
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),

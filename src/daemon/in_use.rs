@@ -1,8 +1,10 @@
 //! What running jobs and stored resources use: what a changed configuration must leave alone.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::catalogue::{Catalogue, CatalogueError, Demand};
-use crate::config::{Config, InUse, InstanceIdentity};
-use crate::model::{InstanceId, ResourceKind};
+use crate::config::{Config, InUse, InstanceIdentity, Tenant};
+use crate::model::{AccountId, InstanceId, JobState, ResourceKind};
 use crate::store::{Outcome, Record, StoreError, Transaction, get_record, scan_records};
 
 impl Record for InstanceIdentity {
@@ -21,7 +23,11 @@ pub(super) async fn read(catalogue: &Catalogue) -> Result<InUse, CatalogueError>
             in_use.accounts.insert(scope.account);
         }
     }
+    let mut tenants: BTreeMap<InstanceId, BTreeSet<AccountId>> = BTreeMap::new();
     for (id, identity) in known(catalogue).await? {
+        let used = catalogue.usage_by_account(&id).await?;
+        let there = used.into_iter().filter(|(_, used)| *used != Demand::default()).map(|(account, _)| account);
+        tenants.entry(id.clone()).or_default().extend(there);
         let quota = catalogue.quota(&id).await?;
         if quota.used != Demand::default() || !quota.reserved.is_empty() {
             in_use.instances.insert(id, Some(identity));
@@ -31,6 +37,16 @@ pub(super) async fn read(catalogue: &Catalogue) -> Result<InUse, CatalogueError>
         in_use.regions.insert(job.scope.region.clone());
         in_use.accounts.insert(job.scope.account.clone());
         in_use.instances.entry(job.instance.clone()).or_default();
+        // One that still queues has its own preflight before it.
+        if job.state != JobState::Queued {
+            tenants.entry(job.instance.clone()).or_default().insert(job.scope.account.clone());
+        }
+    }
+    for (id, accounts) in tenants {
+        let by_hand = catalogue.instance(&id).await?.map(|record| record.shared_with.clone()).unwrap_or_default();
+        let tenants =
+            accounts.into_iter().map(|account| Tenant { shared_by_hand: by_hand.contains(&account), account });
+        in_use.tenants.insert(id, tenants.collect());
     }
     Ok(in_use)
 }

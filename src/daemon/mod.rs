@@ -13,9 +13,11 @@ mod evidence;
 mod expiry;
 mod facts;
 mod in_use;
+mod inherited;
 mod instance_role;
 mod notify;
 mod offline;
+mod pulse;
 mod reload;
 mod remotes;
 mod restore;
@@ -24,8 +26,10 @@ mod scheduled_backup;
 mod seal;
 mod secrecy;
 mod signals;
+mod standing;
 mod stores;
 mod tasks;
+mod vitals;
 
 use std::path::PathBuf;
 
@@ -76,7 +80,8 @@ async fn serve(
     let mut signals = Signals::catch()?;
     notify::status("opening the stores");
     let mut daemon = tokio::select! {
-        started = Daemon::start(path, loaded) => started?,
+        // Large stores take their time; who waits is told that it goes on.
+        started = notify::with_patience(Daemon::start(path, loaded), || true) => started?,
         // Nothing is half done that the next start does not finish.
         () = signals.stop() => return Ok(()),
     };
@@ -98,7 +103,11 @@ async fn serve(
     notify::stopping("finishing the present step");
     // A part is gone: what it would have finished is finished by the next start.
     outcome?;
-    daemon.stop().await;
+    let hearts = daemon.parts().migrations.heartbeats().clone();
+    notify::with_patience(daemon.stop(), || hearts.stalled(pulse::patience()).is_empty()).await;
+    if let Some(log) = log {
+        log.flush();
+    }
     Ok(())
 }
 

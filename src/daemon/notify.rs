@@ -1,8 +1,10 @@
 //! What the service manager is told (sd_notify(3)). Outside of systemd nothing is sent.
 
+use std::future::Future;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::time::{Instant, interval};
 
 /// Listeners and admin socket accept, recovery has begun.
 pub(super) fn ready(status: &str) {
@@ -32,10 +34,32 @@ pub(super) fn alive() {
     send(&[NotifyState::Watchdog]);
 }
 
-/// How often to show that, if the service manager watches: twice in its time.
-pub(super) fn watchdog_period() -> Option<Duration> {
-    sd_notify::watchdog_enabled().and_then(|timeout| timeout.checked_div(2))
+/// The time after which the service manager restarts a daemon that does not show that it lives.
+pub(super) fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
 }
+
+/// Asks the service manager for patience while something that must end goes on, as long as `goes_on` says that it does,
+/// and not for ever.
+pub(super) async fn with_patience<T>(work: impl Future<Output = T>, goes_on: impl Fn() -> bool) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut ticks = interval(ASK_EVERY);
+    let begun = Instant::now();
+    loop {
+        tokio::select! {
+            biased;
+            done = work.as_mut() => return done,
+            _ = ticks.tick() => if begun.elapsed() < LONGEST && goes_on() {
+                send(&[NotifyState::ExtendTimeoutUsec(MORE_MICROSECONDS)]);
+            },
+        }
+    }
+}
+
+const ASK_EVERY: Duration = Duration::from_secs(10);
+const MORE_MICROSECONDS: u32 = 30_000_000;
+/// What takes longer is stuck, however alive it looks.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {

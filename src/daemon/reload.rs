@@ -1,12 +1,17 @@
 //! SIGHUP: the file is read again and put in force as a whole, or not at all.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use super::build::{Open, Parts, pin as pin_identity};
 use super::stores::pin;
 use super::{DaemonError, admin, facts, in_use, remotes};
+use crate::catalogue::CatalogueError;
 use crate::config::{Changes, Config, reload_diff};
 use crate::kms::Keystores;
+use crate::model::InstanceId;
+use crate::notify::Notifier;
+use crate::observe::metrics::METRICS;
 use crate::observe::{Event, Fields, LogHandle, emit};
 
 impl Parts {
@@ -14,9 +19,11 @@ impl Parts {
     pub(super) async fn reload(&self, log: Option<&LogHandle>) {
         match self.try_reload(log).await {
             Ok(changes) => {
+                METRICS.set_config_rejected(false);
                 emit(Event::ConfigReloaded, &Fields::new(), &format!("configuration reloaded: {}", changes.summary()))
             }
             Err(error) => {
+                METRICS.set_config_rejected(true);
                 let text = format!("the configuration stays as it was: {}", error.to_string().replace('\n', "; "));
                 emit(Event::ConfigRejected, &Fields::new(), &text);
             }
@@ -33,13 +40,17 @@ impl Parts {
         let changes = reload_diff(&old, &new, &in_use::read(catalogue).await?).map_err(DaemonError::Unfitting)?;
         // Everything that can fail comes first.
         let certificate = self.tls.as_ref().map(|tls| tls.read_again()).transpose()?;
+        let rotators = facts::rotators(&new)?;
         let open = self.reopen(&new, &changes).await?;
         pin_identity(catalogue, &open, &new).await?;
+        let held = self.held(&new).await?;
+        let receivers = changes.notify.then(|| Notifier::prepare(&new.notify)).transpose()?;
         let registered = self.book.reconcile(&new.schedules).await?;
         in_use::remember(catalogue, &new).await?;
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let keystores: &Keystores = &self.service.keystores;
-        keystores.reload(facts::instances(&new), facts::regions(&new));
+        keystores.set_directories(new.directories.clone());
+        keystores.reload_held(facts::instances(&new), facts::regions(&new), &held);
         keystores.exchange(open.sources(), open.targets());
         // A PIN that was refused may be tried once more now, whether it is another one or not.
         for instance in &new.instances {
@@ -52,23 +63,52 @@ impl Parts {
         if let (Some(tls), Some(fresh)) = (&self.tls, certificate) {
             tls.present(fresh);
         }
-        self.access_keys.replace(facts::access_keys(&new));
+        if let Some(receivers) = receivers {
+            self.notifier.exchange(receivers);
+        }
+        self.access_keys.replace(facts::access_keys(&new), facts::identities(&new));
         self.regions.replace(facts::region_ids(&new));
         if changes.limits {
             self.gateway.throttle.replace(facts::rates(&new));
         }
+        self.service.rotators.replace(rotators);
         self.migrations.reload(facts::settings(&new));
         self.clock.reload(new.migration.allowed_hours.clone());
         self.admin.reload(admin::accounts(&new), admin::advice(&loaded.warnings));
+        self.admin.rights().replace(new.admin.rights.clone());
         if let (Some(level), Some(log)) = (changes.level, log)
             && let Err(error) = log.set_level(level)
         {
             tracing::warn!(%error, "the log level stays as it was");
         }
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        // One may have ended since it was asked.
+        self.tend_unlocked().await?;
         super::running::tell_registered(&registered);
         self.make_service_keys().await;
         Ok(changes)
+    }
+
+    /// The instances that a job holds.
+    async fn held(&self, config: &Config) -> Result<BTreeSet<InstanceId>, DaemonError> {
+        let mut held = BTreeSet::new();
+        for instance in &config.instances {
+            if self.service.catalogue.instance_gate(&instance.id).await?.is_some() {
+                held.insert(instance.id.clone());
+            }
+        }
+        Ok(held)
+    }
+
+    /// Puts in force what a reload said of instances that a job held then and holds no more.
+    pub(super) async fn tend_unlocked(&self) -> Result<(), CatalogueError> {
+        for id in self.service.keystores.waiting() {
+            if self.service.catalogue.instance_gate(&id).await?.is_none() {
+                self.service.keystores.unlocked(&id);
+                tracing::info!(instance = %id, "what the last reload said of the instance is in force: no job holds it any more");
+            }
+        }
+        Ok(())
     }
 
     /// The keystores of the new file: what stays is kept open.

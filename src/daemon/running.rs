@@ -10,9 +10,11 @@ use tokio_util::task::TaskTracker;
 
 use super::backup::StateBackups;
 use super::build::Parts;
+use super::inherited::Inherited;
 use super::seal::RootKeyRing;
-use super::{DaemonError, admin, evidence, facts, tasks};
-use crate::admin::{Backups, Seal};
+use super::vitals::{DaemonVitals, MetricsListener};
+use super::{DaemonError, admin, evidence, facts, pulse, tasks, vitals};
+use crate::admin::{Backups, Seal, Vitals};
 use crate::api::server::{Endpoint, Limits, Server};
 use crate::config::Loaded;
 use crate::migration::in_background;
@@ -39,7 +41,13 @@ impl Daemon {
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let parts = Arc::new(Parts::build(path, loaded).await?);
         let config = parts.config();
-        let servers = bind(&parts).await?;
+        let mut inherited = Inherited::take();
+        let servers = bind(&parts, &mut inherited).await?;
+        let metrics = match &config.metrics {
+            Some(metrics) => Some(MetricsListener::bind(metrics.listen, &mut inherited).await?),
+            None => None,
+        };
+        drop(inherited);
         let stop_rest = parts.stop.clone();
         let ring = RootKeyRing::new(&parts);
         parts.admin.set_seal(Arc::<RootKeyRing>::clone(&ring) as Arc<dyn Seal>);
@@ -57,6 +65,13 @@ impl Daemon {
             let limits = Limits { drain: facts::DRAIN, ..Limits::default() };
             rest.spawn(server.run(Arc::clone(&parts.gateway), limits, stop_rest.clone()));
         }
+        let vitals: Arc<dyn Vitals> = Arc::new(DaemonVitals(Arc::downgrade(&parts)));
+        parts.admin.set_vitals(Arc::clone(&vitals));
+        if let Some(listener) = metrics {
+            rest.spawn(vitals::serve(listener, vitals, stop_rest.clone()));
+        }
+        let (notifier, stop) = (Arc::clone(&parts.notifier), stop_rest.clone());
+        rest.spawn(async move { notifier.run(stop).await });
         tasks::spawn(&parts, &ring, &backups, &rest, &stop_rest);
         evidence::spawn(&parts, &rest, &stop_rest);
         let (stop_clock, stop_runner) = (CancellationToken::new(), CancellationToken::new());
@@ -74,6 +89,7 @@ impl Daemon {
             }
         });
         let daemon = Self { parts, listeners, stop_clock, stop_runner, stop_rest, clock, runner, admin, rest };
+        pulse::spawn(&daemon.parts, daemon.status(), &daemon.rest, &daemon.stop_rest);
         emit(Event::DaemonStarted, &Fields::new(), &daemon.status());
         Ok(daemon)
     }
@@ -165,14 +181,18 @@ async fn ended(task: JoinHandle<()>) {
     }
 }
 
-async fn bind(parts: &Parts) -> Result<Vec<(Option<RegionId>, Server)>, DaemonError> {
+async fn bind(parts: &Parts, inherited: &mut Inherited) -> Result<Vec<(Option<RegionId>, Server)>, DaemonError> {
     let config = parts.config();
     let mut wanted = vec![(None, config.api.listen)];
     wanted.extend(config.regions.iter().filter_map(|r| Some((Some(r.id.clone()), r.listen?))));
     let mut servers = Vec::new();
     for (region, address) in wanted {
         let endpoint = Endpoint { address, region: region.clone(), tls: parts.tls.clone() };
-        servers.push((region, Server::bind(endpoint).await?));
+        let server = match inherited.at(address) {
+            Some(listener) => Server::adopt(endpoint, listener)?,
+            None => Server::bind(endpoint).await?,
+        };
+        servers.push((region, server));
     }
     Ok(servers)
 }

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::build::Parts;
+use super::expiry;
+use super::scheduled_backup;
 use super::seal::RootKeyRing;
-use super::{expiry, notify, scheduled_backup};
 use crate::admin::Backups;
 use crate::kms::clock_watch::ClockWatch;
 
@@ -53,6 +54,20 @@ pub(super) fn spawn(
             }
         }
     });
+    // What a reload said of an instance that a job held comes into force with the unlock.
+    let (waiting, mut changes, ended) = (Arc::clone(parts), parts.migrations.changes(), stop.clone());
+    tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+            if let Err(error) = waiting.tend_unlocked().await {
+                tracing::warn!(%error, "whether a job still holds an instance could not be read");
+            }
+        }
+    });
+    spawn_rotations(parts, tracker, stop);
     every(tracker, stop, TEND_EVERY, parts, |parts: Arc<Parts>| async move {
         if let Err(error) = parts.migrations.tend().await {
             tracing::warn!(%error, "clean-ups of ended migrations could not be done; trying again");
@@ -98,15 +113,39 @@ pub(super) fn spawn(
         let backups = Arc::clone(&backups);
         async move { scheduled_backup::carry_on(&parts, &backups).await }
     });
-    if let Some(period) = notify::watchdog_period() {
-        every(tracker, stop, period, parts, |parts: Arc<Parts>| async move {
-            // A daemon whose store hangs is not alive.
-            let probe = parts.service.catalogue.holds();
-            if tokio::time::timeout(PROBE, probe).await.is_ok_and(|found| found.is_ok()) {
-                notify::alive();
+}
+
+/// Rotators are called apart from what else falls due, which must not wait for them.
+fn spawn_rotations(parts: &Arc<Parts>, tracker: &TaskTracker, stop: &CancellationToken) {
+    let (parts, stop, mut changes) = (Arc::clone(parts), stop.clone(), parts.migrations.changes());
+    tracker.spawn(async move {
+        let mut ticks = interval(DUE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let rounds = async {
+            loop {
+                let service = &parts.service;
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = service.rotators.begun() => {}
+                    // What waited for an unlock goes on right after it.
+                    changed = changes.changed() => {
+                        if changed.is_err() {
+                            ticks.tick().await;
+                        }
+                    }
+                }
+                if let Err(error) = service.run_rotations(service.clock.now()).await {
+                    tracing::warn!(%error, "rotations could not go on; trying again");
+                }
             }
-        });
-    }
+        };
+        // A call under way is cut off, as by a crash: the next start goes on with it.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = rounds => {}
+        }
+    });
 }
 
 const DUE_EVERY: Duration = Duration::from_secs(1);
@@ -120,7 +159,6 @@ const SHRED_EVERY: Duration = Duration::from_secs(3600);
 const SEAL_EVERY: Duration = Duration::from_secs(60);
 /// How often it is asked whether a backup is due.
 const BACKUP_EVERY: Duration = Duration::from_secs(60);
-const PROBE: Duration = Duration::from_secs(5);
 
 fn every<F, Fut>(tracker: &TaskTracker, stop: &CancellationToken, period: Duration, parts: &Arc<Parts>, work: F)
 where

@@ -27,6 +27,7 @@ use crate::crypto::mac::MacAlgorithm;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
 use crate::model::{Incarnation, InstanceState, JobId, KeystoreId, MaterialId, Scope};
+use crate::observe::metrics::ServedBy;
 
 /// Daily use: creation, cryptography, reading, destruction. A call for something that is not here answers
 /// [`KeystoreError::Moved`]: the caller reads the catalogue again.
@@ -34,6 +35,14 @@ use crate::model::{Incarnation, InstanceState, JobId, KeystoreId, MaterialId, Sc
 pub trait Keystore: Send + Sync + 'static {
     /// Which keystore this is.
     fn id(&self) -> &KeystoreId;
+
+    /// Under which kind its work is counted.
+    fn served_by(&self) -> ServedBy {
+        match self.id() {
+            KeystoreId::Shared(_) => ServedBy::Shared,
+            KeystoreId::Instance(_) => ServedBy::Software,
+        }
+    }
 
     /// Generates and stores a version of a key. The material is durable on return.
     async fn generate(&self, label: &Label, place: &Place) -> Result<(), KeystoreError>;

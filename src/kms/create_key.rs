@@ -70,13 +70,14 @@ impl Service {
         };
         check(&new, facts.as_ref())?;
         if let Some(facts) = &facts {
-            self.check_room(facts, Demand { keys: 1, secrets: 0 }, None).await?;
+            self.check_room(&scope, facts, Demand { keys: 1, secrets: 0 }, None).await?;
         }
         let key = self.new_key_record(caller, new, facts.as_ref());
         self.file_key(&scope, key, facts.as_ref(), By::Caller(caller)).await
     }
 
-    /// An instance in which the account may create resources: its own, or one that is shared with it.
+    /// An instance in which the account may create resources: its own, or one that is shared with it inside their resource
+    /// directory.
     ///
     /// # Errors
     /// `InstanceNotFound`.
@@ -87,16 +88,18 @@ impl Service {
         let facts = facts.ok_or(KmsError::InstanceNotFound)?;
         let shared = facts.shared_with.contains(&scope.account)
             || record.is_some_and(|record| record.shared_with.contains(&scope.account));
+        let shared = shared && self.keystores.check_share(&facts.owner, &scope.account).is_ok();
         if facts.owner == scope.account || shared { Ok(facts) } else { Err(KmsError::InstanceNotFound) }
     }
 
     /// Counts what a change adds to an instance and refuses what its quota does not allow. Guarded: the change conflicts
-    /// when the count has changed meanwhile.
+    /// when the count has changed meanwhile, or when the account's share has gone.
     ///
     /// # Errors
-    /// `LimitExceeded`.
+    /// `LimitExceeded`; `InstanceNotFound` when the account may not use it any more.
     pub async fn check_room(
         &self,
+        scope: &Scope,
         facts: &InstanceFacts,
         more: Demand,
         change: Option<&mut Change>,
@@ -104,6 +107,8 @@ impl Service {
         // The quota is read after the change has compared it: if it is newer than what the change compares, that conflicts.
         if let Some(change) = change {
             self.catalogue.count_in(change, &facts.id, more, Demand::default()).await?;
+            // So is the share: what takes it away changes the account's count.
+            self.usable_instance(scope, &facts.id).await?;
         }
         let taken = self.catalogue.quota(&facts.id).await?.taken(None);
         let over = |taken: u64, more: u64, quota: u64| more > 0 && taken.saturating_add(more) > quota;
@@ -166,7 +171,7 @@ impl Service {
             change.fulfil(&material.intent);
         }
         if let Some(facts) = facts {
-            self.check_room(facts, Demand { keys: 1, secrets: 0 }, Some(&mut change)).await?;
+            self.check_room(guarded.scope(), facts, Demand { keys: 1, secrets: 0 }, Some(&mut change)).await?;
         }
         Ok(change)
     }

@@ -22,6 +22,8 @@ pub struct DueReport {
     pub expired: usize,
     /// Secrets destroyed.
     pub deleted_secrets: usize,
+    /// Rotations of secrets that have begun.
+    pub begun: usize,
     /// Managed secrets that are due and have no rotator: they keep their value.
     pub unserved: usize,
     /// Things that wait for the end of a migration.
@@ -37,6 +39,7 @@ pub(super) enum Done {
     DeletedKey,
     Expired,
     DeletedSecret,
+    Begun,
     Unserved,
     /// The entry no longer agrees with its resource.
     Nothing,
@@ -96,6 +99,7 @@ impl DueReport {
             Ok(Done::DeletedKey) => &mut self.deleted_keys,
             Ok(Done::Expired) => &mut self.expired,
             Ok(Done::DeletedSecret) => &mut self.deleted_secrets,
+            Ok(Done::Begun) => &mut self.begun,
             Ok(Done::Unserved) => &mut self.unserved,
             // The gate went up meanwhile.
             Ok(Done::Waiting) | Err(KmsError::Migrating(_)) => &mut self.waiting,

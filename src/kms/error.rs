@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::catalogue::{CatalogueError, Refusal};
 use crate::keystore::KeystoreError;
-use crate::model::InstanceState;
+use crate::model::{InstanceState, SecretVersionId};
 use crate::store::StoreError;
 
 /// A refusal or failure of an operation. External texts name the remedy; internal detail stays in [`KmsError::Internal`].
@@ -87,6 +87,12 @@ pub enum KmsError {
     /// The import token has expired.
     #[error("The specified import token has expired.")]
     ExpiredImportToken,
+    /// A rotation to another version has begun and not ended.
+    #[error("A rotation of the secret to version {0} has not ended yet.")]
+    RotationUnderWay(SecretVersionId),
+    /// The rotator did not rotate the secret (yet); why, without a value.
+    #[error("The rotator did not rotate the secret: {0}")]
+    RotatorFailed(String),
     /// The nonce was used.
     #[error("Specified signature nonce was used already.")]
     NonceUsed,

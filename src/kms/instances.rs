@@ -1,8 +1,19 @@
 //! What accounts see of instances.
 
+use std::collections::BTreeMap;
+
 use super::{Caller, InstanceFacts, KmsError, Service};
 use crate::catalogue::{CatalogueError, Change, Demand, InstanceRecord};
-use crate::model::{InstanceId, InstanceState, Scope};
+use crate::model::{AccountId, InstanceId, InstanceState, Scope};
+
+/// What is taken of an instance's quotas, as an account sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceUse {
+    /// For the owner all of it, what running jobs have reserved among it; for another account its own.
+    pub taken: Demand,
+    /// For the owner, by account; for another account nothing.
+    pub by_account: BTreeMap<AccountId, Demand>,
+}
 
 impl Service {
     /// The instances of the region that the account may use, its own and those shared with it, by ID.
@@ -22,14 +33,25 @@ impl Service {
         Ok(usable)
     }
 
-    /// An instance that the account may use, and how much of its quotas is taken.
+    /// An instance that the account may use, and how much of its quotas is taken. How much others hold is for the owner
+    /// alone to know, and no more of them than that.
     ///
     /// # Errors
     /// `InstanceNotFound`, also for one that is somebody else's.
-    pub async fn instance_usage(&self, caller: &Caller, id: &InstanceId) -> Result<(InstanceFacts, Demand), KmsError> {
+    pub async fn instance_usage(
+        &self,
+        caller: &Caller,
+        id: &InstanceId,
+    ) -> Result<(InstanceFacts, InstanceUse), KmsError> {
         let facts = self.usable_instance(&caller.scope(), id).await?;
-        let taken = self.catalogue.quota(id).await?.taken(None);
-        Ok((facts, taken))
+        let used = if facts.owner == caller.account {
+            let taken = self.catalogue.quota(id).await?.taken(None);
+            InstanceUse { taken, by_account: self.catalogue.usage_by_account(id).await? }
+        } else {
+            let own = self.catalogue.tenant(id, &caller.account).await?;
+            InstanceUse { taken: own.map(|own| own.used).unwrap_or_default(), by_account: BTreeMap::new() }
+        };
+        Ok((facts, used))
     }
 
     /// How an instance of the configuration stands.

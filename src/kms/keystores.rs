@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jiff::Timestamp;
 
 use crate::keystore::{Keystore, SharedSource, SharedTarget};
-use crate::model::{AccountId, InstanceId, KeystoreId, RegionId};
+use crate::model::{AccountId, Directories, InstanceId, KeystoreId, RegionId, ShareRefusal};
 
 /// What the configuration says of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,9 @@ pub struct Keystores {
     instances: RwLock<BTreeMap<InstanceId, SharedTarget>>,
     facts: RwLock<Arc<BTreeMap<InstanceId, InstanceFacts>>>,
     regions: RwLock<Arc<BTreeMap<RegionId, RegionFacts>>>,
+    directories: RwLock<Arc<Directories>>,
+    /// What is to be said of instances that a job holds, from its unlock on.
+    waiting: RwLock<BTreeMap<InstanceId, InstanceFacts>>,
     sweeping: tokio::sync::Mutex<()>,
 }
 
@@ -65,6 +68,8 @@ impl Keystores {
             instances: RwLock::new(instances),
             facts: RwLock::default(),
             regions: RwLock::default(),
+            directories: RwLock::default(),
+            waiting: RwLock::default(),
             sweeping: tokio::sync::Mutex::default(),
         };
         keystores.reload(facts, regions);
@@ -79,10 +84,55 @@ impl Keystores {
 
     /// Replaces the facts.
     pub fn reload(&self, facts: Vec<InstanceFacts>, regions: Vec<RegionFacts>) {
-        *self.facts.write().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(facts.into_iter().map(|f| (f.id.clone(), f)).collect());
+        self.reload_held(facts, regions, &BTreeSet::new());
+    }
+
+    /// Replaces the facts; of the instances that a job holds those of before count until [`Keystores::unlocked`].
+    pub fn reload_held(&self, facts: Vec<InstanceFacts>, regions: Vec<RegionFacts>, held: &BTreeSet<InstanceId>) {
+        let mut waiting = self.waiting.write().unwrap_or_else(PoisonError::into_inner);
+        waiting.clear();
+        let mut current = self.facts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = BTreeMap::new();
+        for fresh in facts {
+            let id = fresh.id.clone();
+            match current.get(&id).filter(|before| held.contains(&id) && **before != fresh) {
+                Some(before) => {
+                    next.insert(id.clone(), before.clone());
+                    waiting.insert(id, fresh);
+                }
+                None => drop(next.insert(id, fresh)),
+            }
+        }
+        *current = Arc::new(next);
         *self.regions.write().unwrap_or_else(PoisonError::into_inner) =
             Arc::new(regions.into_iter().map(|r| (r.id.clone(), r)).collect());
+    }
+
+    /// Instances of which a reload waits for the unlock.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<InstanceId> {
+        self.waiting.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// No job holds the instance any more: what a reload said of it meanwhile is in force.
+    pub fn unlocked(&self, id: &InstanceId) {
+        if let Some(fresh) = self.waiting.write().unwrap_or_else(PoisonError::into_inner).remove(id) {
+            let mut current = self.facts.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::make_mut(&mut current).insert(id.clone(), fresh);
+        }
+    }
+
+    /// Replaces the resource directories.
+    pub fn set_directories(&self, directories: Directories) {
+        *self.directories.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directories);
+    }
+
+    /// Whether an instance of `owner` can be shared with `account`.
+    ///
+    /// # Errors
+    /// Why the resource directories do not let it.
+    pub fn check_share(&self, owner: &AccountId, account: &AccountId) -> Result<(), ShareRefusal> {
+        self.directories.read().unwrap_or_else(PoisonError::into_inner).check_share(owner, account)
     }
 
     /// Replaces the set of keystores. Operations under way finish with those they began with.

@@ -5,6 +5,7 @@
 
 mod aliases;
 mod asymmetric;
+mod authorization;
 mod caller;
 mod change_loop;
 pub mod clock_watch;
@@ -27,6 +28,7 @@ mod new_material;
 mod placed;
 mod policy;
 mod reencryption;
+mod rotators;
 pub mod secrets;
 mod service_keys;
 mod state;
@@ -44,7 +46,8 @@ mod wording;
 use std::sync::Arc;
 
 pub use asymmetric::{Signed, Unwrapped, Wrapped};
-pub use caller::Caller;
+pub use authorization::{Subject, decision_on};
+pub use caller::{Acting, Caller};
 pub use change_loop::By;
 pub use create_key::NewKey;
 pub use daemon_identity::DaemonIdentity;
@@ -53,12 +56,14 @@ pub use due::DueReport;
 pub use error::KmsError;
 pub use import::ImportParameters;
 pub use import_token::WrappingAlgorithm;
+pub use instances::InstanceUse;
 pub use keystores::{InstanceFacts, Keystores, RegionFacts};
 pub use list_keys::{KeyFilter, KeyFilters};
 pub use new_material::NewMaterial;
 pub use placed::AskError;
 pub use policy::{check_policy, default_policy};
 pub use reencryption::{Origin, Recipient};
+pub use rotators::Rotators;
 pub use state::state_at;
 pub use symmetric::{Opened, Sealed};
 pub use tags::{TagRow, Tagged, Untag};
@@ -74,6 +79,8 @@ pub struct Service {
     pub catalogue: Catalogue,
     /// Material: the shared keystore of each region, and the instances.
     pub keystores: Arc<Keystores>,
+    /// What changes credentials of managed secrets where they live.
+    pub rotators: Arc<Rotators>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Chance.

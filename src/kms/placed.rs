@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{KmsError, Service};
 use crate::keystore::{Answer, Keystore, KeystoreError};
 use crate::model::{KeyId, KeyRecord, KeystoreId, RegionId, Scope, SecretName, SecretRecord};
+use crate::observe::metrics::{METRICS, served_by};
 use crate::store::Stored;
 
 /// A cut-over moves a resource once, a roll-back once more; more turns than this are a fault.
@@ -54,6 +55,8 @@ impl Service {
         let mut entry = first;
         for _ in 0..TURNS {
             let keystore = self.keystore(&entry.keystore)?;
+            let kind = keystore.served_by();
+            served_by(kind);
             match ask(keystore).await {
                 Ok(answer) if !answer.provisional => return Ok(answer.value),
                 Ok(answer) => {
@@ -72,6 +75,7 @@ impl Service {
                     entry = now;
                 }
                 Err(error) if error.is_unavailable() => {
+                    METRICS.keystore_error(kind);
                     let now = reread().await?;
                     if now.keystore != entry.keystore {
                         entry = now;

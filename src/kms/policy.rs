@@ -1,16 +1,14 @@
 //! The policies that resources of an instance have: exactly one each (API pages SetKeyPolicy and SetSecretPolicy).
 //!
-//! Here a policy is a document that is checked for its shape and kept.
+//! Here a policy is a document that is checked and kept; what it means is the room `access`'s to say.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::key_changes::{refuse_pending_deletion, refuse_service_key};
 use super::{Caller, KmsError, Service};
+use crate::access::Policy;
 use crate::catalogue::{Change, KeyOrAlias};
 use crate::model::{AccountId, KeyId, ResourceKind, SecretName};
-
-/// Bytes a policy may have.
-const MAX_POLICY: usize = 32_768;
 
 /// The policy a resource has when nobody set another: the owner's account may do everything.
 #[must_use]
@@ -28,33 +26,15 @@ pub fn default_policy(kind: ResourceKind, account: &AccountId) -> String {
     .to_string()
 }
 
-/// Refuses what is not a policy document of version 1: a JSON object with a list of statements, each of which allows or
-/// denies actions.
+/// Refuses what is not a policy of a resource.
 ///
 /// # Errors
-/// `InvalidParameterBecause`.
+/// `InvalidParameterBecause`, with the place of the fault.
 pub fn check_policy(text: &str) -> Result<(), KmsError> {
-    let invalid = |reason: &str| KmsError::InvalidParameterBecause { name: "Policy", reason: reason.to_owned() };
-    if text.len() > MAX_POLICY {
-        return Err(invalid("at most 32,768 bytes are allowed"));
+    match Policy::resource(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(KmsError::InvalidParameterBecause { name: "Policy", reason: error.to_string() }),
     }
-    let document: Value = serde_json::from_str(text).map_err(|_| invalid("it is not JSON"))?;
-    let statements = document.get("Statement").and_then(Value::as_array);
-    let (Some("1"), Some(statements)) = (document.get("Version").and_then(Value::as_str), statements) else {
-        return Err(invalid("it needs Version \"1\" and a list Statement"));
-    };
-    for statement in statements {
-        if !matches!(statement.get("Effect").and_then(Value::as_str), Some("Allow" | "Deny")) {
-            return Err(invalid("each statement needs an Effect, Allow or Deny"));
-        }
-        if !statement.get("Action").is_some_and(is_texts) || !statement.get("Resource").is_none_or(is_texts) {
-            return Err(invalid("each statement needs an Action: a text or a list of texts, as is its Resource"));
-        }
-        if !statement.get("Principal").is_none_or(Value::is_object) {
-            return Err(invalid("the Principal of a statement is an object, such as {\"RAM\": [...]}"));
-        }
-    }
-    Ok(())
 }
 
 impl Service {
@@ -118,8 +98,4 @@ impl Service {
 fn refuse_shared(policy: Option<&String>) -> Result<&String, KmsError> {
     policy
         .ok_or_else(|| KmsError::UnsupportedOperation("Only keys and secrets of an instance have a policy.".to_owned()))
-}
-
-fn is_texts(value: &Value) -> bool {
-    value.is_string() || value.as_array().is_some_and(|list| list.iter().all(Value::is_string))
 }

@@ -51,10 +51,11 @@ impl Service {
         destination: &KeyOrAlias,
         context: &BTreeMap<String, String>,
     ) -> Result<Sealed, KmsError> {
+        let from = caller.at_source();
         let plaintext = match origin {
-            Origin::Symmetric { context } => self.decrypt(caller, ciphertext, context).await?.plaintext,
+            Origin::Symmetric { context } => self.decrypt(&from, ciphertext, context).await?.plaintext,
             Origin::Asymmetric { key, version, algorithm } => {
-                self.asymmetric_decrypt(caller, key, version, *algorithm, ciphertext).await?.value
+                self.asymmetric_decrypt(&from, key, version, *algorithm, ciphertext).await?.value
             }
         };
         self.encrypt(caller, destination, &plaintext, context).await

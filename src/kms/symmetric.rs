@@ -85,7 +85,7 @@ impl Service {
     ) -> Result<Opened, KmsError> {
         let (header, _) = blob::parse(sealed).map_err(|_| rejected())?;
         let key = self.catalogue.key(&caller.region, &header.key_id).await?;
-        let key = key.filter(|key| key.account == caller.account).ok_or_else(rejected)?;
+        let key = key.filter(|key| key.account == caller.scope().account).ok_or_else(rejected)?;
         self.require_enabled(&key)?;
         self.open_blob(&key, sealed, context).await
     }

@@ -87,6 +87,7 @@ impl Kms {
         let service = Service {
             catalogue: Catalogue::new(Arc::new(MemoryStore::new())),
             keystores: Arc::new(keystores),
+            rotators: Arc::default(),
             clock: clock.clone(),
             random,
             worker: "worker-1".into(),
@@ -125,7 +126,7 @@ async fn open(
     SoftwareKeystore::open(id.clone(), store, slots, Some(root), clock.clone(), Arc::clone(random)).await.unwrap()
 }
 
-fn job(scope: &Scope, now: Timestamp) -> Job {
+pub(in crate::kms) fn job(scope: &Scope, now: Timestamp) -> Job {
     Job {
         id: JobId::generate(now, 1),
         group: None,
@@ -158,6 +159,7 @@ fn job(scope: &Scope, now: Timestamp) -> Job {
         failure: None,
         left_behind: Vec::new(),
         warnings: Vec::new(),
+        approval: None,
     }
 }
 
@@ -177,5 +179,6 @@ pub(in crate::kms) fn caller(account: &str) -> Caller {
         nonce: Some(nonce),
         source: [127, 0, 0, 1].into(),
         ticket: crate::audit::Ticket::default(),
+        acting: crate::kms::Acting::default(),
     }
 }

@@ -22,6 +22,7 @@ mod mac;
 mod naming;
 mod policy;
 mod reencryption;
+mod sharing;
 mod symmetric;
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -65,7 +65,7 @@ fn local_part<'a>(caller: &Caller, text: &'a str) -> Option<&'a str> {
     };
     let (region, rest) = rest.split_once(':')?;
     let (account, local) = rest.split_once(':')?;
-    (region == caller.region.as_str() && account == caller.account.as_str()).then_some(local)
+    (region == caller.region.as_str() && account == caller.scope().account.as_str()).then_some(local)
 }
 
 #[cfg(test)]

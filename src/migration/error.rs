@@ -21,6 +21,12 @@ pub enum MigrationError {
     /// The job is past its first purge.
     #[error("{0} has begun to destroy the source copies; from there on it only goes forward")]
     PastReturn(JobId),
+    /// The job waits for no approval.
+    #[error("{0} waits for no approval")]
+    NotAwaited(JobId),
+    /// Whoever asked for it cannot approve it.
+    #[error("{0} has to be approved by somebody else than who asked for it")]
+    OwnApproval(JobId),
     /// A proof did not hold.
     #[error("a copy could not be proved: {0}")]
     Unproved(String),

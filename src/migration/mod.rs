@@ -3,6 +3,7 @@
 //! A job is a state machine ([`crate::model::JobState`]) whose every transition is one guarded transaction. Each step is
 //! idempotent: a worker that takes a job over runs the step of the state it finds, again or for the first time.
 
+mod approval;
 mod background;
 mod compatibility;
 mod context;
@@ -33,6 +34,7 @@ use tokio::sync::watch;
 
 use crate::audit::Actor;
 use crate::kms::Service;
+use crate::observe::heartbeat::Heartbeats;
 use crate::store::SharedStore;
 
 /// The migrations of this deployment. Cheap to clone.
@@ -43,6 +45,9 @@ pub struct Migrations {
     changed: Arc<watch::Sender<u64>>,
     /// On whose behalf jobs are asked for and canceled.
     actor: Actor,
+    /// The person behind that, where there is one: what an approval must come from somebody else than.
+    asked_by: Option<String>,
+    hearts: Heartbeats,
 }
 
 impl Migrations {
@@ -54,6 +59,8 @@ impl Migrations {
             settings: Arc::new(RwLock::new(settings)),
             changed: Arc::new(watch::Sender::new(0)),
             actor: Actor::Daemon,
+            asked_by: None,
+            hearts: Heartbeats::default(),
         }
     }
 
@@ -61,7 +68,14 @@ impl Migrations {
     #[must_use]
     pub fn acting(&self, actor: Actor, store: SharedStore) -> Self {
         let service = Service { catalogue: self.service.catalogue.over(store), ..self.service.clone() };
-        Self { service, actor, ..self.clone() }
+        let asked_by = matches!(actor, Actor::Operator { .. }).then(|| actor.to_string());
+        Self { service, actor, asked_by, ..self.clone() }
+    }
+
+    /// The same migrations for what a person asked for beforehand, by a schedule.
+    #[must_use]
+    pub fn asked_by(&self, person: Option<String>) -> Self {
+        Self { asked_by: person, ..self.clone() }
     }
 
     /// The service they work on.
@@ -74,6 +88,12 @@ impl Migrations {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Who works on migrations and schedules, and shows that it does.
+    #[must_use]
+    pub const fn heartbeats(&self) -> &Heartbeats {
+        &self.hearts
     }
 
     /// The present settings.

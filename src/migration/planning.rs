@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cutover::entry_digest;
+use super::preflight::Standing;
 use super::{MigrationError, Migrations, compatibility};
-use crate::catalogue::PlanItem;
+use crate::catalogue::{Demand, PlanItem};
 use crate::keystore::Place;
 use crate::model::{
     InstanceId, KeyId, KeyRecord, KeystoreId, LeftBehind, MAX_SELECTED, Problem, ProblemCode, ResourceId, Scope,
@@ -60,7 +61,8 @@ pub struct Counts {
 }
 
 impl Migrations {
-    /// Plans a migration and checks everything that preflight checks. Changes nothing.
+    /// Plans a migration and checks everything that preflight checks; `ahead` is what accounts before it in a group bring
+    /// into the instance. Changes nothing.
     ///
     /// # Errors
     /// When stores cannot be read; problems are part of the plan.
@@ -69,8 +71,9 @@ impl Migrations {
         scope: &Scope,
         instance: &InstanceId,
         selection: &Selection,
+        ahead: Demand,
     ) -> Result<Plan, MigrationError> {
-        self.plan_for(scope, instance, selection, None).await
+        self.plan_for(scope, instance, selection, Standing { job: None, ahead }).await
     }
 
     /// The Migration Information numbers of a scope.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{MigrationError, Migrations, Plan};
+use crate::catalogue::Demand;
 use crate::keystore::{KeystoreError, Unfit};
 use crate::kms::InstanceFacts;
 use crate::model::{InstanceId, JobId, Problem, ProblemCode, Scope, Selection};
@@ -16,17 +17,32 @@ const BYTES_PER_VERSION: u64 = 72 * 1024;
 /// The window of a migration by hand.
 const MANUAL_WINDOW: Duration = Duration::from_secs(2 * 3600);
 
+/// Where a plan stands among others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Standing<'a> {
+    /// The job it is for: what it has reserved itself does not count against it.
+    pub(super) job: Option<&'a JobId>,
+    /// What comes into the instance before it.
+    pub(super) ahead: Demand,
+}
+
+impl<'a> From<&'a JobId> for Standing<'a> {
+    fn from(job: &'a JobId) -> Self {
+        Self { job: Some(job), ahead: Demand::default() }
+    }
+}
+
 /// What a key takes in a token at most: material, name, label and attributes.
 const BYTES_PER_OBJECT: u64 = 1024;
 
 impl Migrations {
-    /// As [`Migrations::plan`]; what `job` itself has reserved does not count against it.
+    /// As [`Migrations::plan`].
     pub(super) async fn plan_for(
         &self,
         scope: &Scope,
         instance: &InstanceId,
         selection: &Selection,
-        job: Option<&JobId>,
+        standing: Standing<'_>,
     ) -> Result<Plan, MigrationError> {
         let Some(facts) = self.service.keystores.instance(instance) else {
             let problem = run_problem(
@@ -37,8 +53,8 @@ impl Migrations {
             return Ok(Plan { problems: vec![problem], ..Plan::default() });
         };
         let mut plan = self.draft(scope, instance, facts.hardware, selection).await?;
-        self.check_instance(scope, &facts, job, &mut plan).await?;
-        self.check_quota(&facts, job, &mut plan).await?;
+        self.check_instance(scope, &facts, standing.job, &mut plan).await?;
+        self.check_quota(&facts, standing, &mut plan).await?;
         for hold in self.service.catalogue.holds().await? {
             if hold.covers(&scope.region, &scope.account) {
                 plan.problems.push(run_problem(
@@ -68,7 +84,14 @@ impl Migrations {
         }
         let record = self.service.catalogue.instance(id).await?;
         let shared_by_hand = record.as_ref().is_some_and(|r| r.shared_with.contains(&scope.account));
-        if facts.owner != scope.account && !facts.shared_with.contains(&scope.account) && !shared_by_hand {
+        let allowed = self.service.keystores.check_share(&facts.owner, &scope.account);
+        if let Err(refusal) = allowed {
+            plan.problems.push(run_problem(
+                ProblemCode::InstanceNotShared,
+                format!("{id} cannot be shared with {}: {refusal}", scope.account),
+                refusal.remedy(),
+            ));
+        } else if facts.owner != scope.account && !facts.shared_with.contains(&scope.account) && !shared_by_hand {
             plan.problems.push(run_problem(
                 ProblemCode::InstanceNotShared,
                 format!("{id} belongs to {} and is not shared with {}", facts.owner, scope.account),
@@ -161,13 +184,13 @@ impl Migrations {
     async fn check_quota(
         &self,
         facts: &InstanceFacts,
-        job: Option<&JobId>,
+        Standing { job, ahead }: Standing<'_>,
         plan: &mut Plan,
     ) -> Result<(), MigrationError> {
         let taken = self.service.catalogue.quota(&facts.id).await?.taken(job);
         let rows = [
-            ("keys", taken.keys, plan.keys(), facts.key_quota),
-            ("secrets", taken.secrets, plan.secrets(), facts.secret_quota),
+            ("keys", taken.keys.saturating_add(ahead.keys), plan.keys(), facts.key_quota),
+            ("secrets", taken.secrets.saturating_add(ahead.secrets), plan.secrets(), facts.secret_quota),
         ];
         for (what, taken, wanted, quota) in rows {
             if wanted > 0 && taken.saturating_add(wanted) > quota {

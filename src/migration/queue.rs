@@ -3,7 +3,7 @@
 use super::preflight::run_problem;
 use super::{MigrationError, Migrations, Order};
 use crate::audit::{Actor, Entry};
-use crate::catalogue::{AskedRecord, CatalogueError, Hold};
+use crate::catalogue::{AskedRecord, CatalogueError, Demand, Hold};
 use crate::model::{Job, JobEvent, JobId, JobState, Problem, ProblemCode, Scope};
 use crate::observe::{Event, Fields, emit};
 use crate::store::{Stored, Transaction};
@@ -11,16 +11,25 @@ use crate::store::{Stored, Transaction};
 impl Migrations {
     /// Makes the jobs of an order, all or none, together with `extra` (the schedule's instant). A manual order for one
     /// account is checked first, so that whoever asked hears of every problem; scheduled jobs and groups hear of theirs
-    /// in their own preflight.
+    /// in their own preflight. Who does not want to queue is refused while another job holds the instance.
     ///
     /// # Errors
     /// `Refused` with every problem; `Conflict` when `extra` does not hold.
     pub async fn submit(&self, order: Order, extra: Transaction) -> Result<Vec<JobId>, MigrationError> {
-        if let ([account], crate::model::Method::Manual) = (order.accounts.as_slice(), order.method) {
-            let scope = Scope { region: order.region.clone(), account: account.clone() };
-            let mut problems = self.plan(&scope, &order.instance, &order.selection).await?.problems;
+        if order.method == crate::model::Method::Manual {
+            let only = match order.accounts.as_slice() {
+                [account] => Some(Scope { region: order.region.clone(), account: account.clone() }),
+                _ => None,
+            };
+            let mut problems = match &only {
+                Some(scope) => {
+                    let plan = self.plan(scope, &order.instance, &order.selection, Demand::default()).await?;
+                    plan.problems
+                }
+                None => Vec::new(),
+            };
             if !order.queue {
-                problems.extend(self.busy(&scope, &order).await?);
+                problems.extend(self.busy(only.as_ref(), &order).await?);
             }
             if !problems.is_empty() {
                 return Err(MigrationError::Refused(problems));
@@ -30,6 +39,13 @@ impl Migrations {
         self.service.catalogue.create_jobs(&jobs, self.asked(&order, &jobs, extra)?).await?;
         for job in &jobs {
             emit(Event::MigrationQueued, &Fields::of_job(job), "migration queued");
+            if let Some(approval) = &job.approval {
+                let text = format!(
+                    "asked for by {}; waits for somebody else's `keyferry job approve {}`",
+                    approval.asked_by, job.id
+                );
+                emit(Event::MigrationAwaitingApproval, &Fields::of_job(job), &text);
+            }
         }
         self.touch();
         Ok(jobs.into_iter().map(|job| job.id).collect())
@@ -93,23 +109,27 @@ impl Migrations {
 
     /// Whether a queued job may start, given all jobs, oldest first.
     pub(super) fn may_start(job: &Job, all: &[Stored<Job>], holds: &[Stored<Hold>]) -> bool {
-        if holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account)) {
+        if held(job, holds) {
             return false;
         }
         all.iter().filter(|other| other.id != job.id && !other.state.is_final()).all(|other| {
+            // What a hold, or an approval that it lacks, keeps from starting keeps nobody waiting, in a group neither: one account does not stop the others.
+            let held = other.state == JobState::Queued && held(other, holds);
             let before_in_group =
                 job.group.is_some() && other.group == job.group && other.group_index < job.group_index;
             let meets = other.scope == job.scope || other.instance == job.instance;
             let ahead =
                 other.state != JobState::Queued || (other.scheduled_for, &other.id) < (job.scheduled_for, &job.id);
-            !(before_in_group || (meets && ahead && !held_back(other, all, holds)))
+            held || !(before_in_group || (meets && ahead))
         })
     }
 
-    async fn busy(&self, scope: &Scope, order: &Order) -> Result<Option<Problem>, MigrationError> {
+    /// `scope`: that of the only account; of a group one that is busy waits, and the others go on.
+    async fn busy(&self, scope: Option<&Scope>, order: &Order) -> Result<Option<Problem>, MigrationError> {
         let jobs = self.service.catalogue.jobs().await?;
-        let other =
-            jobs.iter().find(|job| !job.state.is_final() && (job.scope == *scope || job.instance == order.instance));
+        let other = jobs
+            .iter()
+            .find(|job| !job.state.is_final() && (Some(&job.scope) == scope || job.instance == order.instance));
         Ok(other.map(|job| {
             run_problem(
                 ProblemCode::ScopeLocked,
@@ -160,7 +180,7 @@ impl Migrations {
                     "nobody has acknowledged the Migration Instructions: a Terraform configuration that manages these \
                      resources may plan to replace them afterwards"
                         .to_owned(),
-                    "look after the configuration, then set acknowledge = true",
+                    "see what `keyferry terraform check DIR --plan` finds, then set acknowledge = true",
                 ));
             }
             jobs.push(Job {
@@ -195,20 +215,13 @@ impl Migrations {
                 failure: None,
                 left_behind: Vec::new(),
                 warnings,
+                approval: self.approval_needed(),
             });
         }
         jobs
     }
 }
 
-/// A queued job that a hold keeps from starting, itself or one before it in its group; others need not wait for it.
-fn held_back(job: &Job, all: &[Stored<Job>], holds: &[Stored<Hold>]) -> bool {
-    let held = |job: &Job| holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account));
-    let waits_for = |other: &Job| {
-        job.group.is_some()
-            && other.group == job.group
-            && other.group_index < job.group_index
-            && !other.state.is_final()
-    };
-    job.state == JobState::Queued && (held(job) || all.iter().any(|other| waits_for(other) && held(other)))
+fn held(job: &Job, holds: &[Stored<Hold>]) -> bool {
+    job.awaits_approval() || holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account))
 }

@@ -36,6 +36,7 @@ impl Migrations {
         let mut running: JoinSet<JobId> = JoinSet::new();
         let mut watched = Watched::new();
         let mut resumable = true;
+        let heart = self.hearts.begin("the runner of migrations");
         while !stop.is_cancelled() {
             match self.pick(&active, &mut watched, resumable).await {
                 Ok(jobs) => {
@@ -53,6 +54,7 @@ impl Migrations {
                 }
                 Err(error) => tracing::warn!(%error, "jobs cannot be read; trying again"),
             }
+            heart.beat();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
@@ -65,6 +67,8 @@ impl Migrations {
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
+        // From here on each job speaks for itself.
+        drop(heart);
         while running.join_next().await.is_some() {}
     }
 
@@ -199,6 +203,7 @@ impl Context {
         recorder.tick().await;
         let (progress, migrations, lease) = (Arc::clone(&self.progress), self.migrations.clone(), self.lease.clone());
         let seen = (*self.job).clone();
+        let heart = self.migrations.hearts.begin(&format!("{} in {}", self.job.id, self.job.state.as_str()));
         let (clock, start) = (Arc::clone(&self.migrations.service.clock), self.migrations.service.clock.monotonic());
         let telling = async move {
             loop {
@@ -210,6 +215,7 @@ impl Context {
                         emit(Event::MigrationProgress, &figures(&seen, done).estimate(percent, eta), "migration in progress");
                     }
                     _ = recorder.tick() => {
+                        heart.beat();
                         progress.watch_window(&seen, migrations.service.clock.now());
                         record(&migrations, &lease, progress.done()).await;
                         if let Some(cut) = cut_short(&migrations, &seen).await {

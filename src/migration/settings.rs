@@ -9,6 +9,8 @@ pub struct Settings {
     pub workers: usize,
     /// Resources a second, 0 = unlimited.
     pub max_rate: u32,
+    /// A migration that somebody asks for starts only after somebody else's approval.
+    pub approval: bool,
     /// A lease whose renewal has not moved for this long on the watcher's monotonic clock may be taken over.
     pub lease: Duration,
     /// The store's engine excludes a second process, so jobs of an earlier process are taken over at once.
@@ -25,6 +27,7 @@ impl Default for Settings {
         Self {
             workers: 4,
             max_rate: 0,
+            approval: false,
             exclusive: true,
             lease: Duration::from_secs(10),
             first_pause: Duration::from_millis(200),

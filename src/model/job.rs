@@ -277,6 +277,15 @@ pub enum Method {
     Manual,
 }
 
+/// A job that starts only after somebody else than who asked for it has approved it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who asked for it.
+    pub asked_by: String,
+    /// Who approved it; `None`: nobody yet.
+    pub approved_by: Option<String>,
+}
+
 /// Why a job did not complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -286,6 +295,14 @@ pub struct Failure {
     pub message: String,
     /// What to do.
     pub remedy: String,
+}
+
+impl Job {
+    /// Whether it waits for somebody's approval.
+    #[must_use]
+    pub fn awaits_approval(&self) -> bool {
+        self.approval.as_ref().is_some_and(|approval| approval.approved_by.is_none())
+    }
 }
 
 /// A resource that full migration leaves where it is.
@@ -366,6 +383,9 @@ pub struct Job {
     pub left_behind: Vec<LeftBehind>,
     /// Warnings, such as `TerraformUnchecked`.
     pub warnings: Vec<Problem>,
+    /// Whose approval it needs or has; `None`: nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
 }
 
 #[cfg(test)]

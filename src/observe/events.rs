@@ -2,6 +2,9 @@
 
 use std::fmt::Display;
 
+use sha2::{Digest, Sha256};
+
+use super::tap;
 use crate::model::{AccountId, InstanceId, Job, JobId, JobState, RegionId, ResourceId, Scope};
 
 /// Level of an event; all are INFO or higher.
@@ -16,10 +19,10 @@ pub enum Severity {
 }
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $text:literal $severity:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal $severity:ident,)*) => {
         /// Something worth a log line that scripts may wait for.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Event { $($(#[$doc])* $name,)* }
+        pub enum Event { $($(#[doc = $doc])* $name,)* }
 
         impl Event {
             /// Every event.
@@ -35,6 +38,12 @@ macro_rules! events {
             #[must_use]
             pub const fn severity(self) -> Severity {
                 match self { $(Self::$name => Severity::$severity,)* }
+            }
+
+            /// What it says, in a sentence.
+            #[must_use]
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc,)*).trim_start(),)* }
             }
         }
     };
@@ -73,6 +82,10 @@ events! {
     ScheduleSkipped = "schedule.skipped" Info,
     /// A job waits for its turn.
     MigrationQueued = "migration.queued" Info,
+    /// A job waits for somebody's approval.
+    MigrationAwaitingApproval = "migration.awaiting_approval" Warn,
+    /// A job was approved.
+    MigrationApproved = "migration.approved" Info,
     /// A job left the queue.
     MigrationStarted = "migration.started" Info,
     /// Preflight refused a job.
@@ -139,6 +152,48 @@ events! {
     AdminCommand = "admin.command" Info,
     /// The head of the audit trail, every minute and at the end of a job: what `audit verify --head` compares with.
     AuditHead = "audit.head" Info,
+    /// Lines that repeat were left out; this one counts them. Lines of a job are never left out.
+    LogSuppressed = "log.suppressed" Warn,
+    /// A notification did not reach its receiver in time, or there were too many of them.
+    NotifyUndelivered = "notify.undelivered" Warn,
+    /// A part of the daemon makes no progress any more.
+    WorkerStalled = "worker.stalled" Error,
+}
+
+impl Event {
+    /// The journal's `MESSAGE_ID`: 128 bits as 32 hexadecimal digits, made from the name alone, so it never changes.
+    #[must_use]
+    pub fn message_id(self) -> String {
+        let digest = Sha256::digest(format!("keyferry event {}", self.as_str()));
+        let id = digest.first_chunk::<16>().copied().unwrap_or_default();
+        // Version 8 of RFC 9562: made in the maker's own way.
+        uuid::Builder::from_custom_bytes(id).into_uuid().simple().to_string()
+    }
+
+    /// Can it be told to somebody? Not what comes for each resource, request or moment: it would push the others out.
+    #[must_use]
+    pub const fn is_single(self) -> bool {
+        !matches!(
+            self,
+            Self::MigrationProgress
+                | Self::OperationRefused
+                | Self::RequestDenied
+                | Self::ResourceVerified
+                | Self::ResourceCutOver
+                | Self::ResourcePurged
+                | Self::ResourceLeftBehind
+                | Self::AdminCommand
+                | Self::AuditHead
+                | Self::LogSuppressed
+                | Self::NotifyUndelivered
+        )
+    }
+
+    /// May a client or a fault elsewhere bring it about without end? Then repetitions are counted instead of written.
+    #[must_use]
+    pub const fn repeats(self) -> bool {
+        matches!(self, Self::OperationRefused | Self::RequestDenied)
+    }
 }
 
 /// The fields of a line beside event and message; only those that are set appear. Nothing secret goes in here.
@@ -174,6 +229,10 @@ pub struct Fields {
     pub code: Option<String>,
     /// Head of the audit trail.
     pub head: Option<String>,
+    /// Address that a request came from.
+    pub source: Option<String>,
+    /// Why, in words that only the operator may see.
+    pub detail: Option<String>,
 }
 
 macro_rules! text_fields {
@@ -209,6 +268,10 @@ impl Fields {
         code: impl Display,
         /// Sets the head of the audit trail.
         head: impl Display,
+        /// Sets the address that a request came from.
+        source: impl Display,
+        /// Sets what only the operator may see.
+        detail: impl Display,
     }
 
     /// Sets region and account.
@@ -278,10 +341,13 @@ pub fn emit(event: Event, fields: &Fields, message: &str) {
                 eta_seconds = fields.eta_seconds,
                 code = fields.code.as_deref(),
                 head = fields.head.as_deref(),
+                source = fields.source.as_deref(),
+                detail = fields.detail.as_deref(),
                 message = message,
             )
         };
     }
+    tap::offer(event, fields, message);
     match event.severity() {
         Severity::Info => at!(INFO),
         Severity::Warn => at!(WARN),
@@ -298,16 +364,26 @@ mod tests {
 
     const CONTRACT: &str = "daemon.started daemon.stopping config.reloaded config.rejected seal.generated seal.rotated store.degraded \
         backup.done backup.failed clock.stepped schedule.registered schedule.upcoming schedule.fired schedule.missed schedule.skipped \
-        migration.queued migration.started migration.refused migration.progress migration.window_ending \
+        migration.queued migration.awaiting_approval migration.approved migration.started migration.refused migration.progress migration.window_ending \
         migration.complete migration.failed migration.canceled migration.rolled_back migration.rehearsed \
         migration.resumed lock.acquired lock.released lock.overdue operation.refused rotation.suspended \
         rotation.restored rotation.performed rotation.failed rotation.unserved rotation.stranded resource.verified \
         resource.cut_over resource.purged resource.left_behind verification.failed instance.unreachable \
-        instance.expiring certificate.expiring key.usage_high request.denied admin.command audit.head";
+        instance.expiring certificate.expiring key.usage_high request.denied admin.command audit.head log.suppressed \
+        notify.undelivered worker.stalled";
 
     #[test]
     fn the_catalogue_is_the_contract() {
         let names: Vec<_> = Event::ALL.iter().map(|event| event.as_str()).collect();
         assert_eq!(names, CONTRACT.split_ascii_whitespace().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn message_ids_are_what_they_always_were_and_differ() {
+        // Journals out there are searched for them.
+        assert_eq!(Event::MigrationComplete.message_id(), "fd7018cc57bc80438ba6219f4bc21b47");
+        let all: std::collections::BTreeSet<_> = Event::ALL.iter().map(|event| event.message_id()).collect();
+        assert_eq!(all.len(), Event::ALL.len());
+        assert!(all.iter().all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())));
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
+use super::Event;
 use super::events::EVENT_TARGET;
 
 /// How lines are written.
@@ -18,7 +19,8 @@ pub enum LogFormat {
     Json,
     /// For people: `TIMESTAMP LEVEL EVENT MESSAGE FIELD=VALUE…`.
     Text,
-    /// For journald reading standard error: as text, without the timestamp, with the priority in front (`<6>`; sd-daemon(3)).
+    /// To the journal by its own protocol; where there is none, for journald reading standard error: as text, without the
+    /// timestamp, with the priority in front (`<6>`; sd-daemon(3)).
     Journald,
 }
 
@@ -45,24 +47,65 @@ impl FromStr for LogFormat {
     }
 }
 
-/// A line with its end.
-pub(super) fn render(format: LogFormat, now: Timestamp, event: &tracing::Event<'_>) -> String {
-    let meta = event.metadata();
-    let mut line = Collector { is_event: meta.target() == EVENT_TARGET, ..Collector::default() };
-    event.record(&mut line);
-    // Fields of libraries have no place in the schema: they go into the message.
-    let message = format!("{}{}", line.message, line.extra);
-    let timestamp = now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-    match format {
-        LogFormat::Json => json(&timestamp, meta.level(), message, line.fields),
-        LogFormat::Text => text(&format!("{timestamp} {:<5} ", meta.level()), &message, &line.fields),
-        LogFormat::Journald => text(&format!("<{}>", priority(meta.level())), &message, &line.fields),
+/// What a line says, before it has a form.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) level: Level,
+    pub(super) message: String,
+    /// Only those that the schema knows.
+    pub(super) fields: Map<String, Value>,
+    /// The module it comes from.
+    pub(super) target: &'static str,
+}
+
+/// Fields of the schema that a line may have which is no event: they tell what it belongs to.
+const BELONGING: [&str; 6] = ["job", "schedule", "region", "account", "instance", "request_id"];
+
+impl Line {
+    /// Of something that was traced; `request`: while which request.
+    pub(super) fn of(event: &tracing::Event<'_>, request: Option<&str>) -> Self {
+        let meta = event.metadata();
+        let mut line = Collector {
+            is_event: meta.target() == EVENT_TARGET,
+            is_ours: meta.target().starts_with(env!("CARGO_PKG_NAME")),
+            ..Collector::default()
+        };
+        event.record(&mut line);
+        if let Some(request) = request {
+            line.fields.insert("request_id".to_owned(), Value::from(request));
+        }
+        // Fields of libraries have no place in the schema: they go into the message.
+        let message = format!("{}{}", line.message, line.extra);
+        Self { level: *meta.level(), message, fields: line.fields, target: meta.target() }
+    }
+
+    /// Of an event that does not come through tracing.
+    pub(super) fn of_event(event: Event, level: Level, message: String) -> Self {
+        let fields = Map::from_iter([("event".to_owned(), Value::from(event.as_str()))]);
+        Self { level, message, fields, target: EVENT_TARGET }
+    }
+
+    /// The event it is, if it is one.
+    pub(super) fn event(&self) -> Option<Event> {
+        let name = self.fields.get("event")?.as_str()?;
+        Event::ALL.iter().copied().find(|event| event.as_str() == name)
+    }
+
+    /// The line with its end.
+    pub(super) fn render(&self, format: LogFormat, now: Timestamp) -> String {
+        let timestamp = || now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        match format {
+            LogFormat::Json => json(&timestamp(), self),
+            LogFormat::Text => text(&format!("{} {:<5} ", timestamp(), self.level), &self.message, &self.fields),
+            LogFormat::Journald => text(&format!("<{}>", priority(self.level)), &self.message, &self.fields),
+        }
     }
 }
 
 #[derive(Default)]
 struct Collector {
     is_event: bool,
+    is_ours: bool,
     message: String,
     extra: String,
     fields: Map<String, Value>,
@@ -72,7 +115,7 @@ impl Collector {
     fn take(&mut self, field: &Field, value: Value) {
         if field.name() == "message" {
             self.message = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        } else if self.is_event {
+        } else if self.is_event || (self.is_ours && BELONGING.contains(&field.name())) {
             self.fields.insert(field.name().to_owned(), value);
         } else {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -103,13 +146,13 @@ impl Visit for Collector {
     }
 }
 
-fn json(timestamp: &str, level: &Level, message: String, fields: Map<String, Value>) -> String {
+fn json(timestamp: &str, line: &Line) -> String {
     let mut object = Map::new();
     object.insert("timestamp".to_owned(), Value::from(timestamp));
-    object.insert("level".to_owned(), Value::from(level.as_str()));
-    object.insert("message".to_owned(), Value::from(message));
+    object.insert("level".to_owned(), Value::from(line.level.as_str()));
+    object.insert("message".to_owned(), Value::from(line.message.as_str()));
     object.insert("schema".to_owned(), Value::from(1));
-    object.extend(fields);
+    object.extend(line.fields.clone());
     format!("{}\n", Value::Object(object))
 }
 
@@ -144,8 +187,8 @@ fn push_plain(line: &mut String, text: &str) {
 }
 
 /// Syslog priorities.
-fn priority(level: &Level) -> u8 {
-    match *level {
+pub(super) fn priority(level: Level) -> u8 {
+    match level {
         Level::ERROR => 3,
         Level::WARN => 4,
         Level::INFO => 6,

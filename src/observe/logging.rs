@@ -1,18 +1,25 @@
 //! Where log lines come from and go to: tracing in, one writer out, a level that can change while the daemon runs.
 
 use std::io::Write;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use thiserror::Error;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 
-use super::line::{LogFormat, render};
+use super::journal::{self, Journal};
+use super::limit::Limiter;
+use super::line::{Line, LogFormat};
 
 /// The least severe level that is written. Libraries write from WARN on, whatever this says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -78,9 +85,10 @@ pub enum LoggingError {
 }
 
 /// Changes the level of a running logger.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LogHandle {
     filter: reload::Handle<Targets, Registry>,
+    sink: Arc<Mutex<Sink>>,
 }
 
 impl LogHandle {
@@ -91,14 +99,21 @@ impl LogHandle {
     pub fn set_level(&self, level: LogLevel) -> Result<(), LoggingError> {
         self.filter.reload(targets(level)).map_err(|_| LoggingError::Gone)
     }
+
+    /// Writes the counts of lines that were left out: the last thing a process does with its log.
+    pub fn flush(&self) {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner).summarise(true);
+    }
 }
 
-/// Logs to standard error from now on, for the whole process.
+/// Logs from now on, for the whole process: to standard error, or to the journal where the format says so and it listens.
 ///
 /// # Errors
 /// When the process has a logger already.
 pub fn install(format: LogFormat, level: LogLevel) -> Result<LogHandle, LoggingError> {
-    let (subscriber, handle) = logger(format, level, Box::new(std::io::stderr()));
+    let writer = Box::new(std::io::stderr());
+    let journal = (format == LogFormat::Journald).then(|| Journal::new(Path::new(journal::SOCKET)).ok()).flatten();
+    let (subscriber, handle) = build(format, level, writer, journal);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Twice)?;
     super::foreign::listen();
     Ok(handle)
@@ -112,21 +127,103 @@ pub fn logger(
     level: LogLevel,
     writer: Box<dyn Write + Send>,
 ) -> (impl Subscriber + Send + Sync + 'static, LogHandle) {
+    build(format, level, writer, None)
+}
+
+/// A logger to the journal at `socket`; what that does not take goes to the writer.
+#[cfg(test)]
+pub(super) fn journal_logger(
+    level: LogLevel,
+    socket: &Path,
+    writer: Box<dyn Write + Send>,
+) -> (impl Subscriber + Send + Sync + 'static, LogHandle) {
+    build(LogFormat::Journald, level, writer, Journal::new(socket).ok())
+}
+
+/// All that is logged inside belongs to this request: its ID stands in each line.
+#[must_use]
+pub fn request_span(request_id: &str) -> tracing::Span {
+    // As severe as can be, so that no log level takes it from the lines that are written.
+    tracing::error_span!(target: REQUEST_TARGET, "request", request_id)
+}
+
+const REQUEST_TARGET: &str = concat!(env!("CARGO_PKG_NAME"), "::request");
+
+fn build(
+    format: LogFormat,
+    level: LogLevel,
+    writer: Box<dyn Write + Send>,
+    journal: Option<Journal>,
+) -> (impl Subscriber + Send + Sync + 'static, LogHandle) {
     let (filter, handle) = reload::Layer::new(targets(level));
-    let lines = Lines { format, writer: Arc::new(Mutex::new(writer)) };
-    (tracing_subscriber::registry().with(filter).with(lines), LogHandle { filter: handle })
+    let sink = Arc::new(Mutex::new(Sink { format, writer, journal, limiter: Limiter::default() }));
+    let lines = Lines { sink: Arc::clone(&sink) };
+    (tracing_subscriber::registry().with(filter).with(lines), LogHandle { filter: handle, sink })
 }
 
 struct Lines {
-    format: LogFormat,
-    writer: Arc<Mutex<Box<dyn Write + Send>>>,
+    sink: Arc<Mutex<Sink>>,
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        let line = render(self.format, Timestamp::now(), event);
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = writer.write_all(line.as_bytes()).and_then(|()| writer.flush());
+/// The request that a span stands for.
+struct RequestId(String);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if attributes.metadata().target() != REQUEST_TARGET {
+            return;
+        }
+        let mut found = RequestId(String::new());
+        attributes.record(&mut found);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(found);
+        }
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
+        let request = context.event_scope(event).into_iter().flatten().find_map(|span| {
+            let extensions = span.extensions();
+            extensions.get::<RequestId>().map(|id| id.0.clone())
+        });
+        let line = Line::of(event, request.as_deref());
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        sink.summarise(false);
+        if sink.limiter.admit(event.metadata().callsite(), &line, Instant::now()) {
+            sink.write(&line);
+        }
+    }
+}
+
+impl Visit for RequestId {
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "request_id" {
+            value.clone_into(&mut self.0);
+        }
+    }
+}
+
+struct Sink {
+    format: LogFormat,
+    writer: Box<dyn Write + Send>,
+    journal: Option<Journal>,
+    limiter: Limiter,
+}
+
+impl Sink {
+    fn write(&mut self, line: &Line) {
+        if self.journal.as_ref().is_some_and(|journal| journal.send(line).is_ok()) {
+            return;
+        }
+        let text = line.render(self.format, Timestamp::now());
+        let _ = self.writer.write_all(text.as_bytes()).and_then(|()| self.writer.flush());
+    }
+
+    fn summarise(&mut self, all: bool) {
+        for line in self.limiter.summaries(Instant::now(), all) {
+            self.write(&line);
+        }
     }
 }
 
@@ -261,5 +358,54 @@ mod tests {
         assert!(out[0].starts_with(r"<4>resource.left_behind it\r\n<0>stays \u{1b}[2J "), "{}", out[0]);
         assert!(out[0].contains(r#" resource="a b\n<0>c""#) && out[0].contains(" code=Held"), "{}", out[0]);
         assert_eq!(out[1..], ["<3>migration.failed over", "<6>daemon.started up"]);
+    }
+
+    #[test]
+    fn every_line_of_a_request_names_it() {
+        let out = lines(LogFormat::Json, LogLevel::Warn, |_| {
+            request_span("5ca1ab1e").in_scope(|| {
+                emit(Event::MigrationFailed, &Fields::new(), "inside");
+                tracing::warn!(job = "mig-1", "a plain line");
+                tracing::warn!(target: "hyper::proto", "of a library");
+            });
+            tracing::warn!("outside");
+        });
+        let out: Vec<Value> = out.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(out.len(), 4);
+        assert!(out[..3].iter().all(|line| line["request_id"] == "5ca1ab1e"), "{out:?}");
+        assert_eq!((&out[1]["job"], out[3].get("request_id")), (&json!("mig-1"), None));
+    }
+
+    #[test]
+    fn what_repeats_is_counted_and_nothing_of_a_job_is_left_out() {
+        let out = lines(LogFormat::Json, LogLevel::Info, |handle| {
+            for n in 0..500 {
+                tracing::warn!("trouble {n}");
+                emit(Event::RequestDenied, &Fields::new().code("X"), "a request was denied");
+                // Events of a job, its plain warnings, and single events in any number.
+                let job = Fields { job: Some("mig-1".to_owned()), ..Fields::new() };
+                emit(Event::OperationRefused, &job, "refused");
+                tracing::warn!(job = "mig-1", "a step is tried again");
+                emit(Event::ScheduleRegistered, &Fields::new(), "registered");
+            }
+            handle.flush();
+            handle.flush();
+        });
+        let out: Vec<Value> = out.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let count = |wanted: &dyn Fn(&Value) -> bool| out.iter().filter(|line| wanted(line)).count();
+        let burst = usize::try_from(super::super::limit::BURST).unwrap();
+        assert_eq!(count(&|line| line["message"].as_str().is_some_and(|m| m.starts_with("trouble"))), burst);
+        assert_eq!(count(&|line| line["event"] == "request.denied"), burst);
+        assert_eq!(count(&|line| line["job"] == "mig-1"), 1000);
+        assert_eq!(count(&|line| line["event"] == "schedule.registered"), 500);
+        let told: Vec<&str> = out
+            .iter()
+            .filter(|line| line["event"] == "log.suppressed")
+            .map(|line| line["message"].as_str().unwrap())
+            .collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.iter().all(|text| text.contains("came 480 more times")), "{told:?}");
+        assert!(told.iter().any(|text| text.ends_with("the last one: trouble 499")), "{told:?}");
+        assert!(told.iter().any(|text| text.starts_with("request.denied came")), "{told:?}");
     }
 }

@@ -16,19 +16,26 @@ use crate::store::{MAX_OPERATIONS, Outcome, SharedStore, StoreError, Stored, Tra
 pub struct Book {
     store: SharedStore,
     clock: Arc<dyn Clock>,
+    person: Option<String>,
 }
 
 impl Book {
     /// The schedules in the control store.
     #[must_use]
     pub fn new(store: SharedStore, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        Self { store, clock, person: None }
     }
 
     /// The same schedules over another view of the control store.
     #[must_use]
     pub fn over(&self, store: SharedStore) -> Self {
-        Self { store, clock: Arc::clone(&self.clock) }
+        Self { store, clock: Arc::clone(&self.clock), person: self.person.clone() }
+    }
+
+    /// The same schedules for a person, who is noted with what is added.
+    #[must_use]
+    pub fn by(self, person: String) -> Self {
+        Self { person: Some(person), ..self }
     }
 
     /// Every schedule, by name.
@@ -56,8 +63,11 @@ impl Book {
         for _ in 0..ATTEMPTS {
             let known = self.find(&entry.name).await?;
             let now = self.clock.now();
-            let change = check_new(entry.clone(), known.as_deref(), now)
+            let mut change = check_new(entry.clone(), known.as_deref(), now)
                 .map_err(|taken| ScheduleError::NameTaken(vec![taken]))?;
+            if let StoreChange::Add(schedule) | StoreChange::Replace(schedule) = &mut change {
+                schedule.added_by.clone_from(&self.person);
+            }
             let mut transaction = Transaction::new();
             let added = match &change {
                 StoreChange::Add(schedule) | StoreChange::Replace(schedule) => schedule.clone(),

@@ -23,8 +23,9 @@ use crate::model::{JobId, Method, Problem, ScheduleEntry};
 use crate::observe::{Event, Fields, emit};
 use crate::store::Stored;
 
-/// How long ahead a run is told.
-pub(super) const LEAD: Duration = Duration::from_secs(3600);
+/// How long ahead a run is told, and how that is said; the last that fits is told.
+pub(super) const LEADS: [(Duration, &str); 2] =
+    [(Duration::from_secs(24 * 3600), "within a day"), (Duration::from_secs(3600), "within an hour")];
 
 /// Runs what is due.
 pub struct ScheduleClock {
@@ -75,6 +76,7 @@ impl ScheduleClock {
         scheduler.add(Tick::new_repeated(TICK, move |_, _| wake.notify_one())?).await?;
         scheduler.start().await?;
         self.wake();
+        let heart = self.migrations.heartbeats().begin("the clock of the schedules");
         loop {
             tokio::select! {
                 biased;
@@ -83,6 +85,7 @@ impl ScheduleClock {
                     if let Err(error) = self.tick().await {
                         tracing::error!(%error, "schedules could not be looked at; trying again");
                     }
+                    heart.beat();
                 }
             }
         }
@@ -173,7 +176,8 @@ impl ScheduleClock {
     ) -> Result<bool, ScheduleError> {
         schedule.note(instant, Outcome::Fired, now);
         let noted = Book::replacing(&schedule)?;
-        match self.migrations.submit(order(&schedule.entry, instant), noted).await {
+        let migrations = self.migrations.asked_by(schedule.added_by.clone());
+        match migrations.submit(order(&schedule.entry, instant), noted).await {
             Ok(jobs) => {
                 let text = format!("the run of {instant} is due: {}", list(&jobs));
                 let mut fields = fields(&schedule.entry);
@@ -240,7 +244,7 @@ const DECISIONS: usize = 8;
 struct Memory {
     downtime: Option<Downtime>,
     looked: Option<Timestamp>,
-    told: HashMap<String, Timestamp>,
+    told: HashMap<String, (Timestamp, &'static str)>,
     wall: Timestamp,
     monotonic: Duration,
 }
@@ -257,11 +261,12 @@ impl Memory {
     }
 
     fn tell_upcoming(&mut self, schedule: &StoredSchedule, now: Timestamp) {
-        let Some(instant) = upcoming(schedule, now, LEAD) else {
+        let ahead = LEADS.iter().rev().find_map(|(lead, ahead)| Some((upcoming(schedule, now, *lead)?, *ahead)));
+        let Some((instant, ahead)) = ahead else {
             return;
         };
-        if self.told.insert(schedule.entry.name.clone(), instant) != Some(instant) {
-            let text = format!("a migration into {} is due at {instant}", schedule.entry.instance);
+        if self.told.insert(schedule.entry.name.clone(), (instant, ahead)) != Some((instant, ahead)) {
+            let text = format!("a migration into {} is due {ahead}, at {instant}", schedule.entry.instance);
             emit(Event::ScheduleUpcoming, &fields(&schedule.entry), &text);
         }
     }

@@ -47,6 +47,7 @@ impl World {
         let service = Service {
             catalogue: Catalogue::new(Arc::clone(&self.store)),
             keystores: Arc::new(Keystores::new(BTreeMap::new(), BTreeMap::new(), Vec::new(), Vec::new())),
+            rotators: Arc::default(),
             clock: Arc::clone(&self.hands) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
             worker: "test".into(),

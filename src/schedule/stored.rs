@@ -50,6 +50,9 @@ pub struct StoredSchedule {
     pub decided: Option<Decided>,
     /// The newest job it started (of a group, the first).
     pub last_job: Option<JobId>,
+    /// Who added it on the command line; `None`: it stands in the configuration file, or that was not noted yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added_by: Option<String>,
 }
 
 impl Record for StoredSchedule {
@@ -71,6 +74,7 @@ impl StoredSchedule {
             not_before: now,
             decided: None,
             last_job: None,
+            added_by: None,
         };
         stored.settle();
         stored

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::configuration::{Configuration, Problem};
+use super::configuration::{Configuration, Problem, told};
 use super::document::{Document, Form};
 use super::evaluate::Scope;
 use super::matching::{Certainty, Matched, Searched, Use};
@@ -70,6 +70,7 @@ pub struct Finding {
     /// In the first use of its module.
     pub address: String,
     /// Where the block is.
+    #[serde(serialize_with = "told")]
     pub file: PathBuf,
     /// From 1.
     pub line: usize,
@@ -100,6 +101,7 @@ pub struct Dependent {
     /// Its address.
     pub address: String,
     /// Where.
+    #[serde(serialize_with = "told")]
     pub file: PathBuf,
     /// From 1.
     pub line: usize,
@@ -131,6 +133,7 @@ pub struct Item {
     /// Its address.
     pub address: String,
     /// Where.
+    #[serde(serialize_with = "told")]
     pub file: PathBuf,
     /// From 1.
     pub line: usize,
@@ -198,6 +201,7 @@ pub fn assess(configuration: &Configuration, state: &State, moved: &Moved, versi
         work.block(block, &uses);
     }
     work.elsewhere(state);
+    work.not_seen(&matched, state);
     work.dependents();
     work.inventory(&matched);
     let mut out = work.out;
@@ -407,15 +411,14 @@ impl Work<'_> {
                 }
             }
         }
-        if kind == Kind::Key && !ignored.covers(PROTECTION_LEVEL) {
-            if let Some(actual) = facts.protection {
-                match stated(PROTECTION_LEVEL) {
-                    Value::Null => met.protection = actual != DEFAULT_PROTECTION_LEVEL,
-                    Value::Text(text) => met.protection = text != actual.as_str(),
-                    _ => {
-                        met.protection = actual != DEFAULT_PROTECTION_LEVEL;
-                        met.unsure = true;
-                    }
+        let actual = facts.protection.filter(|_| kind == Kind::Key && !ignored.covers(PROTECTION_LEVEL));
+        if let Some(actual) = actual {
+            match stated(PROTECTION_LEVEL) {
+                Value::Null => met.protection = actual != DEFAULT_PROTECTION_LEVEL,
+                Value::Text(text) => met.protection = text != actual.as_str(),
+                _ => {
+                    met.protection = actual != DEFAULT_PROTECTION_LEVEL;
+                    met.unsure = true;
                 }
             }
         }
@@ -453,7 +456,9 @@ impl Work<'_> {
             text.push_str(&format!("module.{}{index}.", segment.name));
         }
         let data = if resource.managed { "" } else { "data." };
-        format!("{text}{data}{}.{}", resource.kind, resource.name)
+        let address = format!("{text}{data}{}.{}", resource.kind, resource.name);
+        // A label may be any text; what is told must not steer a terminal.
+        address.replace(char::is_control, "\u{fffd}")
     }
 
     /// What the state holds and moved, but no file that was read describes.
@@ -519,6 +524,37 @@ impl Work<'_> {
                 dependents: Vec::new(),
                 block: None,
             });
+        }
+    }
+
+    /// What moved but was found nowhere, and where it may be.
+    fn not_seen(&mut self, matched: &HashMap<Use, Matched>, state: &State) {
+        let (mut keys, mut secrets): (HashSet<usize>, HashSet<usize>) = (HashSet::new(), HashSet::new());
+        for (place, found) in matched {
+            match self.searched.resolve(*place).and_then(|(_, resource)| Kind::of_type(&resource.kind)) {
+                Some(Kind::Key) => keys.extend(&found.places),
+                Some(Kind::Secret) => secrets.extend(&found.places),
+                None => {}
+            }
+        }
+        let open = self.moved.keys.iter().enumerate().filter(|(place, _)| !keys.contains(place));
+        let mut names: Vec<String> = open.map(|(_, key)| format!("key {}", key.name())).collect();
+        let open = self.moved.secrets.iter().enumerate().filter(|(place, _)| !secrets.contains(place));
+        names.extend(open.map(|(_, secret)| format!("secret {}", secret.name)));
+        if names.is_empty() {
+            return;
+        }
+        self.out.notes.push(format!("of what moved, this was found in no file: {}", some_of(&names)));
+        if state.is_empty() && !self.configuration.remote.is_empty() {
+            let calls = self.configuration.remote.iter().map(|remote| {
+                let names = remote.path.iter().map(|segment| format!("module.{}", segment.name));
+                names.collect::<Vec<_>>().join(".")
+            });
+            let calls: Vec<String> = calls.collect();
+            self.out.notes.push(format!(
+                "modules that lie elsewhere were not read, and --state would tell what is in them: {}",
+                some_of(&calls)
+            ));
         }
     }
 
@@ -591,6 +627,16 @@ impl Work<'_> {
 pub(super) fn home<'a>(module: &'a Module, resource: &Resource) -> Option<(&'a Document, usize)> {
     let (document, block) = module.block(*resource.places.first()?)?;
     Some((document, block.span.start))
+}
+
+/// The first few, and how many more.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn subject(kind: Kind, names: &[String]) -> String {

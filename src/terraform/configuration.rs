@@ -10,18 +10,24 @@ use super::address::Segment;
 use super::document::{Document, Syntax};
 use super::evaluate::{Each, Repetition, Scope};
 use super::module::{Module, is_override};
-use super::provider::Version;
+use super::provider::{Kind, Version, instance_id_computed};
 use super::{hcl, json};
 
 /// What could not be read, followed or understood; the rest was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Where.
+    #[serde(serialize_with = "told")]
     pub file: PathBuf,
     /// From 1.
     pub line: Option<usize>,
     /// What; never what is written there.
     pub message: String,
+}
+
+/// A path as text, also one that is not UTF-8.
+pub(super) fn told<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
 }
 
 /// A configuration.
@@ -234,12 +240,13 @@ impl Configuration {
         (made, remote)
     }
 
-    /// The lowest version that a lock file or an exact constraint names.
+    /// The lowest version that lock files and constraints name.
     fn locked_provider(&self) -> Option<Version> {
         let roots = self.nodes.iter().filter(|node| node.parent.is_none());
         let versions = roots.filter_map(|node| {
             let module = self.modules.get(node.module)?;
-            locked(&module.dir).or_else(|| exact(module.constraint.as_deref()?))
+            let constrained = || module.constraint.as_deref().and_then(|text| exact(text).or_else(|| new_enough(text)));
+            locked(&module.dir).or_else(constrained)
         });
         versions.min()
     }
@@ -257,6 +264,16 @@ fn locked(dir: &Path) -> Option<Version> {
 fn exact(constraint: &str) -> Option<Version> {
     let text = constraint.trim();
     text.strip_prefix('=').unwrap_or(text).trim().parse().ok()
+}
+
+/// The lowest version that a constraint allows, where already that one computes the instance ID of keys: then all do.
+fn new_enough(constraint: &str) -> Option<Version> {
+    let bounds = constraint.split(',').filter_map(|part| {
+        let part = part.trim();
+        let bound = part.strip_prefix(">=").or_else(|| part.strip_prefix("~>")).or_else(|| part.strip_prefix('>'))?;
+        bound.trim().parse::<Version>().ok()
+    });
+    bounds.max().filter(|lowest| instance_id_computed(Kind::Key, Some(*lowest)))
 }
 
 /// Terraform's own order: `terraform.tfvars`, `terraform.tfvars.json`, then `*.auto.tfvars(.json)` by name.
@@ -347,7 +364,7 @@ fn configuration_files(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = entries
         .filter(|path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
             let kept = !name.starts_with('.') && !name.starts_with('#');
             kept && (name.ends_with(".tf") || name.ends_with(".tf.json")) && !path.is_dir()
         })

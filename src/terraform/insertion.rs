@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Puts a text in the place of another; an empty range only inserts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Insertion {
     pub(super) range: Range<usize>,
     pub(super) text: String,

@@ -46,6 +46,8 @@ pub(super) struct Identity<'a> {
     descriptions: Vec<Value>,
     /// `count` or `for_each` is there.
     repeated: bool,
+    /// There are several root modules: a state is that of one of them, and says nothing of the others.
+    shared: bool,
 }
 
 /// What a use was matched to.
@@ -69,6 +71,7 @@ pub(super) struct Searched<'a> {
     state: &'a State,
     aliases: HashMap<Use, Vec<Value>>,
     children: HashMap<(usize, usize), Vec<usize>>,
+    roots: usize,
 }
 
 impl<'a> Searched<'a> {
@@ -79,7 +82,8 @@ impl<'a> Searched<'a> {
                 children.entry((parent.node, parent.call)).or_default().push(index);
             }
         }
-        let mut searched = Self { configuration, state, aliases: HashMap::new(), children };
+        let roots = configuration.nodes.iter().filter(|node| node.parent.is_none()).count();
+        let mut searched = Self { configuration, state, aliases: HashMap::new(), children, roots };
         let mut aliases: HashMap<Use, Vec<Value>> = HashMap::new();
         for place in searched.every_use() {
             let Some((scope, resource)) = searched.resolve(place) else { continue };
@@ -157,6 +161,7 @@ impl<'a> Searched<'a> {
                 Kind::Secret => Vec::new(),
             },
             repeated: repetition(scope, resource) != Repetition::Once,
+            shared: self.roots > 1,
         })
     }
 
@@ -291,9 +296,7 @@ impl<'a> Searched<'a> {
             };
             match root {
                 "alicloud_kms_key" => {
-                    let wanted =
-                        |resource: &Resource| resource.managed && resource.kind == root && resource.name == *name;
-                    let resource = module.resources.iter().position(wanted)?;
+                    let resource = *module.keys.get(name)?;
                     Some(Use { node: scope.node, resource })
                 }
                 "var" => {
@@ -367,7 +370,9 @@ impl<'m> Index<'m> {
         if !named.is_empty() {
             let places: Vec<usize> = named.iter().filter_map(|id| ids.get(id).copied()).collect();
             let whole = places.len() == named.len();
-            return Some(Matched::of(places, Certainty::Certain, whole));
+            if !(places.is_empty() && identity.shared) {
+                return Some(Matched::of(places, Certainty::Certain, whole));
+            }
         }
         let names = match identity.kind {
             Kind::Key => &self.aliases,

@@ -22,6 +22,8 @@ pub(super) struct Module {
     pub(super) calls: Vec<Call>,
     /// Those of the KMS.
     pub(super) resources: Vec<Resource>,
+    /// Keys that are managed, by name: places in `resources`.
+    pub(super) keys: HashMap<String, usize>,
     /// From where, to where.
     pub(super) moves: Vec<(Address, Address)>,
     /// What is imported, and its ID.
@@ -90,18 +92,18 @@ impl Module {
         match (block.kind.as_str(), block.labels.as_slice()) {
             ("resource" | "data", [kind, name]) if kind.starts_with(TYPE_PREFIX) => {
                 let managed = block.kind == "resource";
-                let known =
-                    self.resources.iter_mut().rev().find(|known| {
-                        overrides && known.managed == managed && known.kind == *kind && known.name == *name
-                    });
+                let same =
+                    |known: &&mut Resource| known.managed == managed && known.kind == *kind && known.name == *name;
+                let known = if overrides { self.resources.iter_mut().rev().find(same) } else { None };
                 match known {
                     Some(known) => known.places.push(place),
-                    None => self.resources.push(Resource {
-                        managed,
-                        kind: kind.clone(),
-                        name: name.clone(),
-                        places: vec![place],
-                    }),
+                    None => {
+                        if managed && kind == "alicloud_kms_key" {
+                            self.keys.insert(name.clone(), self.resources.len());
+                        }
+                        let (kind, name) = (kind.clone(), name.clone());
+                        self.resources.push(Resource { managed, kind, name, places: vec![place] });
+                    }
                 }
             }
             ("module", [name]) => {
@@ -163,7 +165,7 @@ fn version_of(provider: &Expression) -> Option<String> {
 
 /// Terraform merges the files `override.tf` and `*_override.tf` into the others.
 pub(super) fn is_override(document: &Document) -> bool {
-    let name = document.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let stem = name.strip_suffix(".tf.json").or_else(|| name.strip_suffix(".tf")).unwrap_or(name);
+    let name = document.path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".tf.json").or_else(|| name.strip_suffix(".tf")).unwrap_or(&name);
     stem == "override" || stem.ends_with("_override")
 }

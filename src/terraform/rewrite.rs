@@ -1,12 +1,12 @@
 //! The change of a configuration that puts the remedies in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::assess::{Assessment, Ignored, Need, ignored};
-use super::configuration::Configuration;
+use super::configuration::{Configuration, told};
 use super::document::{Document, Syntax};
 use super::edit::{self, Edit, Refused};
 use super::insertion::{Insertion, apply};
@@ -27,6 +27,7 @@ pub struct Rewrite {
 #[derive(Debug, Clone, Serialize)]
 pub struct FileChange {
     /// Which.
+    #[serde(serialize_with = "told")]
     pub file: PathBuf,
     /// Resources that are changed in it.
     pub resources: Vec<String>,
@@ -46,6 +47,7 @@ pub struct Left {
     /// Which resource.
     pub address: String,
     /// Where.
+    #[serde(serialize_with = "told")]
     pub file: PathBuf,
     /// From 1.
     pub line: usize,
@@ -63,7 +65,7 @@ pub fn rewrite(
 ) -> Rewrite {
     let mut made = Rewrite::default();
     let mut files: BTreeMap<PathBuf, Changed<'_>> = BTreeMap::new();
-    let mut done = std::collections::BTreeSet::new();
+    let mut done = BTreeSet::new();
     for finding in &assessment.findings {
         let leave = |reason: String| Left {
             address: finding.address.clone(),
@@ -98,15 +100,16 @@ pub fn rewrite(
             let changed = files.entry(document.real.clone()).or_insert_with(|| Changed {
                 document,
                 changes: Vec::new(),
+                known: HashSet::new(),
                 resources: Vec::new(),
             });
             // A file that is linked into several directories is changed once.
             for change in edit.changes {
-                if !changed.changes.contains(&change) {
+                if changed.known.insert(change.clone()) {
                     changed.changes.push(change);
                 }
             }
-            if !changed.resources.contains(&finding.address) {
+            if changed.resources.last() != Some(&finding.address) {
                 changed.resources.push(finding.address.clone());
             }
         }
@@ -123,6 +126,7 @@ pub fn rewrite(
 struct Changed<'a> {
     document: &'a Document,
     changes: Vec<Insertion>,
+    known: HashSet<Insertion>,
     resources: Vec<String>,
 }
 
@@ -193,6 +197,7 @@ impl Work<'_> {
             return Err(Reason::Here("this version of the provider knows no instances; use a newer one".to_owned()));
         }
         let mut edits = Vec::new();
+        let mut stated = None;
         let list: Vec<&str> = match self.strategy {
             Strategy::IgnoreChanges => {
                 let mut list = kind.remedy(self.version);
@@ -207,8 +212,7 @@ impl Work<'_> {
             }
             Strategy::InstanceId => {
                 if need.instance_id {
-                    let id = self.instance().map_err(Reason::Here)?;
-                    edits.extend(edit::instance(self.module, self.resource, &id).map_err(Reason::There)?);
+                    stated = Some(self.instance().map_err(Reason::Here)?);
                 }
                 // What stating the instance does not solve.
                 let mut list = Vec::new();
@@ -225,6 +229,14 @@ impl Work<'_> {
             Ignored::All => Vec::new(),
             Ignored::Names(names) => list.into_iter().filter(|name| !names.iter().any(|there| there == name)).collect(),
         };
+        if let Some(id) = &stated {
+            if let Some(edit) = edit::both_in_one_line(self.module, self.resource, id, &missing) {
+                let edits = vec![edit];
+                self.check_places(&edits)?;
+                return Ok(edits);
+            }
+            edits.extend(edit::instance(self.module, self.resource, id).map_err(Reason::There)?);
+        }
         if !missing.is_empty() {
             edits.extend(edit::ignore(self.module, self.resource, &missing).map_err(Reason::There)?);
         }

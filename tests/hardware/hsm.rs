@@ -11,6 +11,8 @@ use zeroize::Zeroizing;
 pub const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 pub const PIN: &str = "482916";
 const LABEL: &str = "kst-hzz1";
+/// A second token of the same module.
+pub const SECOND: &str = "kst-hzz2";
 const HERE: &str = "KEYFERRY_TEST_TOKENS";
 
 /// A token, and the means to break it.
@@ -36,16 +38,18 @@ pub fn hsm(test: &str) -> Option<Hsm> {
         let output = command.env("SOFTHSM2_CONF", &configuration).output().expect("installed: see tests/run");
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    run(Command::new("softhsm2-util").args([
-        "--init-token",
-        "--free",
-        "--label",
-        LABEL,
-        "--pin",
-        PIN,
-        "--so-pin",
-        "00000000",
-    ]));
+    for label in [LABEL, SECOND] {
+        run(Command::new("softhsm2-util").args([
+            "--init-token",
+            "--free",
+            "--label",
+            label,
+            "--pin",
+            PIN,
+            "--so-pin",
+            "00000000",
+        ]));
+    }
     let control = at.join("control");
     run(Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-o"])
@@ -71,8 +75,12 @@ impl Hsm {
     }
 
     pub fn token_with(&self, pin: &str) -> Arc<Token> {
-        let instance = LABEL.parse().unwrap();
-        let address = TokenAddress { module: self.directory.join("shim.so"), label: LABEL.to_owned(), instance };
+        self.token_named(LABEL, pin)
+    }
+
+    pub fn token_named(&self, label: &str, pin: &str) -> Arc<Token> {
+        let instance = label.parse().unwrap();
+        let address = TokenAddress { module: self.directory.join("shim.so"), label: label.to_owned(), instance };
         Arc::new(Token::new(address, self.pin(pin)).unwrap())
     }
 

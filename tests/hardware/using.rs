@@ -7,7 +7,7 @@ use keyferry::keystore::hardware::{Deed, ObjectId, TokenError};
 use keyferry::model::{KeySpec, SystemRandom};
 use zeroize::Zeroizing;
 
-use super::hsm::hsm;
+use super::hsm::{PIN, SECOND, hsm};
 
 const AAD: &[u8] = b"additional data";
 
@@ -81,6 +81,32 @@ async fn keys_made_in_the_token_serve_the_algorithms_of_the_api() {
     token.destroy(vec![aes.object]).await.unwrap();
     assert_eq!(hsm.objects().len(), 3);
     assert_eq!(token.prove(&aes).await.unwrap_err(), TokenError::Missing(aes.object.to_string()));
+}
+
+/// One thread a token, one module: what one token does leaves the other alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_tokens_of_one_module_work_side_by_side() {
+    let Some(hsm) = hsm("using::two_tokens_of_one_module_work_side_by_side") else { return };
+    let tokens = [hsm.token(), hsm.token_named(SECOND, PIN)];
+    let mut lanes = tokio::task::JoinSet::new();
+    for lane in 0..8_usize {
+        let token = std::sync::Arc::clone(&tokens[lane % 2]);
+        lanes.spawn(async move {
+            for round in 0..40_u8 {
+                let id = ObjectId::generate(&SystemRandom);
+                let deed = token.generate(id, KeySpec::Aes256).await.unwrap();
+                for n in 0..20_u8 {
+                    let sealed = token.seal(id, [n; 12], AAD, &[round; 100]).await.unwrap();
+                    assert_eq!(token.open(id, [n; 12], AAD, &sealed).await.unwrap().as_slice(), [round; 100]);
+                }
+                token.destroy(vec![deed.object]).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = lanes.join_next().await {
+        done.unwrap();
+    }
+    assert!(hsm.objects().is_empty());
 }
 
 /// Blobs of the first release open for ever.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use keyferry::catalogue::Hold;
+use keyferry::catalogue::{Demand, Hold};
 use keyferry::migration::MigrationError;
 use keyferry::model::{JobState, ProblemCode, Selection};
 
 use crate::world::{ACCOUNT, Disks, World, instance_id, scope};
 
 async fn codes(world: &World, selection: Selection) -> Vec<ProblemCode> {
-    let plan = world.migrations.plan(&scope(), &instance_id(), &selection).await.unwrap();
+    let plan = world.migrations.plan(&scope(), &instance_id(), &selection, Demand::default()).await.unwrap();
     assert!(plan.problems.iter().all(|p| p.remedy.len() > 10), "a problem without a remedy");
     plan.problems.into_iter().map(|p| p.code).collect()
 }
@@ -84,7 +84,7 @@ async fn the_instance_must_fit() {
     });
     assert_eq!(codes(&world, Selection::All).await, []);
     with(&|f| f.hardware = true);
-    let plan = world.migrations.plan(&scope(), &instance_id(), &Selection::All).await.unwrap();
+    let plan = world.migrations.plan(&scope(), &instance_id(), &Selection::All, Demand::default()).await.unwrap();
     let mut left: Vec<&str> = plan.left_behind.iter().map(|l| l.code.as_str()).collect();
     left.sort_unstable();
     let expected = ["MultiVersionNotSupported", "SecretKeyNotIncluded", "UnsupportedKeySpec", "UnsupportedKeySpec"];

@@ -175,7 +175,14 @@ impl World {
         );
         let catalogue = Catalogue::new(control);
         catalogue.pin_identity(&instance_id(), &instance.public_identity()).await.unwrap();
-        let service = Service { catalogue, keystores: Arc::new(keystores), clock, random, worker: worker.into() };
+        let service = Service {
+            catalogue,
+            keystores: Arc::new(keystores),
+            rotators: Arc::default(),
+            clock,
+            random,
+            worker: worker.into(),
+        };
         let migrations = Migrations::new(service, Settings { first_pause: Duration::from_millis(5), ..settings });
         Self { migrations, source, instance, stop: CancellationToken::new() }
     }

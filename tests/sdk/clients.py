@@ -9,12 +9,15 @@ import json
 import re
 
 from aliyunsdkcore.acs_exception.exceptions import ServerException
+from aliyunsdkcore.auth.credentials import StsTokenCredential
 from aliyunsdkcore.client import AcsClient
 from alibabacloud_kms20160120 import models
 from alibabacloud_kms20160120.client import Client
 from alibabacloud_tea_openapi.utils_models import Config
 from darabonba.exceptions import DaraException
 from darabonba.runtime import RuntimeOptions
+
+import markers
 
 KINDS = ("v3", "v1", "old")
 
@@ -30,12 +33,13 @@ class Refused(Exception):
 
 
 class Account:
-    """One tenant with its access key."""
+    """One tenant with its access key; also one of its users, or a role with temporary credentials (token)."""
 
-    def __init__(self, account_id, access_key, secret):
+    def __init__(self, account_id, access_key, secret, token=None):
         self.id = account_id
         self.access_key = access_key
         self.secret = secret
+        self.token = token
 
 
 def connect(kind, account, region, port):
@@ -54,12 +58,15 @@ class NewSdk:
             endpoint=f"127.0.0.1:{port}",
             protocol="HTTP",
         )
+        if account.token:
+            config.security_token = account.token
         if kind == "v1":
             config.signature_algorithm = "v2"
         self.client = Client(config)
         self.runtime = RuntimeOptions(autoretry=False, read_timeout=30_000, connect_timeout=10_000)
 
     def call(self, action, **parameters):
+        markers.learn(parameters)
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", action).lower()
         request_type = getattr(models, f"{action}Request", None)
         method = getattr(self.client, f"{name}_with_options")
@@ -71,15 +78,20 @@ class NewSdk:
         except DaraException as error:
             status = getattr(error, "status_code", None) or (getattr(error, "data", None) or {}).get("HttpStatus")
             raise Refused(error.code, status, error.message) from error
-        return response.body.to_map()
+        return markers.learn(response.body.to_map())
 
 
 class OldSdk:
     def __init__(self, account, region, port):
-        self.client = AcsClient(account.access_key, account.secret, region, auto_retry=False, timeout=30)
+        if account.token:
+            credential = StsTokenCredential(account.access_key, account.secret, account.token)
+            self.client = AcsClient(region_id=region, credential=credential, auto_retry=False, timeout=30)
+        else:
+            self.client = AcsClient(account.access_key, account.secret, region, auto_retry=False, timeout=30)
         self.endpoint = f"127.0.0.1:{port}"
 
     def call(self, action, **parameters):
+        markers.learn(parameters)
         module = importlib.import_module(f"aliyunsdkkms.request.v20160120.{action}Request")
         request = getattr(module, f"{action}Request")()
         request.set_endpoint(self.endpoint)
@@ -90,4 +102,4 @@ class OldSdk:
             answer = self.client.do_action_with_exception(request)
         except ServerException as error:
             raise Refused(error.get_error_code(), error.get_http_status(), error.get_error_msg()) from error
-        return json.loads(answer)
+        return markers.learn(json.loads(answer))

@@ -11,6 +11,7 @@ import threading
 import time
 
 import clients
+import markers
 
 REGION = "cn-hangzhou"
 INSTANCE = "kst-hzz0000000000000001"
@@ -46,6 +47,7 @@ class Log:
 
     def follow(self, stream):
         for line in stream:
+            markers.keep("daemon", line)
             with self.changed:
                 self.lines.append(self.parse(line))
                 self.changed.notify_all()
@@ -110,6 +112,10 @@ class Deployment:
         self.expires = {}
         self.schedules = []
         self.extra = ""
+        self.of_account = {}
+        # The value of `pkcs11` by instance: those are hardware instances.
+        self.tokens = {}
+        self.environment = {}
         self.process = None
         self.log = None
 
@@ -130,6 +136,7 @@ class Deployment:
         for account in self.accounts:
             lines += ["[[account]]", f'id = "{account.id}"']
             lines += ["[[account.access_key]]", f'id = "{account.access_key}"', f'secret = "{account.secret}"']
+            lines.append(self.of_account.get(account.id, ""))
         for instance in self.instances:
             quota = 2 if instance == SMALL_INSTANCE else 1000
             lines += [
@@ -137,11 +144,13 @@ class Deployment:
                 f'id = "{instance}"',
                 f'region = "{REGION}"',
                 f'owner = "{RETAIL.id}"',
-                'kind = "software"',
+                'kind = "hardware"' if instance in self.tokens else 'kind = "software"',
                 f"key_quota = {quota}",
                 f"secret_quota = {quota}",
                 f'shared_with = ["{LOGISTICS.id}"]',
             ]
+            if instance in self.tokens:
+                lines.append(f"pkcs11 = {self.tokens[instance]}")
             if instance in self.expires:
                 lines.append(f"expires = {self.expires[instance]}")
         for schedule in self.schedules:
@@ -153,7 +162,10 @@ class Deployment:
         """Starts it, under another program if there is a prefix."""
         self.write_config()
         command = [*prefix, binary(), "--config", str(self.config), "run"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        environment = {**os.environ, **self.environment}
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
+        )
         self.log = Log()
         threading.Thread(target=self.log.follow, args=[self.process.stderr], daemon=True).start()
         self.log.wait("daemon.started")
@@ -203,6 +215,7 @@ class Deployment:
         """Exit code and JSON document of a client command."""
         command = [binary(), "--socket", str(self.socket), "--json", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        markers.keep("command", f"{arguments}\n{done.stdout}{done.stderr}")
         text = done.stdout.strip() or done.stderr.strip()
         try:
             document = json.loads(text)

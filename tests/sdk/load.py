@@ -9,8 +9,9 @@ from test_crypto import b64
 class Load:
     """Connections that use the account's resources until they are stopped. Every failed call is kept."""
 
-    def __init__(self, made, population, connections=8):
+    def __init__(self, made, population, connections=8, account=world.RETAIL):
         self.made = made
+        self.account = account
         self.population = population
         self.calls = 0
         self.failures = []
@@ -29,7 +30,7 @@ class Load:
             thread.join(world.PATIENCE)
 
     def work(self, number):
-        sdk = self.made.sdk("v1" if number % 2 else "v3")
+        sdk = self.made.sdk("v1" if number % 2 else "v3", self.account)
         while not self.stopping.is_set():
             for name, operation in self.operations(sdk):
                 if self.stopping.is_set():

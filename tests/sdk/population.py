@@ -3,13 +3,11 @@
 import base64
 import hashlib
 import json
-import os
 import time
 
+from markers import MARKER, material
 from test_crypto import b64, first_version, import_material, public_key, raw, verify
 
-# Found nowhere in the clear in the state directory, before or after.
-MARKER = "k7Vq2-do-not-find-me-"
 DIGEST = hashlib.sha256(b"signed before the migration").digest()
 
 
@@ -91,7 +89,7 @@ class Population:
 
     def own_material(self):
         key = self.key("own", Origin="EXTERNAL")
-        import_material(self.sdk, key, os.urandom(32), expires=int(time.time()) + 86_400)
+        import_material(self.sdk, key, material(0), expires=int(time.time()) + 86_400)
         self.encrypt("own")
 
     def unmigratable(self):

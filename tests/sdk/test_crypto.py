@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
-import os
 import time
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+
+import markers
 
 PREHASHED = utils.Prehashed(hashes.SHA256())
 OAEP = {
@@ -134,7 +135,7 @@ def test_own_material(sdk, algorithm, refused):
     key = made["KeyId"]
     assert made["KeyState"] == "PendingImport"
     refused("Rejected.PendingImport", sdk.call, "Encrypt", KeyId=key, Plaintext="aGk=")
-    material = os.urandom(32)
+    material = markers.material(1)
     expires = int(time.time()) + 86_400
     import_material(sdk, key, material, algorithm, expires)
     found = sdk.call("DescribeKey", KeyId=key)["KeyMetadata"]
@@ -142,7 +143,7 @@ def test_own_material(sdk, algorithm, refused):
     blob = sdk.call("Encrypt", KeyId=key, Plaintext="aGk=")["CiphertextBlob"]
     sdk.call("DeleteKeyMaterial", KeyId=key)
     refused("Rejected.PendingImport", sdk.call, "Decrypt", CiphertextBlob=blob)
-    refused("InvalidKeyMaterial", import_material, sdk, key, os.urandom(32), algorithm)
+    refused("InvalidKeyMaterial", import_material, sdk, key, markers.material(2), algorithm)
     import_material(sdk, key, material, algorithm)
     assert sdk.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == "aGk="
 
@@ -153,6 +154,6 @@ def test_an_import_token_is_for_its_key(kms, refused):
     call = {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
     offer = sdk.call("GetParametersForImport", KeyId=first, **call)
     public = serialization.load_der_public_key(raw(offer["PublicKey"]))
-    wrapped = b64(public.encrypt(os.urandom(32), OAEP["RSAES_OAEP_SHA_256"]))
+    wrapped = b64(public.encrypt(markers.material(3), OAEP["RSAES_OAEP_SHA_256"]))
     rest = {"EncryptedKeyMaterial": wrapped, "ImportToken": offer["ImportToken"], "KeyMaterialExpireUnix": 0}
     refused("InvalidImportToken", sdk.call, "ImportKeyMaterial", KeyId=second, **rest)

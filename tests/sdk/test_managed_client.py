@@ -6,7 +6,6 @@ import pathlib
 import subprocess
 import threading
 
-import pytest
 
 import wire
 from deployment import PATIENCE, REGION, RETAIL
@@ -18,8 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 def interpreter():
     """tests/run installs it; it cannot share an environment with the other clients."""
     found = os.environ.get("KEYFERRY_MANAGED_PYTHON") or HERE.parents[1] / "target" / "venv-managed" / "bin" / "python"
-    if not pathlib.Path(found).exists():
-        pytest.skip("the managed-secrets client is not installed: run tests/run, or set KEYFERRY_MANAGED_PYTHON")
+    assert pathlib.Path(found).exists(), "no managed-secrets client: run tests/run, or set KEYFERRY_MANAGED_PYTHON"
     return str(found)
 
 

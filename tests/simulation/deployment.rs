@@ -155,7 +155,14 @@ impl Deployment {
         let catalogue = Catalogue::new(control);
         catalogue.pin_identity(&instance_id(), &instance.public_identity()).await?;
         let worker = format!("life-{}", self.lives.fetch_add(1, Ordering::SeqCst));
-        let service = Service { catalogue, keystores: Arc::new(keystores), clock, random, worker: worker.into() };
+        let service = Service {
+            catalogue,
+            keystores: Arc::new(keystores),
+            rotators: Arc::default(),
+            clock,
+            random,
+            worker: worker.into(),
+        };
         let migrations = Migrations::new(service, self.settings.clone());
         migrations.recover().await?;
         let runner = tokio::spawn({
@@ -196,6 +203,7 @@ impl Deployment {
             }),
             source: [127, 0, 0, 1].into(),
             ticket: Ticket::default(),
+            acting: keyferry::kms::Acting::default(),
         }
     }
 

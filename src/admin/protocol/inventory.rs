@@ -41,8 +41,40 @@ pub struct InstanceShape {
     pub shared_with: Vec<String>,
     /// Those of them that `instance share` added.
     pub shared_by_cli: Vec<String>,
+    /// Those of them that the resource directories do not let use it now, with the reason.
+    #[serde(default)]
+    pub shares_at_rest: Vec<RestingShareShape>,
+    /// What each account holds there, by account: counts alone.
+    #[serde(default)]
+    pub accounts: Vec<TenantShape>,
     /// The job that holds it.
     pub lock: Option<LockShape>,
+}
+
+/// A share that counts for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestingShareShape {
+    /// The account.
+    pub account: String,
+    /// The reason: `NotInDirectory`, `OtherDirectory`, `OtherEntity` or `EntityNotVerified`.
+    pub code: String,
+    /// The reason in words.
+    pub message: String,
+}
+
+/// What an account holds in an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantShape {
+    /// The account.
+    pub account: String,
+    /// Its keys there.
+    pub keys: u64,
+    /// Its secrets there.
+    pub secrets: u64,
+    /// Keys that its running job has reserved.
+    pub keys_reserved: u64,
+    /// Secrets that its running job has reserved.
+    pub secrets_reserved: u64,
 }
 
 /// `instance list`.

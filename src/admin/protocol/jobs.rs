@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Advice, LeftShape, ProblemShape, ResourcesShape};
-use crate::model::Report;
+use crate::model::{ProblemCode, Report};
 
 /// Request of `plan` and `migrate`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +107,37 @@ pub struct JobShape {
     /// Such as `TerraformUnchecked`.
     #[serde(default)]
     pub warnings: Vec<ProblemShape>,
+    /// Whose approval it needs or has; `null`: nobody's.
+    #[serde(default)]
+    pub approval: Option<ApprovalShape>,
+}
+
+/// The approval of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalShape {
+    /// Who asked for it.
+    pub asked_by: String,
+    /// Who approved it; `null`: nobody yet.
+    pub approved_by: Option<String>,
+}
+
+impl JobShape {
+    /// It ended in its own preflight, before it locked or changed anything.
+    #[must_use]
+    pub fn was_refused(&self) -> bool {
+        let code = self.failure.as_ref().map(|failure| failure.code.as_str());
+        self.state == "failed"
+            && self.locked_at.is_none()
+            && code.is_some_and(|code| {
+                ProblemCode::ALL.iter().any(|known| *known != ProblemCode::WindowEnded && known.as_str() == code)
+            })
+    }
+
+    /// It did what was asked: moved everything that can move, or proved it in a rehearsal.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        ["complete", "rehearsed"].contains(&self.state.as_str())
+    }
 }
 
 /// `job list`.
@@ -145,6 +176,61 @@ pub struct ReportShape {
     /// The daemon's signature over the filed report; `null` while there is none.
     #[serde(default)]
     pub signature: Option<SignatureShape>,
+}
+
+/// `job report` of a group: several accounts that ran one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupReportShape {
+    /// Its ID, that of its first job.
+    pub group: String,
+    /// When the first job left the queue.
+    pub started_at: Option<String>,
+    /// When the last one ended; `null` while one has not.
+    pub finished_at: Option<String>,
+    /// How many have done what was asked.
+    pub jobs_done: u64,
+    /// How many were refused by their preflight.
+    pub jobs_refused: u64,
+    /// How many failed, were canceled or rolled back otherwise.
+    pub jobs_failed: u64,
+    /// How many have not ended.
+    pub jobs_left: u64,
+    /// Keys moved.
+    pub keys_moved: u64,
+    /// Secrets moved.
+    pub secrets_moved: u64,
+    /// What stays where it is.
+    pub left_behind: u64,
+    /// Each account's report, in the order in which they ran.
+    pub jobs: Vec<ReportShape>,
+}
+
+impl GroupReportShape {
+    /// Adds reports up.
+    #[must_use]
+    pub fn of(group: String, jobs: Vec<ReportShape>) -> Self {
+        let count = |holds: &dyn Fn(&JobShape) -> bool| {
+            u64::try_from(jobs.iter().filter(|report| holds(&report.job)).count()).unwrap_or(u64::MAX)
+        };
+        let moved = |of: &dyn Fn(&JobShape) -> u64| {
+            jobs.iter().filter(|report| report.job.state == "complete").map(|report| of(&report.job)).sum()
+        };
+        let ended = jobs.iter().all(|report| report.job.finished_at.is_some());
+        let last = jobs.iter().filter_map(|report| report.job.finished_at.clone()).max();
+        Self {
+            group,
+            started_at: jobs.iter().filter_map(|report| report.job.started_at.clone()).min(),
+            finished_at: last.filter(|_| ended),
+            jobs_done: count(&JobShape::is_done),
+            jobs_refused: count(&JobShape::was_refused),
+            jobs_failed: count(&|job| job.finished_at.is_some() && !job.is_done() && !job.was_refused()),
+            jobs_left: count(&|job| job.finished_at.is_none()),
+            keys_moved: moved(&|job| job.keys_done),
+            secrets_moved: moved(&|job| job.secrets_done),
+            left_behind: jobs.iter().map(|report| u64::try_from(report.job.left_behind.len()).unwrap_or(0)).sum(),
+            jobs,
+        }
+    }
 }
 
 /// The signature over a filed report.

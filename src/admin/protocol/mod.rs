@@ -1,5 +1,6 @@
 //! Paths, requests and response shapes. Times are RFC 3339, absent values `null`; fields are only ever added.
 
+mod access;
 mod audit;
 mod backup;
 mod clock;
@@ -9,11 +10,20 @@ mod schedules;
 mod scopes;
 mod seal;
 
+pub use access::{
+    CredentialsRequest, CredentialsShape, DecisionShape, ExplainRequest, ExplanationShape, IdentitiesShape,
+};
 pub use audit::{AuditKeyShape, AuditShape, FindingShape, SignedHeadShape};
 pub use backup::{BackupRequest, KeyText};
 pub use clock::{ClockShape, StepShape};
-pub use inventory::{InstanceShape, InstancesShape, KeyShape, ResourceListShape, SecretShape, ShareRequest};
-pub use jobs::{GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape, ReportShape, SignatureShape};
+pub use inventory::{
+    InstanceShape, InstancesShape, KeyShape, ResourceListShape, RestingShareShape, SecretShape, ShareRequest,
+    TenantShape,
+};
+pub use jobs::{
+    ApprovalShape, GroupReportShape, GroupShape, JobShape, JobsShape, MigrateRequest, PlanShape, PlansShape,
+    ReportShape, SignatureShape,
+};
 pub use schedules::{EntryShape, RunShape, RunsShape, ScheduleShape, SchedulesShape};
 pub use scopes::{CheckShape, HoldRequest, HoldShape, HoldsShape, NextShape, ReleaseRequest, ScopeShape, StatusShape};
 

@@ -48,6 +48,17 @@ impl From<KmsError> for ApiError {
             KmsError::InvalidKeyMaterial => Self::invalid_key_material(),
             KmsError::InvalidImportToken => Self::invalid_import_token(),
             KmsError::ExpiredImportToken => Self::expired_import_token(),
+            KmsError::RotationUnderWay(version) => {
+                let remedy = format!("It goes on by itself. Call RotateSecret with VersionId {version} to go on with it now.");
+                Self::rotation_under_way().with_remedy(remedy)
+            }
+            KmsError::RotatorFailed(why) => Self::rotator_failed()
+                .with_internal(why)
+                .with_remedy(
+                    "The new value is kept and the rotation goes on by itself. Repeat the request with the same VersionId to \
+                     try now; why it failed is in the daemon's log (rotation.failed).",
+                )
+                .with_retry_after(RETRY_AFTER),
             KmsError::NonceUsed => Self::nonce_used(),
             KmsError::Migrating(refusal) => Self::migrating(&refusal.job.to_string(), RETRY_AFTER),
             KmsError::Unavailable(detail) => Self::unavailable(detail),

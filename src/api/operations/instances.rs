@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::rows;
 use crate::api::{ApiError, Caller, Parameters};
+use crate::catalogue::Demand;
 use crate::kms::{InstanceFacts, KmsError, Service};
 use crate::model::{InstanceId, format_utc};
 
@@ -77,12 +78,26 @@ pub(super) async fn get_kms_instance_quota_infos(
         }
         wanted => wanted,
     };
-    let (facts, taken) = service.instance_usage(caller, &id).await?;
+    let (facts, used) = service.instance_usage(caller, &id).await?;
     // Neither requests a second nor networks are limited by an instance.
-    let rows: Vec<Value> = [("key", facts.key_quota, taken.keys), ("secret", facts.secret_quota, taken.secrets)]
-        .into_iter()
-        .filter(|(kind, ..)| wanted.is_none_or(|wanted| wanted == *kind))
-        .map(|(kind, quota, used)| json!({"ResourceType": kind, "ResourceQuota": quota, "UsedQuantity": used}))
+    let count = |kind: &str, held: &Demand| if kind == "key" { held.keys } else { held.secrets };
+    let kinds = [("key", facts.key_quota), ("secret", facts.secret_quota)].into_iter();
+    let rows: Vec<Value> = kinds
+        .filter(|(kind, _)| wanted.is_none_or(|wanted| wanted == *kind))
+        .map(|(kind, quota)| {
+            let mut row =
+                json!({"ResourceType": kind, "ResourceQuota": quota, "UsedQuantity": count(kind, &used.taken)});
+            let by_account: Vec<Value> = used
+                .by_account
+                .iter()
+                .map(|(account, held)| json!({"AccountId": account, "UsedQuantity": count(kind, held)}))
+                .collect();
+            // Ours, for the owner.
+            if let (Some(row), false) = (row.as_object_mut(), by_account.is_empty()) {
+                row.insert("AccountUsages".to_owned(), by_account.into());
+            }
+            row
+        })
         .collect();
     Ok(json!({"KmsInstanceId": id, "KmsInstanceQuotaInfos": rows}))
 }

@@ -1,6 +1,7 @@
 //! The operations of the KMS OpenAPI that are implemented: one function and one table row each.
 
 mod aliases;
+mod authorization;
 mod cryptography;
 mod dry_run;
 mod errors;
@@ -27,6 +28,7 @@ use serde_json::Value;
 use super::{ApiError, Call, Caller, Dispatcher, Parameters, Plane};
 use crate::audit::OK;
 use crate::kms::Service;
+use crate::observe::metrics::METRICS;
 use crate::observe::{Event, Fields, emit};
 
 /// The operations of one KMS.
@@ -45,9 +47,19 @@ impl Operations {
 #[async_trait]
 impl Dispatcher for Operations {
     async fn dispatch(&self, call: Call) -> Result<Value, ApiError> {
+        METRICS.time(call.action.place(), self.carry_out(call)).await
+    }
+}
+
+impl Operations {
+    async fn carry_out(&self, call: Call) -> Result<Value, ApiError> {
         let answer = match table().find(|row| row.name == call.action.name) {
             Some(row) => {
-                let outcome = (row.run)(&self.service, &call.caller, &call.parameters).await;
+                let outcome =
+                    match authorization::authorize(&self.service, &call.caller, row.name, &call.parameters).await {
+                        Ok(caller) => (row.run)(&self.service, &caller, &call.parameters).await,
+                        Err(error) => Err(error),
+                    };
                 dry_run::outcome(row.name, &call.parameters, outcome)
             }
             None => {
@@ -58,6 +70,7 @@ impl Dispatcher for Operations {
         if let Err(error) = &answer
             && error.code == "Rejected.Migrating"
         {
+            METRICS.refused.inc();
             let fields = Fields::new().scope(&call.caller.scope()).code(error.code);
             emit(Event::OperationRefused, &fields, &format!("{} is refused while a migration runs", call.action.name));
         }

@@ -21,7 +21,7 @@ pub(super) async fn re_encrypt(service: &Service, caller: &Caller, p: &Parameter
     let asymmetric = ["SourceKeyId", "SourceKeyVersionId", "SourceEncryptionAlgorithm"];
     let origin = if asymmetric.iter().any(|name| p.optional(name).is_some()) {
         Origin::Asymmetric {
-            key: naming::key_in(caller, p, "SourceKeyId")?,
+            key: naming::key_in(&caller.at_source(), p, "SourceKeyId")?,
             version: p.required("SourceKeyVersionId")?.to_owned(),
             algorithm: p.required_parsed("SourceEncryptionAlgorithm")?,
         }

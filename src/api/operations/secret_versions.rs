@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::rows;
 use super::secrets::{insert_config, insert_rotation, is_binary, name, secret_data};
+use super::{authorization, rows};
 use crate::api::{ApiError, Caller, Parameters};
 use crate::kms::secrets::{NewValue, SecretValue, StageMove, WhichVersion};
 use crate::kms::{Service, secret_name};
@@ -91,6 +91,7 @@ impl Wish {
             Some(_) => return Err(invalid("FetchExtendedConfig")),
         };
         let which = WhichVersion { id, stage: filled(&self.version_stage) };
+        let caller = &authorization::authorize_value(service, caller, &self.secret_name).await?;
         let name = secret_name(caller, &self.secret_name)?;
         answer(&service.get_secret_value(caller, &name, &which).await?, fetch_config)
     }

@@ -13,6 +13,7 @@ use crate::crypto::material::{DecryptAlgorithm, KeyMaterial};
 use crate::crypto::verify::encrypt_to;
 use crate::model::{KeySpec, SystemRandom};
 
+mod denied;
 mod foreign;
 mod matrix;
 mod naming;

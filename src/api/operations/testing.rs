@@ -16,7 +16,7 @@ use crate::crypto::sealing::RootKey;
 use crate::keystore::software::SoftwareKeystore;
 use crate::keystore::software::slots::memory::MemorySlots;
 use crate::keystore::{SharedSource, SharedTarget};
-use crate::kms::{InstanceFacts, Keystores, RegionFacts, Service};
+use crate::kms::{Acting, InstanceFacts, Keystores, RegionFacts, Service};
 use crate::model::{KeystoreId, NonceClaim, RegionId, SystemClock, SystemRandom};
 use crate::store::memory::MemoryStore;
 use crate::store::{Outcome, Page, Revision, SharedStore, Store, StoreError, Transaction, Versioned};
@@ -73,6 +73,7 @@ impl World {
         let service = Service {
             catalogue: Catalogue::new(Arc::clone(&store)),
             keystores: Arc::new(keystores),
+            rotators: Arc::default(),
             clock,
             random,
             worker: "worker-1".into(),
@@ -90,6 +91,7 @@ impl World {
             nonce: Some(NonceClaim { access_key_id: "LTAItest".to_owned(), nonce, expires_at: jiff::Timestamp::MAX }),
             source: [127, 0, 0, 1].into(),
             ticket: Ticket::new(operation, subject),
+            acting: Acting::default(),
         }
     }
 
@@ -111,6 +113,18 @@ impl World {
         parameters: &[(&str, &str)],
         known: &BTreeMap<&str, String>,
     ) -> Result<Value, ApiError> {
+        self.ask_acting(account, Acting::default(), name, parameters, known).await
+    }
+
+    /// As [`World::ask_as`], for a user or role of the account.
+    pub(super) async fn ask_acting(
+        &self,
+        account: &str,
+        acting: Acting,
+        name: &str,
+        parameters: &[(&str, &str)],
+        known: &BTreeMap<&str, String>,
+    ) -> Result<Value, ApiError> {
         let action = actions::find(name).unwrap();
         let value = |text: &str| match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
             Some(name) if known.contains_key(name) => known[name].clone(),
@@ -120,7 +134,7 @@ impl World {
             parameters.iter().map(|(name, text)| ((*name).to_owned(), Zeroizing::new(value(text)).to_string().into()));
         let parameters = Parameters::new(pairs.collect(), Vec::new()).unwrap();
         let subject = ["KeyId", "SecretName"].into_iter().find_map(|name| parameters.optional(name)).map(str::to_owned);
-        let caller = self.caller(account, action.name, subject.as_deref());
+        let caller = Caller { acting, ..self.caller(account, action.name, subject.as_deref()) };
         self.operations.dispatch(Call { caller, action, parameters }).await
     }
 }

@@ -6,13 +6,14 @@ pub mod signing;
 mod v1;
 mod v3;
 
+use std::sync::Arc;
+
 use aws_lc_rs::hmac;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ApiError;
 use super::request::{AuthForm, RawRequest, Request};
-use crate::access::AccessKeys;
-use crate::model::AccountId;
+use crate::access::{AccessKeys, Identity, SESSION_PREFIX};
 use crate::model::NonceClaim;
 
 /// What an `Authorization` header of signature V3 begins with.
@@ -29,8 +30,8 @@ pub const MAX_NONCE_BYTES: usize = 256;
 pub struct Authenticated {
     /// The access key.
     pub access_key_id: String,
-    /// Its account.
-    pub account: AccountId,
+    /// Whose it is.
+    pub identity: Arc<Identity>,
     /// The nonce, not yet claimed.
     pub nonce: String,
     /// When the client says it signed.
@@ -52,7 +53,7 @@ impl Authenticated {
 /// # Errors
 /// `IncompleteSignature`, `MissingParameter`, `InvalidParameter`, `IllegalTimestamp`, `InvalidTimeStamp.Format`,
 /// `InvalidTimeStamp.Expired`, `InvalidAccessKeyId.NotFound`, `SignatureDoesNotMatch`, `Forbidden.AccessKey` (only to
-/// who knows the secret), `InvalidSecurityToken.Malformed`.
+/// who knows the secret), `InvalidSecurityToken.Malformed`, `InvalidSecurityToken.Expired`.
 pub fn authenticate(
     raw: &RawRequest,
     request: &Request,
@@ -72,6 +73,25 @@ pub fn authenticate(
             ApiError::timestamp_expired().with_remedy("Set the client's clock; 15 minutes of difference are allowed.")
         );
     }
+    let identity = identity_of(&proof, keys, now)?;
+    Ok(Authenticated { access_key_id: proof.access_key_id, identity, nonce: proof.nonce, timestamp })
+}
+
+/// Whose access key signed, if it did.
+fn identity_of(proof: &Proof, keys: &dyn AccessKeys, now: Timestamp) -> Result<Arc<Identity>, ApiError> {
+    let token = proof.security_token.as_deref();
+    if let Some(token) = token.filter(|_| proof.access_key_id.starts_with(SESSION_PREFIX)) {
+        let found = keys.temporary(&proof.access_key_id, token).ok_or_else(|| {
+            ApiError::security_token_malformed().with_remedy("Ask for new credentials: `keyferry role credentials`.")
+        })?;
+        if !proof.signed_by(&found.key.secret) {
+            return Err(ApiError::signature_mismatch());
+        }
+        if now >= found.expires_at {
+            return Err(ApiError::security_token_expired().with_remedy("Ask for new credentials."));
+        }
+        return Ok(found.key.identity);
+    }
     let Some(key) = keys.find(&proof.access_key_id) else {
         // As much work as for a known key, so that time does not tell which keys exist.
         let _ = proof.signed_by("an access key that does not exist");
@@ -83,12 +103,10 @@ pub fn authenticate(
     if !key.enabled {
         return Err(ApiError::access_key_disabled());
     }
-    if proof.has_security_token {
-        return Err(
-            ApiError::security_token_malformed().with_remedy("Use an access key; sessions are not issued here.")
-        );
+    if token.is_some() {
+        return Err(ApiError::security_token_malformed().with_remedy("This access key needs no SecurityToken."));
     }
-    Ok(Authenticated { access_key_id: proof.access_key_id, account: key.account, nonce: proof.nonce, timestamp })
+    Ok(key.identity)
 }
 
 /// What a request offers as proof of who signed it.
@@ -96,7 +114,7 @@ struct Proof {
     access_key_id: String,
     nonce: String,
     timestamp: String,
-    has_security_token: bool,
+    security_token: Option<String>,
     algorithm: hmac::Algorithm,
     /// What comes behind the secret in the HMAC key.
     key_suffix: &'static str,

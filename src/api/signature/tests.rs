@@ -50,7 +50,10 @@ fn v1_fixed_vector_of_the_protocol_page() {
          Timestamp%3D2024-01-01T00%253A00%253A00Z%26Version%3D2016-01-20"
     );
     let who = check_at(&raw, NOW).unwrap();
-    assert_eq!((who.access_key_id.as_str(), who.account.as_str(), who.nonce.as_str()), ("AKID", ACCOUNT, "n1"));
+    assert_eq!(
+        (who.access_key_id.as_str(), who.identity.principal.account().as_str(), who.nonce.as_str()),
+        ("AKID", ACCOUNT, "n1")
+    );
     assert_eq!(who.timestamp, NOW.parse().unwrap());
 }
 
@@ -243,4 +246,30 @@ fn a_claim_lasts_until_the_time_stamp_alone_refuses() {
     let expires = |now: &str| who.claim(now.parse().unwrap()).expires_at.to_string();
     assert_eq!(expires("2023-12-31T23:50:00Z"), "2024-01-01T00:15:00Z");
     assert_eq!(expires("2024-01-01T00:10:00Z"), "2024-01-01T00:25:00Z");
+}
+
+#[test]
+fn temporary_credentials_sign_with_their_token_until_they_end() {
+    use crate::access::{AccessKeyTable, Identity, Principal, SessionKey};
+    use crate::model::SystemRandom;
+    let table = AccessKeyTable::default();
+    let account: crate::model::AccountId = ACCOUNT.parse().unwrap();
+    table.replace([], [Arc::new(Identity::root(Principal::role(account.clone(), "ci")))]);
+    table.set_session_key(SessionKey::new(b"seed"));
+    let until = "2024-01-01T00:10:00Z".parse().unwrap();
+    let made = table.issue(&account, "ci", "me", until, &SystemRandom).unwrap();
+    let asked = |secret: &str, token: &str, now: &str| {
+        let mut common = common_with(NOW);
+        common.retain(|(name, _)| *name != "AccessKeyId");
+        common.extend([("AccessKeyId", made.access_key_id.as_str()), ("SecurityToken", token)]);
+        let raw = raw("POST", &v1_query(secret, &[], &common), &[], "");
+        authenticate(&raw, &decode(&raw).unwrap(), &table, now.parse().unwrap()).map(|who| who.identity.label())
+    };
+    let (secret, token) = (made.access_key_secret.as_str(), made.security_token.as_str());
+    assert_eq!(asked(secret, token, "2024-01-01T00:09:59Z").unwrap(), "role/ci/me");
+    assert_eq!(asked(secret, token, "2024-01-01T00:10:00Z").unwrap_err().code, "InvalidSecurityToken.Expired");
+    // That it has expired is told only to who knows the secret.
+    assert_eq!(asked("OTHER", token, "2024-01-01T00:10:00Z").unwrap_err().code, "SignatureDoesNotMatch");
+    assert_eq!(asked(secret, "AAAA", NOW).unwrap_err().code, "InvalidSecurityToken.Malformed");
+    assert_eq!(asked(secret, "", NOW).unwrap_err().code, "InvalidAccessKeyId.NotFound");
 }

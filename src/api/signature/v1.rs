@@ -25,7 +25,7 @@ pub(super) fn read(raw: &RawRequest, request: &Request) -> Result<Proof, ApiErro
         access_key_id,
         nonce,
         timestamp,
-        has_security_token: parameters.optional("SecurityToken").is_some(),
+        security_token: parameters.optional("SecurityToken").map(str::to_owned),
         algorithm: HMAC_SHA1_FOR_LEGACY_USE_ONLY,
         key_suffix: "&",
         to_sign: to_sign(raw.method.as_str(), request),

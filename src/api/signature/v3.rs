@@ -30,7 +30,7 @@ pub(super) fn read(raw: &RawRequest, request: &Request) -> Result<Proof, ApiErro
             .filter(|d| !d.is_empty())
             .map(str::to_owned)
             .ok_or_else(ApiError::timestamp_missing)?,
-        has_security_token: raw.headers.get("x-acs-security-token").is_some_and(|token| !token.is_empty()),
+        security_token: raw.header("x-acs-security-token").filter(|token| !token.is_empty()).map(str::to_owned),
         algorithm: HMAC_SHA256,
         key_suffix: "",
         to_sign: Zeroizing::new(format!("ACS3-HMAC-SHA256\n{}", sha256(&canonical))),

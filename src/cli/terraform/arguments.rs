@@ -18,6 +18,7 @@ pub enum TerraformCommand {
 /// What was moved, by whom it is told.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("source").args(["job", "state", "resources", "endpoint", "plan"]).required(true).multiple(true))]
+#[command(group = ArgGroup::new("pick").args(["all", "keys", "secrets"]).multiple(true))]
 pub struct SourceArguments {
     /// Directory with the configuration; modules and directories below it are read as well
     #[arg(default_value = ".", value_name = "DIR")]
@@ -47,20 +48,20 @@ pub struct SourceArguments {
     /// Region of the endpoint or of the plan
     #[arg(long)]
     pub region: Option<String>,
-    /// Account of the plan
-    #[arg(long = "account", num_args = 1.., value_name = "ACCOUNT", requires = "plan")]
+    /// Account of the plan; may be repeated
+    #[arg(long = "account", value_name = "ACCOUNT", requires = "plan")]
     pub accounts: Vec<String>,
     /// Instance of the plan; else the one that holds what moved, where the sources do not say
     #[arg(long)]
     pub instance: Option<String>,
     /// Plan everything that can migrate
-    #[arg(long, group = "pick", requires = "plan", conflicts_with_all = ["keys", "secrets"])]
+    #[arg(long, requires = "plan", conflicts_with_all = ["keys", "secrets"])]
     pub all: bool,
-    /// Key of the plan
-    #[arg(long = "key", group = "pick", num_args = 1.., value_name = "KEY", requires = "plan")]
+    /// Key of the plan; may be repeated
+    #[arg(long = "key", value_name = "KEY", requires = "plan")]
     pub keys: Vec<String>,
-    /// Secret of the plan
-    #[arg(long = "secret", group = "pick", num_args = 1.., value_name = "SECRET", requires = "plan")]
+    /// Secret of the plan; may be repeated
+    #[arg(long = "secret", value_name = "SECRET", requires = "plan")]
     pub secrets: Vec<String>,
     /// Version of the alicloud provider [default: of .terraform.lock.hcl, else unknown: what is safe for all]
     #[arg(long, value_name = "VERSION")]

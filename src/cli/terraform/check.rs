@@ -13,7 +13,7 @@ use crate::terraform::{Assessment, Certainty, Finding, Rule};
 /// The JSON document.
 #[derive(Serialize)]
 struct Document<'a> {
-    directory: &'a std::path::Path,
+    directory: std::borrow::Cow<'a, str>,
     provider: Option<String>,
     keys_moved: usize,
     secrets_moved: usize,
@@ -31,7 +31,7 @@ pub(super) async fn check(
     let assessment = &found.assessment;
     if terminal.json() {
         terminal.document(&Document {
-            directory: &options.sources.dir,
+            directory: options.sources.dir.to_string_lossy(),
             provider: found.version.map(|version| version.to_string()),
             keys_moved: found.moved.keys.len(),
             secrets_moved: found.moved.secrets.len(),
@@ -77,22 +77,29 @@ fn described(finding: &Finding) -> String {
 fn summary(found: &Assessed, planned: bool) -> String {
     let assessment = &found.assessment;
     let moved = format!(
-        "{} keys and {} secrets {}, {} resources and data sources of the KMS in the configuration",
-        found.moved.keys.len(),
-        found.moved.secrets.len(),
+        "{} and {} {}; {} of the KMS in the configuration, data sources included",
+        counted(found.moved.keys.len(), "key"),
+        counted(found.moved.secrets.len(), "secret"),
         if planned { "would move" } else { "moved" },
-        assessment.resources.len()
+        counted(assessment.resources.len(), "resource"),
     );
     let provider = found.version.map_or_else(
         || "provider: version not known, taken for one that replaces (--provider)".to_owned(),
         |version| format!("provider {version}"),
     );
+    let findings = counted(assessment.findings.len(), "finding");
+    let undecided = assessment.findings.iter().all(|finding| finding.rule == Rule::Undecided);
     let verdict = match (assessment.findings.len(), assessment.problems.len()) {
         (0, 0) => "Clean: the next apply replaces none of them.".to_owned(),
-        (0, n) => format!("Nothing was found, but {n} file(s) could not be read."),
-        (n, _) => format!(
-            "{n} finding(s). `keyferry terraform rewrite` with the same options shows the change that keeps them."
-        ),
+        (0, n) => format!("Nothing was found, but {} could not be read.", counted(n, "file")),
+        _ if undecided => format!("{findings}: somebody has to look."),
+        _ => {
+            format!("{findings}. `keyferry terraform rewrite` with the same options shows the change that keeps them.")
+        }
     };
     format!("{verdict}\n({moved}; {provider})")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

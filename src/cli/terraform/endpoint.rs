@@ -1,6 +1,7 @@
 //! `--endpoint`: a KMS is asked what it holds of a configuration. Only Describe and List operations are sent.
 
 use std::path::Path;
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::Value;
@@ -16,6 +17,9 @@ use crate::terraform::{Moved, MovedKey, MovedSecret, Names, ProtectionLevel};
 const PARALLEL: usize = 8;
 /// The largest page that ListKeys gives.
 const PAGE: &str = "100";
+/// How long to wait when asked too often; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LAST_PAUSE: Duration = Duration::from_secs(8);
 
 /// What the KMS says is in an instance.
 pub(super) async fn moved(address: &str, options: &SourceArguments, names: &Names) -> Result<Moved, Failure> {
@@ -49,7 +53,7 @@ async fn all_keys(client: &Client) -> Result<Vec<String>, Failure> {
     let mut ids = Vec::new();
     for page in 1_u32.. {
         let number = page.to_string();
-        let answer = client.call("ListKeys", &[("PageNumber", &number), ("PageSize", PAGE)]).await;
+        let answer = ask(client, "ListKeys", &[("PageNumber", &number), ("PageSize", PAGE)]).await;
         let answer = answer.map_err(|error| failed(&error))?;
         let keys = answer.pointer("/Keys/Key").and_then(Value::as_array).cloned().unwrap_or_default();
         if keys.is_empty() {
@@ -65,7 +69,7 @@ async fn all_keys(client: &Client) -> Result<Vec<String>, Failure> {
 }
 
 async fn describe_key(client: &Client, key: &str) -> Result<Option<MovedKey>, ClientError> {
-    let Some(answer) = found(client.call("DescribeKey", &[("KeyId", key)]).await)? else {
+    let Some(answer) = found(ask(client, "DescribeKey", &[("KeyId", key)]).await)? else {
         return Ok(None);
     };
     let Some(about) = answer.get("KeyMetadata") else { return Ok(None) };
@@ -82,7 +86,7 @@ async fn describe_key(client: &Client, key: &str) -> Result<Option<MovedKey>, Cl
 }
 
 async fn describe_secret(client: &Client, name: &str) -> Result<Option<MovedSecret>, ClientError> {
-    let Some(answer) = found(client.call("DescribeSecret", &[("SecretName", name)]).await)? else {
+    let Some(answer) = found(ask(client, "DescribeSecret", &[("SecretName", name)]).await)? else {
         return Ok(None);
     };
     let instance = text(&answer, "DKMSInstanceId").filter(|instance| !instance.is_empty());
@@ -99,6 +103,20 @@ fn rotates(about: &Value) -> Option<bool> {
         "Enabled" => Some(true),
         "Disabled" => Some(false),
         _ => None,
+    }
+}
+
+/// Asks, and asks again a little later where the KMS says that it was asked too often.
+async fn ask(client: &Client, action: &'static str, parameters: &[(&str, &str)]) -> Result<Value, ClientError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match client.call(action, parameters).await {
+            Err(error) if error.is_throttled() && pause <= LAST_PAUSE => {
+                tokio::time::sleep(pause).await;
+                pause = pause.saturating_mul(2);
+            }
+            answer => return answer,
+        }
     }
 }
 

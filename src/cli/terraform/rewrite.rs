@@ -29,6 +29,12 @@ pub(super) async fn rewrite(
     let found = assessed(terminal, client, &options.sources).await?;
     let assessment = &found.assessment;
     let rewrite = terraform::rewrite(&found.configuration, assessment, options.strategy.strategy(), found.version);
+    if options.sources.plan && options.strategy == StrategyWord::InstanceId {
+        terminal.talk(
+            "note: before the migration the instance ID is the very difference that replaces; apply this change only \
+             after it (ignore-changes may be applied before).",
+        );
+    }
     if options.write {
         rewrite.write().map_err(|error| failed(&error))?;
     }

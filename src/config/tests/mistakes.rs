@@ -11,7 +11,49 @@ fn mistakes_one_by_one() {
         let names: Vec<_> = (0..n).map(|n| format!("\"s{n}\"")).collect();
         schedule(at).replace("resources = \"all\"", &format!("resources = {{ secrets = [{}] }}", names.join(",")))
     };
+    let webhook = |lines: &str| {
+        let key = "0123456789abcdef0123456789abcdef";
+        more(&format!("[[rotator]]\nname = \"r\"\nkind = \"webhook\"\nsecret = \"{key}\"\n{lines}"))
+    };
+    let postgresql = |lines: &str| {
+        more(&format!(
+            "[[rotator]]\nname = \"r\"\nkind = \"postgresql\"\ndatabase = \"d\"\nuser = \"u\"\nsecret = \"s\"\n{lines}"
+        ))
+    };
     let cases = [
+        (
+            more(
+                "[[rotator]]\nkind = \"webhook\"\nurl = \"https://r.example\"\nsecret = \"0123456789abcdef0123456789abcdef\"",
+            ),
+            "without name",
+        ),
+        (more("[[rotator]]\nname = \"r\"\nsecret = \"s\""), "without kind"),
+        (more("[[rotator]]\nname = \"r\"\nkind = \"webhok\"\nsecret = \"s\""), "did you mean \"webhook\""),
+        (webhook(""), "without url"),
+        (webhook("url = \"http://rotator.example\""), "https://rotator.example/rotate"),
+        (webhook("url = \"https://user:pw@rotator.example\""), "without user and password"),
+        (webhook("url = \"https://rotator.example\"\nca = \"/nonexistent\""), "cannot be read"),
+        (webhook("url = \"https://rotator.example\"\nhost = \"h\""), "it only with kind = \"postgresql\""),
+        (webhook("url = \"https://rotator.example\"\ntypes = [\"Generic\"]"), "\"Rds\", \"RAMCredentials\", \"ECS\""),
+        (webhook("url = \"https://rotator.example\"\naccounts = [\"1000000000000009\"]"), "one account of this file"),
+        (webhook("url = \"https://rotator.example\"\nnames = [\"*x\"]"), "at the end"),
+        (webhook("url = \"https://rotator.example\"\ntimeout = \"31s\""), "to 30s"),
+        (webhook("url = \"https://rotator.example\"\nattempts = 0"), "from 1 to 100"),
+        (
+            postgresql(
+                "host = \"::1\"\n[[rotator]]\nname = \"r\"\nkind = \"webhook\"\nurl = \"https://r.example\"\nsecret = \"0123456789abcdef0123456789abcdef\"",
+            ),
+            "the rotator r a second time",
+        ),
+        (
+            more("[[rotator]]\nname = \"r\"\nkind = \"webhook\"\nurl = \"https://r.example\"\nsecret = \"short\""),
+            "openssl rand -hex 32",
+        ),
+        (postgresql(""), "without host"),
+        (postgresql("host = \"10.0.0.1\""), "or a loopback address"),
+        (postgresql("host = \"127.0.0.1\"\nurl = \"https://r.example\""), "it only with kind = \"webhook\""),
+        (postgresql("host = \"127.0.0.1\"\ntypes = [\"ECS\"]"), "types = [\"Rds\"]"),
+        (postgresql("host = \"127.0.0.1\"\nport = 0"), "from 1 to 65535"),
         (base("a = = 1"), "mistake in the TOML"),
         (base("[api]\nlisten = \"0.0.0.0:8780\""), "without tls"),
         (base("[api]\nlisten = \"localhost\""), "IP address and a port"),
@@ -33,7 +75,7 @@ fn mistakes_one_by_one() {
         (base("[migration]\nallowed_hours = [\"22:00-06:00\"]"), "HH:MM-HH:MM"),
         (base("[migration]\nallowed_hours = [\"22:00-06:00 Asia/Shangai\"]"), "time zone"),
         (base("[migration]\nallowed_hours = []"), "leave the key out"),
-        (base("[[notify]]\nx = 1"), "reserved"),
+        (base("[[rotator]]\nx = 1"), "reserved"),
         (more("[[region]]\nid = \"cn-hangzhou\""), "first in line 3"),
         (more("[[region]]\nid = \"CN\""), "lower-case"),
         (more("[[region]]\nid = \"cn-a\"\nlisten = \"127.0.0.1:8780\""), "a second time"),
@@ -93,12 +135,6 @@ fn mistakes_one_by_one() {
                 "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"\npkcs11 = { module = \"/m.so\", token = \"t\" }",
             ),
             "a token without its PIN",
-        ),
-        (
-            more(
-                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"hardware\"\npkcs11 = { module = \"/m.so\", token = \"t\", pin = \"1234\" }",
-            ),
-            "the unknown key \"pin\"",
         ),
         (
             more(

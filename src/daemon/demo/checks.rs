@@ -133,6 +133,38 @@ impl Checks {
         self.tell("the gateway has no store and no root key of the instance", there.is_empty(), &there.join(", "));
     }
 
+    /// Checks that keys are in the token of a hardware instance, and work there; asked past the API, too.
+    pub(super) async fn in_token(&mut self, story: &Story, client: &Client, keys: &[Key]) -> Result<(), CallError> {
+        let mut elsewhere = Vec::new();
+        for key in keys {
+            let after = client.call("DescribeKey", &[("KeyId", &key.id)]).await?;
+            let expected = if key.moves { "HSM" } else { "SOFTWARE" };
+            if text_at(&after, &["KeyMetadata", "ProtectionLevel"]) != expected {
+                elsewhere.push(key.id.clone());
+            }
+        }
+        let what = "protection level is HSM for what moved, SOFTWARE for what did not";
+        self.tell(what, elsewhere.is_empty(), &elsewhere.join(", "));
+        let target = INSTANCE.parse().ok().and_then(|id| story.service().keystores.target(&id));
+        let Some(target) = target else {
+            self.tell("the instance answers", false, "there is none");
+            return Ok(());
+        };
+        match target.inventory().await {
+            Ok(held) => {
+                let bad: Vec<String> = held
+                    .iter()
+                    .flat_map(|held| held.versions.iter().filter_map(|version| version.fault.clone()))
+                    .collect();
+                let keys = held.iter().filter(|held| held.label.as_ref().is_ok_and(|label| label.spec.is_some()));
+                let what = format!("each of the {} keys that the instance holds works in the token", keys.count());
+                self.tell(&what, bad.is_empty(), &bad.join(", "));
+            }
+            Err(error) => self.tell("the token answers", false, &error.to_string()),
+        }
+        Ok(())
+    }
+
     /// Checks that the scope is as open as before.
     pub(super) async fn open_again(&mut self, story: &Story, client: &Client, keys: &[Key]) -> Result<(), CallError> {
         let scope = story.scope();

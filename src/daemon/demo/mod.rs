@@ -9,6 +9,7 @@ mod elsewhere;
 mod keys;
 mod secrets;
 mod story;
+mod token;
 mod traffic;
 
 use std::fs::File;
@@ -35,11 +36,13 @@ pub struct DemoOptions {
     pub dir: Option<PathBuf>,
     /// The instance runs as a process of its own, behind mutual TLS.
     pub remote: bool,
+    /// Into a hardware instance, with SoftHSM2 as its token.
+    pub hardware: bool,
 }
 
 impl Default for DemoOptions {
     fn default() -> Self {
-        Self { keys: 24, secrets: 24, dir: None, remote: false }
+        Self { keys: 24, secrets: 24, dir: None, hardware: false, remote: false }
     }
 }
 
@@ -50,9 +53,13 @@ impl Default for DemoOptions {
 pub async fn demo(options: DemoOptions) -> Result<(), DaemonError> {
     let begun = Instant::now();
     let dir = Scratch::new("demo", options.dir.as_deref())?;
+    let token = if options.hardware { token::here(dir.path())? } else { None };
+    if options.hardware && token.is_none() {
+        return token::tell_elsewhere(dir.path(), &options).await;
+    }
     log_into(&dir)?;
     println!("A KMS with one region, one account and one dedicated instance, in {}", dir.path().display());
-    let mut story = Story::begin(&dir, &options).await?;
+    let mut story = Story::begin(&dir, &options, token).await?;
     let outcome = tell(&mut story, begun).await;
     story.end().await;
     drop(dir);
@@ -68,7 +75,10 @@ async fn tell(story: &mut Story, begun: Instant) -> Result<usize, DaemonError> {
     let client = story.client()?;
     let (keys, secrets) = story.sizes();
     println!("\nFilling the region through the API");
-    let keys = keys::fill(&client, keys).await.map_err(fault)?;
+    let mut keys = keys::fill(&client, keys).await.map_err(fault)?;
+    if story.has_token() {
+        keys.iter_mut().for_each(keys::Key::stays_unless_hardware_takes_it);
+    }
     let first = keys.first().map(|key| key.id.clone()).unwrap_or_default();
     let secrets = secrets::fill(&client, &first, secrets).await.map_err(fault)?;
     let made: usize = keys.iter().map(|key| key.made.len()).sum();
@@ -106,6 +116,9 @@ async fn tell(story: &mut Story, begun: Instant) -> Result<usize, DaemonError> {
     checks.apart(story);
     checks.secrets(&client, &secrets).await.map_err(fault)?;
     checks.keys(&client, &keys).await.map_err(fault)?;
+    if story.has_token() {
+        checks.in_token(story, &client, &keys).await.map_err(fault)?;
+    }
     println!("\n{:.1} s", begun.elapsed().as_secs_f64());
     Ok(checks.failed())
 }

@@ -11,6 +11,7 @@ use super::super::{DaemonError, load, remotes};
 use super::DemoOptions;
 use super::client::Client;
 use super::elsewhere::Elsewhere;
+use super::token::{DemoToken, LABEL};
 use crate::kms::Service;
 use crate::migration::Migrations;
 use crate::model::{Job, JobState, Scope};
@@ -32,11 +33,16 @@ pub(super) struct Story {
     secrets: u32,
     elsewhere: Option<Elsewhere>,
     state: PathBuf,
+    token: bool,
 }
 
 impl Story {
     /// Writes the configuration and starts the daemon on it.
-    pub(super) async fn begin(dir: &Scratch, options: &DemoOptions) -> Result<Self, DaemonError> {
+    pub(super) async fn begin(
+        dir: &Scratch,
+        options: &DemoOptions,
+        token: Option<DemoToken>,
+    ) -> Result<Self, DaemonError> {
         let (keys, secrets) = (options.keys, options.secrets);
         let elsewhere = match options.remote {
             true => Some(Elsewhere::start(dir.path())?),
@@ -45,7 +51,7 @@ impl Story {
         let scope = Scope { region: REGION.parse().map_err(fault)?, account: ACCOUNT.parse().map_err(fault)? };
         let secret = random_hex(15);
         let state = dir.path().join("state");
-        let mut text = configuration(&state.display().to_string(), &secret, keys, secrets);
+        let mut text = configuration(&state.display().to_string(), &secret, keys, secrets, token.as_ref());
         if let Some(elsewhere) = &elsewhere {
             println!("The instance runs as process {}, with a store and a root key of its own", elsewhere.pid());
             text.push_str(&elsewhere.key());
@@ -56,7 +62,7 @@ impl Story {
         let daemon = Daemon::start(config.clone(), load(&config)?).await?;
         // Its identity is pinned before anything is scheduled.
         remotes::look_at_all(daemon.parts()).await;
-        Ok(Self { daemon, config, text, scope, secret, keys, secrets, elsewhere, state })
+        Ok(Self { daemon, config, text, scope, secret, keys, secrets, elsewhere, state, token: token.is_some() })
     }
 
     /// A client of its API.
@@ -154,6 +160,11 @@ impl Story {
         (size(self.keys), size(self.secrets))
     }
 
+    /// Whether the instance is a hardware instance.
+    pub(super) const fn has_token(&self) -> bool {
+        self.token
+    }
+
     /// Ends the daemon.
     pub(super) async fn end(self) {
         self.daemon.stop().await;
@@ -184,7 +195,16 @@ fn progress(job: &Job) -> String {
     )
 }
 
-fn configuration(state: &str, secret: &str, keys: u32, secrets: u32) -> String {
+fn configuration(state: &str, secret: &str, keys: u32, secrets: u32, token: Option<&DemoToken>) -> String {
+    let kind = match token {
+        None => "kind = \"software\"".to_owned(),
+        Some(DemoToken { module, pin_file }) => {
+            let (module, pin_file) = (module.display().to_string(), pin_file.display().to_string());
+            format!(
+                "kind = \"hardware\"\npkcs11 = {{ module = {module:?}, token = {LABEL:?}, pin_file = {pin_file:?} }}"
+            )
+        }
+    };
     // Room for what there is and a little more.
     let (key_quota, secret_quota) = (keys.saturating_add(100), secrets.saturating_add(100));
     format!(
@@ -209,7 +229,7 @@ secret = "{secret}"
 id = "{INSTANCE}"
 region = "{REGION}"
 owner = "{ACCOUNT}"
-kind = "software"
+{kind}
 key_quota = {key_quota}
 secret_quota = {secret_quota}
 "#

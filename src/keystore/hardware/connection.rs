@@ -71,6 +71,11 @@ impl Connection {
         outcome
     }
 
+    /// Has the next use look for the token, however short ago it was not there.
+    pub(super) fn look_again(&mut self) {
+        self.failed = None;
+    }
+
     fn link(&mut self) -> Result<&mut Link, TokenError> {
         if self.link.is_none() {
             if let Some((at, error)) = &self.failed

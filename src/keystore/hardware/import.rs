@@ -3,7 +3,7 @@
 //! Which hash the token's OAEP takes, and that its key wrap is the one of the RFC, is found out by doing it once with a
 //! known key: what modules say of their mechanisms is not always so.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, KeyType, ObjectClass};
@@ -35,7 +35,9 @@ pub struct TokenOffer {
     pub(super) id: OfferId,
     pub(super) public: Vec<u8>,
     pub(super) oaep: DecryptAlgorithm,
-    pub(super) owner: Weak<Owner>,
+    owner: Weak<Owner>,
+    /// The ephemeral keys that came in under it: they go with it.
+    keks: Mutex<Vec<ObjectId>>,
 }
 
 impl TokenOffer {
@@ -61,10 +63,12 @@ impl TokenOffer {
 impl Drop for TokenOffer {
     fn drop(&mut self) {
         let OfferId(id) = self.id;
+        let mut ids = std::mem::take(self.keks.get_mut().unwrap_or_else(PoisonError::into_inner));
+        ids.push(id);
         if let Some(owner) = self.owner.upgrade() {
             owner.leave(move |connection| {
-                // A lost session has taken it along.
-                let _ = connection.using(false, |link| link.destroy(id));
+                // A lost session has taken them along.
+                let _ = connection.using(false, |link| ids.iter().try_for_each(|id| link.destroy(*id)));
             });
         }
     }
@@ -228,6 +232,11 @@ const TRIAL: &[u8] = b"keyferry trial v1";
 
 impl TokenOffer {
     pub(super) fn new(id: ObjectId, public: Vec<u8>, oaep: DecryptAlgorithm, owner: &Arc<Owner>) -> Self {
-        Self { id: OfferId(id), public, oaep, owner: Arc::downgrade(owner) }
+        Self { id: OfferId(id), public, oaep, owner: Arc::downgrade(owner), keks: Mutex::default() }
+    }
+
+    /// Notes an ephemeral key that is to go with the offer.
+    pub(super) fn note(&self, kek: ObjectId) {
+        self.keks.lock().unwrap_or_else(PoisonError::into_inner).push(kek);
     }
 }

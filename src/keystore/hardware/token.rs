@@ -73,7 +73,11 @@ impl Token {
             }
             Ok(info.free_private_memory().and_then(|bytes| u64::try_from(bytes).ok()))
         };
-        self.owner.call(MAKING, move |connection| connection.using(true, look)).await
+        let work = move |connection: &mut Connection| {
+            connection.look_again();
+            connection.using(true, look)
+        };
+        self.owner.call(MAKING, work).await
     }
 
     /// Makes a key under a fresh name.
@@ -107,9 +111,10 @@ impl Token {
     ///
     /// # Errors
     /// [`TokenError::Rejected`] when it was not; [`TokenError::OfferGone`] where the session was lost since.
-    pub async fn take_kek(&self, offer: &TokenOffer, wrapped: &[u8]) -> Result<KekId, TokenError> {
-        let (OfferId(offer), oaep, wrapped) = (offer.id, offer.oaep, wrapped.to_vec());
+    pub async fn take_kek(&self, named: &TokenOffer, wrapped: &[u8]) -> Result<KekId, TokenError> {
+        let (OfferId(offer), oaep, wrapped) = (named.id, named.oaep, wrapped.to_vec());
         let kek = ObjectId::generate(&SystemRandom);
+        named.note(kek);
         let work = move |connection: &mut Connection| {
             connection.using(false, |link| session_bound(link.take_kek(offer, kek, oaep, &wrapped)))
         };

@@ -17,6 +17,7 @@ use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
 use crate::crypto::transport::TransportKeys;
 use crate::keystore::{Answer, Held, Keystore, KeystoreError, Label, Place, Prover, Readiness, Target};
 use crate::model::{Incarnation, InstanceState, JobId, KeystoreId};
+use crate::observe::metrics::ServedBy;
 
 const QUICK: bool = false;
 const SLOW: bool = true;
@@ -80,6 +81,10 @@ impl RemoteKeystore {
 impl Keystore for RemoteKeystore {
     fn id(&self) -> &KeystoreId {
         &self.id
+    }
+
+    fn served_by(&self) -> ServedBy {
+        ServedBy::Remote
     }
 
     async fn generate(&self, label: &Label, place: &Place) -> Result<(), KeystoreError> {

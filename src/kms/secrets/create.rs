@@ -75,7 +75,7 @@ impl Service {
         let Home { keystore, instance, key } =
             self.home(caller, order.instance.as_ref(), order.encryption_key.as_ref()).await?;
         if let Some(facts) = &instance {
-            self.check_room(facts, Demand { keys: 0, secrets: 1 }, None).await?;
+            self.check_room(&caller.scope(), facts, Demand { keys: 0, secrets: 1 }, None).await?;
         }
         let policy = match (&order.policy, keystore.instance()) {
             (Some(_), None) => {
@@ -152,7 +152,7 @@ impl Service {
             change.fulfil(&value.material.intent);
         }
         if let Some(facts) = instance {
-            self.check_room(facts, Demand { keys: 0, secrets: 1 }, Some(&mut change)).await?;
+            self.check_room(guarded.scope(), facts, Demand { keys: 0, secrets: 1 }, Some(&mut change)).await?;
         }
         Ok((change, ()))
     }

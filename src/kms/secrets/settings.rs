@@ -3,9 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::create::RotationOrder;
+use super::rotation::{Begun, Driven};
 use super::shapes::with_custom_data;
 use crate::catalogue::Change;
-use crate::kms::{Caller, KmsError, Service};
+use crate::kms::{By, Caller, KmsError, Service};
 use crate::model::{SecretName, SecretRecord, SecretType, SecretVersionId};
 
 /// What UpdateSecret changes.
@@ -77,27 +78,60 @@ impl Service {
         .await
     }
 
-    /// RotateSecret: makes a new version of a managed secret now; one that is there already is no error and no change.
-    /// Who changes the credential where it lives is not configured here, so that nothing else succeeds.
+    /// RotateSecret: rotates a managed secret now, to a version of this ID; one that is there already is no error and no
+    /// change, and one whose rotation has begun is gone on with. Answers when the new version is current.
     ///
     /// # Errors
-    /// A locked scope, no such secret, a Generic one, one in its recovery window, or one that nobody rotates.
+    /// A locked scope, no such secret, a Generic one, one in its recovery window, one that nobody rotates, one with
+    /// another rotation under way, or a rotator that fails: then the rotation goes on by itself.
     pub async fn rotate_secret(
         &self,
         caller: &Caller,
         name: &SecretName,
         version: &SecretVersionId,
     ) -> Result<SecretRecord, KmsError> {
-        self.manage(caller, |guarded| async move {
-            let secret = self.live_secret(caller, name).await?;
-            refuse_generic(&secret)?;
-            if self.catalogue.secret_version(&secret.incarnation, version).await?.is_none() {
+        let scope = caller.scope();
+        self.admit(&scope, caller.nonce.as_ref()).await?;
+        let secret = self.live_secret(caller, name).await?;
+        refuse_generic(&secret)?;
+        let is_there = self.catalogue.secret_version(&secret.incarnation, version).await?.is_some();
+        let under_way = self.rotation_of(&secret).await?.map(|record| record.version.clone());
+        match under_way {
+            Some(other) if other != *version && !is_there => return Err(KmsError::RotationUnderWay(other)),
+            Some(same) if same == *version => self.claim(caller).await?,
+            _ if is_there => {
+                self.claim(caller).await?;
+                return Ok(secret.into_value());
+            }
+            _ if self.rotators.of(&secret).is_none() => {
                 let why = "no rotator is configured for the secret.".to_owned();
                 return Err(KmsError::UnsupportedOperation(why));
             }
-            Ok((Change::guarded(&guarded), secret.into_value()))
-        })
-        .await
+            _ => match self.begin_rotation(By::Caller(caller), &scope, name, version, None).await? {
+                Begun::Before(other) if other != *version => return Err(KmsError::RotationUnderWay(other)),
+                Begun::Before(_) | Begun::Yes | Begun::NotDue => {}
+            },
+        }
+        match self.drive_rotation(&scope, name).await? {
+            Driven::Rotated => {}
+            Driven::Failed(why) => return Err(KmsError::RotatorFailed(why)),
+            Driven::Waiting | Driven::Later => {
+                return Err(KmsError::RotatorFailed("it cannot be tried now".to_owned()));
+            }
+            // Somebody else has just ended it: then the version is current.
+            Driven::Nothing => {
+                let made = self.catalogue.secret_version(&secret.incarnation, version).await?;
+                if made.is_none_or(|made| made.stages.is_empty()) {
+                    return Err(KmsError::ResourceNotFound);
+                }
+            }
+        }
+        self.describe_secret(caller, name).await
+    }
+
+    /// Claims the nonce of a request that changes nothing else.
+    async fn claim(&self, caller: &Caller) -> Result<(), KmsError> {
+        self.manage(caller, |guarded| async move { Ok((Change::guarded(&guarded), ())) }).await
     }
 }
 

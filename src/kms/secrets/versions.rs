@@ -159,7 +159,6 @@ impl Service {
         let mut board = Board::new(self.catalogue.secret_versions(&secret.incarnation).await?);
         let number = board.next_number();
         let mut change = Change::guarded(&guarded);
-        let mut gone = None;
         for value in filed {
             board.give_to_new(&value.version.stages);
             let mut version = value.version.clone();
@@ -167,28 +166,38 @@ impl Service {
             change.create_secret_version(&secret, &version)?;
             change.fulfil(&value.material.intent);
         }
-        match board.crowded_out()? {
-            Some(oldest) => {
-                let place = Place { incarnation: secret.incarnation.clone(), version: oldest.material.clone() };
-                change.delete_secret_version(&secret, &oldest);
-                change.bequeath(&IntentRecord {
-                    keystore: secret.keystore.clone(),
-                    place: place.clone(),
-                    at: self.clock.now(),
-                    worker: self.worker.to_string(),
-                    dead: true,
-                    whole: false,
-                })?;
-                gone = Some(place);
-            }
-            None => secret.version_count = secret.version_count.saturating_add(1),
-        }
+        let gone = self.make_room(&mut change, &mut board, &mut secret)?;
         for version in board.changed() {
             change.update_secret_version(&secret, version)?;
         }
         secret.updated_at = self.clock.now();
         change.update_secret(&secret)?;
         Ok((change, gone))
+    }
+
+    /// Counts one more version, or lets the oldest without a stage go for it: its values are to be given to
+    /// [`Service::discard`] after the commit.
+    pub(super) fn make_room(
+        &self,
+        change: &mut Change,
+        board: &mut Board,
+        secret: &mut SecretRecord,
+    ) -> Result<Option<Place>, KmsError> {
+        let Some(oldest) = board.crowded_out()? else {
+            secret.version_count = secret.version_count.saturating_add(1);
+            return Ok(None);
+        };
+        let place = Place { incarnation: secret.incarnation.clone(), version: oldest.material.clone() };
+        change.delete_secret_version(secret, &oldest);
+        change.bequeath(&IntentRecord {
+            keystore: secret.keystore.clone(),
+            place: place.clone(),
+            at: self.clock.now(),
+            worker: self.worker.to_string(),
+            dead: true,
+            whole: false,
+        })?;
+        Ok(Some(place))
     }
 
     async fn generic_secret(&self, caller: &Caller, name: &SecretName) -> Result<Stored<SecretRecord>, KmsError> {
@@ -203,7 +212,7 @@ impl Service {
     }
 
     /// The customer master key of a secret.
-    async fn key_of(&self, secret: &SecretRecord) -> Result<Option<KeyRecord>, KmsError> {
+    pub(super) async fn key_of(&self, secret: &SecretRecord) -> Result<Option<KeyRecord>, KmsError> {
         let Some(id) = &secret.encryption_key else {
             return Ok(None);
         };

@@ -14,7 +14,7 @@ pub(super) struct Locked;
 impl Step for Locked {
     async fn run(&self, context: &mut Context) -> Result<Ended, MigrationError> {
         let job = &context.job;
-        let mut plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, Some(&job.id)).await?;
+        let mut plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, (&job.id).into()).await?;
         // A hold keeps jobs from starting; this one has. `hold --now` asks for its cancel instead.
         plan.problems.retain(|problem| problem.code != ProblemCode::Held);
         if plan.refuses(&job.selection) {

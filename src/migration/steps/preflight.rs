@@ -17,7 +17,7 @@ impl Step for Preflight {
         // staged beside them. An instance that cannot be reached for it is refused below.
         context.migrations.tend().await?;
         let job = &context.job;
-        let plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, Some(&job.id)).await?;
+        let plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, (&job.id).into()).await?;
         if plan.refuses(&job.selection) {
             return Err(MigrationError::Refused(plan.problems));
         }

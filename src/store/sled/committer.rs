@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use ::sled::{Batch, IVec};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,6 +14,7 @@ use super::tally::Tally;
 use super::view::{Before, COUNTER, View, encode, revision_of};
 use super::watermark::Watermark;
 use crate::observe::failpoint::{Failpoint, around_blocking};
+use crate::observe::metrics::METRICS;
 use crate::observe::{Event, Fields, emit};
 use crate::store::changes::Changes;
 use crate::store::{Operation, Outcome, Revision, StoreError, Transaction};
@@ -167,7 +169,10 @@ impl Committer {
     fn settle(&mut self, mut group: Group) {
         if !group.written.is_empty() {
             group.batch.insert(COUNTER, encode(self.newest, &self.tally.to_bytes()));
-            if let Err(fault) = self.persist(group.before, group.batch) {
+            let begun = Instant::now();
+            let persisted = self.persist(group.before, group.batch);
+            METRICS.store_sync.observe(begun.elapsed());
+            if let Err(fault) = persisted {
                 self.refuse(&fault);
                 for (waiting, _) in group.waiting {
                     answer(waiting, Ok(Outcome::Unknown));

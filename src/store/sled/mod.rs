@@ -32,6 +32,7 @@ use self::view::{COUNTER, View, decode};
 use self::watermark::{Marked, Watermark};
 use super::changes::Changes;
 use super::{Outcome, Page, Revision, Store, StoreError, Transaction, Versioned};
+use crate::observe::metrics::METRICS;
 use crate::observe::{Event, Fields, emit};
 pub use restoring::Restoring;
 
@@ -164,8 +165,23 @@ impl Store for SledStore {
         let gone = || StoreError::Unavailable("the committing thread has ended".to_owned());
         let requests = self.requests.as_ref().ok_or_else(gone)?;
         let (answer, answered) = oneshot::channel();
+        let begun = Instant::now();
         requests.send(Request { transaction, answer }).await.map_err(|_| gone())?;
-        answered.await.unwrap_or(Ok(Outcome::Unknown))
+        let outcome = answered.await.unwrap_or(Ok(Outcome::Unknown));
+        METRICS.store_commit.observe(begun.elapsed());
+        // Here, and not where it was found out, since here it is known whose commit it was.
+        match &outcome {
+            Ok(Outcome::Committed(_) | Outcome::Conflict) => {}
+            Ok(Outcome::Unknown) => {
+                METRICS.store_errors.inc();
+                tracing::warn!(path = %self.directory.display(), "it is not known whether a commit is durable");
+            }
+            Err(error) => {
+                METRICS.store_errors.inc();
+                tracing::warn!(path = %self.directory.display(), %error, "the store refused a commit");
+            }
+        }
+        outcome
     }
 
     async fn changed(&self, prefix: &[u8], since: Revision) {

@@ -79,6 +79,19 @@ pub(super) fn instance(module: &Module, resource: &Resource, id: &str) -> Result
     Ok(Some(Edit { document: place.document, changes }))
 }
 
+/// States the instance ID and puts attributes into `ignore_changes`, where both have to open a block of one line: that
+/// is one change.
+pub(super) fn both_in_one_line(module: &Module, resource: &Resource, id: &str, names: &[&str]) -> Option<Edit> {
+    let [place] = resource.places.as_slice() else { return None };
+    let (document, block) = module.block(*place)?;
+    let plain = block.body.blocks.is_empty() && block.body.attribute(INSTANCE_ID).is_none();
+    let one_line = !document.slice(&block.body.inside).contains('\n');
+    if names.is_empty() || !plain || !one_line || document.syntax != Syntax::Native {
+        return None;
+    }
+    Some(Edit { document: place.document, changes: native::add_both(document, block, &format!("\"{id}\""), names) })
+}
+
 fn into_list(index: usize, document: &Document, list: &Attribute, names: &[&str]) -> Result<Option<Edit>, Refused> {
     let items: &[Expression] = match &list.value.form {
         Form::List(items) => items,

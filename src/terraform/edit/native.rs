@@ -3,13 +3,24 @@
 use super::layout::{begins_its_line, indent, line_end, line_start, line_stop, step};
 use crate::terraform::document::{Attribute, Block, Document};
 use crate::terraform::insertion::Insertion;
+use crate::terraform::provider::INSTANCE_ID;
 
 /// Adds `lifecycle { ignore_changes = […] }` at the end of a block.
 pub(super) fn add_lifecycle(document: &Document, block: &Block, names: &[&str]) -> Vec<Insertion> {
+    at_end(document, block, &lifecycle(document, block, names), true)
+}
+
+/// Opens a block of one line for the instance ID and a `lifecycle`.
+pub(super) fn add_both(document: &Document, block: &Block, id: &str, names: &[&str]) -> Vec<Insertion> {
+    let mut lines = vec![format!("{INSTANCE_ID} = {id}"), String::new()];
+    lines.extend(lifecycle(document, block, names));
+    at_end(document, block, &lines, false)
+}
+
+fn lifecycle(document: &Document, block: &Block, names: &[&str]) -> [String; 3] {
     let (_, inner) = indents(document, block);
     let unit = step(indent(document, block.span.start), &inner).to_owned();
-    let lines = ["lifecycle {".to_owned(), format!("{unit}ignore_changes = [{}]", names.join(", ")), "}".to_owned()];
-    at_end(document, block, &lines, true)
+    ["lifecycle {".to_owned(), format!("{unit}ignore_changes = [{}]", names.join(", ")), "}".to_owned()]
 }
 
 /// Adds an attribute behind the last one of a block, its `=` below the one before where that is possible.
@@ -56,7 +67,11 @@ fn at_end(document: &Document, block: &Block, lines: &[String], blank_before: bo
     let end = line_end(document);
     let inside = block.body.inside.clone();
     let content = document.slice(&inside);
-    let text: String = lines.iter().map(|line| format!("{inner}{line}{end}")).collect();
+    let written = |line: &String| {
+        let indent = if line.is_empty() { "" } else { inner.as_str() };
+        format!("{indent}{line}{end}")
+    };
+    let text: String = lines.iter().map(written).collect();
     if content.contains('\n') && begins_its_line(document, inside.end) {
         let last_line = content.trim_end_matches([' ', '\t']).trim_end_matches('\n').trim_end_matches('\r');
         let empty = content.trim().is_empty();

@@ -7,11 +7,11 @@ use super::matrix::Row;
 use super::*;
 use crate::api::ApiError;
 
-const STRANGER: &str = "1000000000000002";
-const MISSING: &str = "11111111-2222-4333-8444-555555555555";
+pub(super) const STRANGER: &str = "1000000000000002";
+pub(super) const MISSING: &str = "11111111-2222-4333-8444-555555555555";
 
 /// Operations that name something else than a key, beside those of the matrix.
-const BY_NAME: &[(&str, &[(&str, &str)])] = &[
+pub(super) const BY_NAME: &[(&str, &[(&str, &str)])] = &[
     ("DescribeSecret", &[("SecretName", "{secret}")]),
     ("ListSecretVersionIds", &[("SecretName", "{secret}")]),
     ("UpdateSecret", &[("SecretName", "{secret}"), ("Description", "d")]),
@@ -77,7 +77,7 @@ async fn a_foreign_resource_is_a_missing_one() {
     }
 }
 
-fn plain() -> Row {
+pub(super) fn plain() -> Row {
     Row { operation: "", parameters: &[], kind: Kind::Aes, outcomes: [""; 4], then: [None; 4] }
 }
 
@@ -85,6 +85,11 @@ fn plain() -> Row {
 async fn told(world: &World, row: &Row, known: &Known) -> (String, String, Vec<String>) {
     world.reads.lock().unwrap().clear();
     let answer = world.ask_as(STRANGER, row.operation, row.parameters, known).await;
+    as_seen(world, row, answer)
+}
+
+/// An answer without what differs from request to request, and the reads before it.
+pub(super) fn as_seen(world: &World, row: &Row, answer: Result<Value, ApiError>) -> (String, String, Vec<String>) {
     let reads = world.reads.lock().unwrap().clone();
     let (code, text) = match answer {
         Ok(Value::Object(mut answer)) if row.operation == "BatchGetSecretValue" => {
@@ -98,7 +103,7 @@ async fn told(world: &World, row: &Row, known: &Known) -> (String, String, Vec<S
 }
 
 /// The blob with another key's ID in its header.
-fn of_missing_key(blob: &str, key: &str) -> String {
+pub(super) fn of_missing_key(blob: &str, key: &str) -> String {
     let mut bytes = STANDARD.decode(blob).unwrap();
     let at = bytes.windows(key.len()).position(|window| window == key.as_bytes()).unwrap();
     bytes[at..at + MISSING.len()].copy_from_slice(MISSING.as_bytes());
