@@ -142,7 +142,7 @@ impl Hosting {
                 watch.tell(now, &expiry::Term::of_instance(&instance.id, instance.expires, instance.auto_renew));
             }
         });
-        if let Some(period) = notify::watchdog_period() {
+        if let Some(period) = notify::watchdog().and_then(|timeout| timeout.checked_div(2)) {
             self.every(period, |keystore| async move {
                 // An instance whose store hangs is not alive.
                 let probe = crate::keystore::Target::ready(keystore.as_ref());

@@ -125,7 +125,7 @@ impl Parts {
         }
         open.shared.retain(|id, _| !changes.regions_gone.contains(id));
         // One that is elsewhere now is given up here.
-        let here = |id| new.instance(id).is_some_and(|instance| instance.remote.is_none());
+        let here = |id: &InstanceId| new.instance(id).is_some_and(|instance| instance.remote.is_none());
         open.instances.retain(|id, _| here(id));
         for id in &changes.instances_replaced {
             // Only facts of the keystore's owner and region, or where its key lies, differ; its store is held open.
