@@ -203,9 +203,9 @@ async fn whatever_the_network_does_at_whatever_call_the_job_ends_and_nothing_is_
         calls.chain([("ready", 2), ("activate", 2), ("confirm", 2), ("settle", 1)]).collect();
     let mut cases = Vec::new();
     for (n, (method, nth)) in moments.into_iter().enumerate() {
-        for (m, weather) in BAD.into_iter().enumerate() {
-            // Of what lasts and what passes, each meets each call in turn.
-            cases.push((method, nth, weather, (n + m).is_multiple_of(2)));
+        // Each call meets every other kind of weather, the next call the rest; half of it lasts and half of it passes.
+        for (m, weather) in BAD.into_iter().enumerate().filter(|(m, _)| (n + m).is_multiple_of(2)) {
+            cases.push((method, nth, weather, (n / 2 + m / 2).is_multiple_of(2)));
         }
     }
     let run = |(method, nth, weather, lasting): (&'static str, u64, Weather, bool)| async move {
@@ -220,10 +220,10 @@ async fn whatever_the_network_does_at_whatever_call_the_job_ends_and_nothing_is_
         assert!(network.spoiled.load(Ordering::SeqCst) > 0, "{what}: nothing was spoiled");
         (what, state)
     };
-    let ends: Vec<(String, JobState)> = futures::stream::iter(cases).map(run).buffer_unordered(12).collect().await;
+    let ends: Vec<(String, JobState)> = futures::stream::iter(cases).map(run).buffer_unordered(6).collect().await;
     let count = |wanted| ends.iter().filter(|(_, state)| *state == wanted).count();
     // It goes both ways: what passes is survived, what lasts rolls back until the first purge.
-    assert!(count(JobState::Complete) > 20 && count(JobState::Failed) > 20, "{ends:#?}");
+    assert!(count(JobState::Complete) > 10 && count(JobState::Failed) > 10, "{ends:#?}");
 }
 
 /// A network that is slow and loses answers all the time, but lets some through.
