@@ -1,6 +1,7 @@
 """An instance as a process of its own, on its own state directory, behind mutual TLS: the real binary at both ends."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -52,7 +53,7 @@ class Elsewhere:
         self.process = None
         self.log = None
 
-    def start(self):
+    def start(self, failpoint=None):
         path = self.directory
         (path / "keyferry.toml").write_text(
             f"""state_dir = "{self.state_dir}"
@@ -69,7 +70,10 @@ kind = "software"
 """
         )
         command = [binary(), "--config", str(path / "keyferry.toml"), "run", "--role", "instance"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        environment = {**os.environ, "KEYFERRY_FAILPOINT": failpoint} if failpoint else None
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
+        )
         self.log = Log()
         threading.Thread(target=self.log.follow, args=[self.process.stderr], daemon=True).start()
         self.log.wait("daemon.started")
@@ -151,6 +155,34 @@ def test_everything_moves_into_another_process_and_is_used_there(gateway, elsewh
     gateway.log.wait("instance.connected", since=mark)
     assert sdk.call("Decrypt", CiphertextBlob=sealed)["Plaintext"] == "cGxhaW4="
     population.check_use()
+
+
+@pytest.mark.parametrize("step", ["offer", "stage", "close", "activate", "confirm", "settle"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_instance_that_dies_at_a_step_of_its_own_comes_back_and_the_job_ends(gateway, elsewhere, step, when):
+    population = Population(gateway.sdk()).fill_small()
+    elsewhere.kill()
+    gateway.log.wait("instance.unreachable")
+    mark = gateway.log.mark()
+    elsewhere.start(failpoint=f"target.{step}.{when}=abort")
+    gateway.log.wait("instance.connected", since=mark)
+    code, job = gateway.migrate("--all", wait=False)
+    assert code == 0, job
+    elsewhere.process.wait(PATIENCE)
+    if step != "settle":
+        # Until the first purge the source answers for it; from then on only the instance has it.
+        population.check_use()
+    elsewhere.start()
+    eventually(lambda: gateway.job()["state"] in ("complete", "failed"))
+    ended = gateway.job()
+    assert ended["unlocked_at"] or not ended["locked_at"], ended
+    if step == "settle":
+        assert ended["state"] == "complete", ended
+    population.check_use()
+    if ended["state"] == "failed":
+        code, job = gateway.migrate("--all")
+        assert code == 0, job
+        population.check_use()
 
 
 def test_a_rogue_with_the_certificates_of_the_instance_is_refused(gateway, elsewhere):
