@@ -72,7 +72,7 @@ fn other_key(n: usize) -> String {
 fn conditional(n: usize) -> String {
     format!(
         r#"{{"Effect":"{}","Action":"kms:*crypt","Resource":"acs:kms:*:*:key/*","Condition":{{"StringEquals":{{"kms:tag/team":"team-{n}"}},"NotIpAddress":{{"acs:SourceIp":"192.168.0.0/16"}}}}}}"#,
-        if n % 2 == 0 { "Allow" } else { "Deny" }
+        if n.is_multiple_of(2) { "Allow" } else { "Deny" }
     )
 }
 

@@ -32,7 +32,7 @@ const AAD: &[u8] = b"additional data of some length, as an encryption context ha
 const LANES: usize = 32;
 
 fn main() {
-    let seconds = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(2);
+    let seconds = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(2);
     if std::env::var_os(CHILD).is_none() {
         return set_up_and_run(seconds);
     }

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
 use jiff::Timestamp;
-use keyferry::access::{AccessKey, AccessKeyTable};
+use keyferry::access::{AccessKey, AccessKeyTable, Identity, Principal};
 use keyferry::api::request::RawRequest;
 use keyferry::crypto::sealing::RootKey;
 use keyferry::keystore::software::SoftwareKeystore;
@@ -62,10 +62,8 @@ pub fn keystore(id: &str) -> SoftwareKeystore {
 /// The one access key there is.
 pub fn access_keys() -> AccessKeyTable {
     let secret = Arc::new(Zeroizing::new(SECRET.to_owned()));
-    AccessKeyTable::new([(
-        ACCESS_KEY.to_owned(),
-        AccessKey { account: ACCOUNT.parse().unwrap(), secret, enabled: true },
-    )])
+    let identity = Arc::new(Identity::root(Principal::root(ACCOUNT.parse().unwrap())));
+    AccessKeyTable::new([(ACCESS_KEY.to_owned(), AccessKey { identity, secret, enabled: true })])
 }
 
 /// An input as a request: `METHOD TARGET`, lines of `name: value`, an empty line, the body.

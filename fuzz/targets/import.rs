@@ -29,6 +29,7 @@ fn caller() -> Caller {
         nonce: None,
         source: [127, 0, 0, 1].into(),
         ticket: keyferry::audit::Ticket::default(),
+        acting: keyferry::kms::Acting::default(),
     }
 }
 

@@ -184,11 +184,7 @@ pub const USES: &[&str] = &[
     "ListSecretVersionIds",
 ];
 
-fn first<'a>(
-    policy: &'a Policy,
-    effect: Effect,
-    applies: impl Fn(&Statement) -> bool,
-) -> Option<(usize, Option<&'a str>)> {
+fn first(policy: &Policy, effect: Effect, applies: impl Fn(&Statement) -> bool) -> Option<(usize, Option<&str>)> {
     let mut numbered = policy.statements.iter().enumerate();
     numbered.find(|(_, s)| s.effect == effect && applies(s)).map(|(index, s)| (index, s.sid.as_deref()))
 }

@@ -105,7 +105,7 @@ fn action(node: &Node<'_>, place: Place) -> Result<Pattern, PolicyError> {
     let service = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let fits = match (text.split_once(':'), place) {
         (Some((prefix, name)), Place::Resource) => prefix.eq_ignore_ascii_case("kms") && pattern(name),
-        (Some((prefix, name)), Place::Identity) => service(prefix) && pattern(name.rsplit(':').next().unwrap_or(name)),
+        (Some((prefix, name)), Place::Identity) => service(prefix) && pattern(name),
         (None, Place::Identity) => text == "*",
         (None, Place::Resource) => false,
     };

@@ -38,6 +38,7 @@ pub struct State {
     accounts: Arc<RwLock<Arc<Vec<AccountName>>>>,
     warnings: Arc<RwLock<Arc<Vec<Advice>>>>,
     notices: Arc<RwLock<Arc<Vec<Advice>>>>,
+    rejected: Arc<RwLock<Option<Advice>>>,
     trail: Trail,
     seal: Arc<OnceLock<Arc<dyn Seal>>>,
     backups: Arc<OnceLock<Arc<dyn Backups>>>,
@@ -57,7 +58,7 @@ impl State {
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
         let (accounts_read, warnings, notices) = (Arc::default(), Arc::default(), Arc::default());
         let (seal, backups, vitals) = (Arc::default(), Arc::default(), Arc::default());
-        let (identities, rights) = (Arc::default(), Arc::default());
+        let (identities, rights, rejected) = (Arc::default(), Arc::default(), Arc::default());
         let state = Self {
             migrations,
             book,
@@ -65,6 +66,7 @@ impl State {
             accounts: accounts_read,
             warnings,
             notices,
+            rejected,
             trail,
             seal,
             backups,
@@ -77,8 +79,9 @@ impl State {
         state
     }
 
-    /// Replaces what the configuration says: its accounts, and what it warns of.
+    /// Replaces what the configuration says: its accounts, and what it warns of. It was taken, so that none is rejected.
     pub fn reload(&self, accounts: Vec<AccountName>, warnings: Vec<Advice>) {
+        *self.rejected.write().unwrap_or_else(PoisonError::into_inner) = None;
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         *self.warnings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(warnings);
     }
@@ -90,6 +93,11 @@ impl State {
 
     pub(super) fn notices(&self) -> Arc<Vec<Advice>> {
         Arc::clone(&self.notices.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps why a changed configuration was not taken, for `status`, until one is.
+    pub fn reject(&self, why: Advice) {
+        *self.rejected.write().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
     /// Exchanges the trail for one that knows the daemon's key.
@@ -215,6 +223,11 @@ impl State {
 
     pub(super) fn accounts(&self) -> Arc<Vec<AccountName>> {
         Arc::clone(&self.accounts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why the configuration as it is now was not taken.
+    pub(super) fn rejected(&self) -> Option<Advice> {
+        self.rejected.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn warnings(&self) -> Arc<Vec<Advice>> {

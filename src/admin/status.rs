@@ -10,6 +10,7 @@ use super::query::Parameters;
 use super::scopes::{Surroundings, row};
 use super::{AdminError, State, clock, instances, views};
 use crate::model::{JobId, JobState, ProblemCode, ScheduleState};
+use crate::observe::metrics::METRICS;
 
 pub(super) async fn check(
     Context(state): Context<State>,
@@ -67,7 +68,7 @@ async fn rotation_held(state: &State, around: &Surroundings) -> Result<u64, Admi
 }
 
 fn warnings(state: &State, around: &Surroundings) -> Vec<Advice> {
-    let mut warnings: Vec<Advice> = state.warnings().to_vec();
+    let mut warnings: Vec<Advice> = state.rejected().into_iter().chain(state.warnings().iter().cloned()).collect();
     warnings.extend(state.notices().iter().cloned());
     warnings.extend(state.seal().iter().flat_map(|seal| seal.warnings()));
     let now = state.now();
@@ -84,11 +85,29 @@ fn warnings(state: &State, around: &Surroundings) -> Vec<Advice> {
             });
         }
     }
+    if METRICS.config_rejected() {
+        warnings.push(Advice {
+            code: "ConfigRejected".to_owned(),
+            message: "the last reload was rejected: the configuration file as it is is not in force".to_owned(),
+            remedy: "`keyferry config check` names its mistakes; put them right and reload".to_owned(),
+        });
+    }
     for job in around.jobs.iter().filter(|job| job.state.may_hold_lock() && job.window_end < now) {
         warnings.push(Advice {
             code: "LockOverdue".to_owned(),
             message: format!("{} still locks {} after the end of its window", job.id, job.scope),
             remedy: format!("see what it waits for: `keyferry job show {}`", job.id),
+        });
+    }
+    for job in around.jobs.iter().filter(|job| job.state == JobState::Queued && job.awaits_approval()) {
+        let asked_by = job.approval.as_ref().map_or("somebody", |approval| approval.asked_by.as_str());
+        warnings.push(Advice {
+            code: "AwaitingApproval".to_owned(),
+            message: format!(
+                "{} was asked for by {asked_by} and waits for an approval until {}",
+                job.id, job.window_end
+            ),
+            remedy: format!("somebody else: `keyferry job approve {}`, or cancel it", job.id),
         });
     }
     let waiting = around.schedules.iter().filter(|s| s.state == ScheduleState::Active && !s.entry.acknowledge);

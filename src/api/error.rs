@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use super::remedies;
+
 /// An error answer. What callers see are `http`, `code`, `message` and `remedy`; `internal` is for the log alone.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{code}: {message}")]
@@ -33,6 +35,20 @@ macro_rules! fixed {
                     Self::new($http, $code, $message)
                 }
             )*
+
+            /// One error of each code.
+            #[cfg(test)]
+            pub(crate) fn known() -> Vec<Self> {
+                vec![
+                    $(Self::$name(),)*
+                    Self::missing_parameter("X"),
+                    Self::invalid_parameter("X"),
+                    Self::migrating("job", Duration::from_secs(1)),
+                    Self::internal(""),
+                    Self::unavailable(""),
+                    Self::limit_exceeded(""),
+                ]
+            }
         }
     };
 }
@@ -124,7 +140,7 @@ impl ApiError {
             "Message": self.message,
             "RequestId": request_id,
             "HostId": host,
-            "Recommend": self.remedy.as_deref().unwrap_or_default(),
+            "Recommend": self.remedy.as_deref().unwrap_or_else(|| remedies::of(self.code)),
         })
     }
 }
@@ -243,6 +259,22 @@ mod tests {
             "RequestId": "id-1", "HostId": "h:1", "Recommend": "Try again."})
         );
         assert!(!body.to_string().contains("disk"));
+    }
+
+    #[test]
+    fn every_error_says_what_to_do() {
+        // Every code of this file, as it is written.
+        let source = include_str!("error.rs").split("#[cfg(test)]").next().unwrap_or_default();
+        let quoted = source.split('"').skip(1).step_by(2);
+        let codes: Vec<&str> = quoted
+            .filter(|text| text.starts_with(|c: char| c.is_ascii_uppercase()))
+            .filter(|text| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'))
+            .filter(|text| !["HttpStatus", "Code", "Message", "RequestId", "HostId", "Recommend"].contains(text))
+            .collect();
+        assert!(codes.len() > 45, "{codes:?}");
+        for code in codes {
+            assert!(!remedies::of(code).is_empty(), "{code}");
+        }
     }
 
     #[test]

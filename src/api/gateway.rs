@@ -134,7 +134,8 @@ fn log(error: &ApiError, source: IpAddr) {
         tracing::error!(code = error.code, %source, internal, "a request failed inside");
     } else if matches!(error.http, 401 | 403)
         || error.code.starts_with("InvalidAccessKeyId")
-        || error.code == "SignatureDoesNotMatch"
+        || error.code.starts_with("InvalidSecurityToken")
+        || matches!(error.code, "SignatureDoesNotMatch" | "AccessDeniedError")
     {
         METRICS.denied.inc();
         let fields = Fields { detail: error.internal.clone(), ..Fields::new() }.code(error.code).source(source);

@@ -12,6 +12,7 @@ pub mod nonces;
 pub mod operations;
 mod parameters;
 mod regions;
+mod remedies;
 pub mod request;
 pub mod response;
 pub mod server;

@@ -204,7 +204,7 @@ impl Catalogue {
         {
             transaction.remove(&paths::lock(&job.scope), &lock);
         }
-        self.release(&mut transaction, &job.instance, (&job.id, &job.scope.account), moved).await?;
+        self.release(&mut transaction, &job.instance, &job.id, Some((&job.scope.account, moved))).await?;
         transaction.replace(&paths::job(&job.id), job)?;
         if job.state == JobState::Complete {
             transaction.overwrite(&paths::last_target(&job.scope), &LastTarget { instance: job.instance.clone() })?;

@@ -115,37 +115,23 @@ impl Catalogue {
         .await
     }
 
-    /// Turns a job's reservation into what it moved for the account.
+    /// Turns a job's reservation into what it moved for the account, or gives it up.
     pub(super) async fn release(
         &self,
         transaction: &mut Transaction,
         id: &InstanceId,
-        (job, account): (&JobId, &AccountId),
-        moved: Demand,
-    ) -> Result<(), CatalogueError> {
-        if self.quota(id).await?.reserved.contains_key(job) {
-            self.change_quota(transaction, id, |quota| {
-                quota.reserved.remove(job);
-                quota.used = shift(quota.used, moved, Demand::default());
-            })
-            .await?;
-            self.change_tenant(transaction, id, account, moved, Demand::default()).await?;
-        }
-        Ok(())
-    }
-
-    /// Gives up what a job reserved and will never use.
-    pub(super) async fn give_up(
-        &self,
-        transaction: &mut Transaction,
-        id: &InstanceId,
         job: &JobId,
+        moved: Option<(&AccountId, Demand)>,
     ) -> Result<(), CatalogueError> {
         if self.quota(id).await?.reserved.contains_key(job) {
             self.change_quota(transaction, id, |quota| {
                 quota.reserved.remove(job);
+                quota.used = shift(quota.used, moved.map(|(_, moved)| moved).unwrap_or_default(), Demand::default());
             })
             .await?;
+            if let Some((account, moved)) = moved {
+                self.change_tenant(transaction, id, account, moved, Demand::default()).await?;
+            }
         }
         Ok(())
     }

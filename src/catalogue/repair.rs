@@ -105,7 +105,7 @@ impl Catalogue {
         {
             transaction.remove(&paths::instance_gate(id), &gate);
         }
-        self.give_up(&mut transaction, id, job).await?;
+        self.release(&mut transaction, id, job, None).await?;
         self.commit_transaction(transaction).await.map(|_| ())
     }
 

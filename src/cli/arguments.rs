@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::access_arguments::{PolicyCommand, RoleCommand};
+use super::explain::ExplainArguments;
+use super::generate::GenerateArguments;
 
 /// A KMS that speaks the Alibaba Cloud KMS OpenAPI, and the migration of its keys and secrets into dedicated instances
 #[derive(Debug, Parser)]
@@ -115,6 +117,11 @@ pub enum Command {
     },
     /// One screen: scopes, locks, the running job, the next schedule, warnings
     Status,
+    /// What the code of an error, problem or warning means, and what to do; without one: every code
+    Explain(ExplainArguments),
+    /// Write what is made from this program: manual pages, completions, reference pages, the configuration's schema
+    #[command(hide = true)]
+    Generate(GenerateArguments),
 }
 
 /// `run`

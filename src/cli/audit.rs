@@ -38,8 +38,12 @@ pub(super) async fn audit(
         }
         AuditCommand::Verify { head, offline: true } => {
             let shape = daemon::verify_offline(config, head.as_deref()).await.map_err(|error| {
-                let exit = if error.exit_code() == Exit::Usage.code() { Exit::Usage } else { Exit::Failed };
-                Failure::new(exit, "Offline", error.to_string(), "while the daemon runs, leave --offline away")
+                let (exit, remedy) = if error.exit_code() == Exit::Usage.code() {
+                    (Exit::Usage, "the state directory is that of the configuration: name it with --config")
+                } else {
+                    (Exit::Failed, "while the daemon runs, leave --offline away")
+                };
+                Failure::new(exit, "Offline", error.to_string(), remedy)
             })?;
             if terminal.json() {
                 terminal.document(&shape);

@@ -13,6 +13,8 @@ mod clock;
 mod config;
 mod describe;
 mod doctor;
+mod explain;
+mod generate;
 mod holds;
 mod instances;
 mod instructions;
@@ -95,5 +97,7 @@ async fn dispatch(arguments: Arguments, terminal: &mut Terminal) -> Result<Exit,
         Command::Policy { command } => access::policy(terminal, client, &command).await,
         Command::Role { command } => access::role(terminal, &client()?, &command).await,
         Command::Status => status::status(terminal, &client()?).await,
+        Command::Explain(options) => explain::explain(terminal, &options),
+        Command::Generate(options) => generate::generate(&options),
     }
 }

@@ -89,7 +89,7 @@ impl Progress {
 }
 
 /// How far a job is. A state that this release does not know is one of its ends.
-fn thousandths(job: &JobShape) -> u64 {
+pub(super) fn thousandths(job: &JobShape) -> u64 {
     let total = job.keys_total.saturating_add(job.secrets_total);
     let done = job.keys_done.saturating_add(job.secrets_done);
     let state = JobState::ALL.into_iter().find(|state| state.as_str() == job.state);

@@ -64,6 +64,7 @@ pub(super) fn text(report: &ReportShape) -> String {
         }
         None => lines.push("Filed      not yet: as the records are now".to_owned()),
     }
+    lines.extend(evidence.notes.iter().map(|note| format!("Note       {note}")));
     for (what, kind) in [("Keys", ResourceKind::Key), ("Secrets", ResourceKind::Secret)] {
         let found: Vec<String> =
             evidence.resources.iter().filter(|item| item.resource.kind() == kind).map(resource).collect();

@@ -29,5 +29,7 @@ pub(super) async fn demo(options: DemoArguments) -> Result<Exit, Failure> {
 fn failed(error: &daemon::DaemonError) -> Failure {
     // A configuration that does not do is told apart from a daemon that fails (contract: 2 and 1).
     let exit = if error.exit_code() == Exit::Usage.code() { Exit::Usage } else { Exit::Failed };
-    Failure::new(exit, "Daemon", error.to_string(), "")
+    let remedy =
+        if exit == Exit::Usage { "put it right and start again; `keyferry config check` reads it alone" } else { "" };
+    Failure::new(exit, "Daemon", error.to_string(), remedy)
 }

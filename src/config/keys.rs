@@ -7,7 +7,6 @@ pub(super) struct Keys {
 }
 
 /// Every table.
-#[cfg(test)]
 pub(super) const ALL: &[&Keys] = &[
     &ROOT,
     &LOG,

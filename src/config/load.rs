@@ -69,6 +69,17 @@ pub(super) fn is_readable_by_others(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
+/// Warns of a file with a secret that users other than owner and group can read or write.
+pub(super) fn warn_if_open_to_others(table: &Table<'_>, at: usize, path: &Path) {
+    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode());
+    let what = match (mode & 0o004 != 0, mode & 0o002 != 0) {
+        (_, true) => "written",
+        (true, false) => "read",
+        (false, false) => return,
+    };
+    table.source.warn(at, format!("{} can be {what} by every user of the machine: chmod o=", path.display()));
+}
+
 fn parse(
     path: &Path,
     text: &str,

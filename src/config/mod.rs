@@ -16,6 +16,7 @@ mod reload;
 mod resources;
 mod rotators;
 mod schedules;
+mod schema;
 mod secret;
 mod server;
 mod settings;
@@ -27,9 +28,11 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use load::Loaded;
 pub use location::{DEFAULT_PATH, credential_path, locate};
 pub use pkcs11::{Pkcs11, TokenIdentity};
+pub(crate) use problem::nearest;
 pub use problem::{ConfigProblem, ConfigWarning, Position};
 pub use reload::{Changes, InUse, Tenant, check_start, reload_diff};
 pub use rotators::{Rotator, RotatorKind};
+pub use schema::json_schema;
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
     AccessKey, Account, Admin, AdminRights, Api, AttachedPolicy, Backup, Config, Instance, InstanceIdentity,

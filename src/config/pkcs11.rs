@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::keys;
 use super::reader::Table;
-use super::resources::{Named, secret_in};
+use super::resources::{Named, secret_in, secret_in_credential};
 use super::secret::{AccessKeySecret, SecretOrigin};
-use super::server::{CREDENTIAL_NAME, is_credential_name};
+use super::server::CREDENTIAL_NAME;
 
 /// The token of a hardware instance.
 #[derive(Clone, PartialEq, Eq)]
@@ -93,20 +93,7 @@ fn pin(table: &Table<'_>) -> Option<(AccessKeySecret, SecretOrigin)> {
             Some((secret_in(table, file.at, &path)?, SecretOrigin::File(path)))
         }
         (None, Some(name)) => {
-            if !is_credential_name(name.value) {
-                // It may be the PIN itself, in the wrong place.
-                table.source.problem(name.at, "a credential name with other characters", CREDENTIAL_NAME);
-                return None;
-            }
-            let Some(directory) = table.source.credentials_directory else {
-                table.source.problem(
-                    name.at,
-                    format!("{:?}, but there is no $CREDENTIALS_DIRECTORY", name.value),
-                    "a credential that systemd hands to the service (LoadCredential=), or pin_file = \"PATH\"",
-                );
-                return None;
-            };
-            let secret = secret_in(table, name.at, &directory.join(name.value))?;
+            let secret = secret_in_credential(table, &name, "pin_file")?;
             Some((secret, SecretOrigin::Credential(name.value.to_owned())))
         }
         (Some(_), Some(_)) => {

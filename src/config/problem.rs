@@ -70,7 +70,7 @@ impl Position {
 
 /// The candidate that is nearest to what was found, if one is near: by insertions, deletions, substitutions and swaps of
 /// neighbours (optimal string alignment distance), at most one for every three letters.
-pub(super) fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = found.chars().count().div_ceil(3).max(1);
     let near = candidates.into_iter().map(|candidate| (distance(found, candidate), candidate));
     near.filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, candidate)| candidate)

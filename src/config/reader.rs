@@ -125,8 +125,8 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn missing(&self, key: &str, allowed: &str) {
-        let place = if self.keys.table.is_empty() { String::new() } else { format!("[{}] ", self.keys.table) };
-        self.source.problem(self.at, format!("{place}without {key}"), format!("{key} = {allowed}"));
+        let place = if self.keys.table.is_empty() { "a file".to_owned() } else { format!("[{}]", self.keys.table) };
+        self.source.problem(self.at, format!("{place} without {key}"), format!("{key} = {allowed}"));
     }
 
     pub(super) fn string(&self, key: &'static str, allowed: &str) -> Option<Found<&'a str>> {

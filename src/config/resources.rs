@@ -82,7 +82,7 @@ pub(super) fn regions(root: &Table<'_>, named: &mut Named, has_tls: bool) -> Vec
     };
     let regions: Vec<Region> = root.tables("region", &keys::REGION).into_iter().filter_map(read).collect();
     if root.get("region").is_none() {
-        root.missing("[[region]]", "at least one region");
+        root.source.problem(root.at, "a file without [[region]]", "at least one table that begins with [[region]]");
     }
     regions
 }
@@ -269,21 +269,26 @@ pub(super) fn secret(
         (secret_in(table, file.at, &path)?, SecretOrigin::File(path))
     } else {
         let name = credential?;
-        if !is_credential_name(name.value) {
-            // It may be the secret itself, in the wrong place.
-            table.source.problem(name.at, "a credential name with other characters", CREDENTIAL_NAME);
-            return None;
-        }
-        let Some(directory) = table.source.credentials_directory else {
-            table.source.problem(
-                name.at,
-                format!("{:?}, but there is no $CREDENTIALS_DIRECTORY", name.value),
-                "a credential that systemd hands to the service (LoadCredential=), or secret_file = \"PATH\"",
-            );
-            return None;
-        };
-        (secret_in(table, name.at, &directory.join(name.value))?, SecretOrigin::Credential(name.value.to_owned()))
+        (secret_in_credential(table, &name, keys.file)?, SecretOrigin::Credential(name.value.to_owned()))
     })
+}
+
+/// What a systemd credential holds; `instead` is the key that names a file.
+pub(super) fn secret_in_credential(table: &Table<'_>, name: &Found<&str>, instead: &str) -> Option<AccessKeySecret> {
+    if !is_credential_name(name.value) {
+        // It may be the secret itself, in the wrong place.
+        table.source.problem(name.at, "a credential name with other characters", CREDENTIAL_NAME);
+        return None;
+    }
+    let Some(directory) = table.source.credentials_directory else {
+        table.source.problem(
+            name.at,
+            format!("{:?}, but there is no $CREDENTIALS_DIRECTORY", name.value),
+            format!("a credential that systemd hands to the service (LoadCredential=), or {instead} = \"PATH\""),
+        );
+        return None;
+    };
+    secret_in(table, name.at, &directory.join(name.value))
 }
 
 pub(super) fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<AccessKeySecret> {
@@ -293,9 +298,7 @@ pub(super) fn secret_in(table: &Table<'_>, at: usize, path: &Path) -> Option<Acc
     };
     let mut text = Zeroizing::new(String::new());
     let read = std::fs::File::open(path).and_then(|file| {
-        if super::load::is_readable_by_others(&file) {
-            table.source.warn(at, format!("{} can be read by every user of the machine: chmod o-r", path.display()));
-        }
+        super::load::warn_if_open_to_others(table, at, path);
         // One buffer from the start, so that growing leaves no copy behind.
         text.reserve_exact(usize::try_from(LONGEST_SECRET).unwrap_or_default().saturating_add(1));
         file.take(LONGEST_SECRET.saturating_add(1)).read_to_string(&mut text)

@@ -65,6 +65,9 @@ pub(super) fn api(root: &Table<'_>) -> (Api, Option<Found<SocketAddr>>) {
     let tls = table.table("tls", &keys::TLS).and_then(|tls| {
         let certificate = pem(&tls, "certificate");
         let private_key = pem(&tls, "private_key");
+        if let (Some(path), Some(value)) = (&private_key, tls.get("private_key")) {
+            super::load::warn_if_open_to_others(&tls, value.span().start, path);
+        }
         Some(Tls { certificate: certificate?, private_key: private_key? })
     });
     let has_tls = table.get("tls").is_some();

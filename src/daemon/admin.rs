@@ -28,6 +28,15 @@ pub(super) fn accounts(config: &Config) -> Vec<AccountName> {
     config.accounts.iter().map(|account| AccountName { id: account.id.clone(), name: account.name.clone() }).collect()
 }
 
+/// A configuration that was not taken, as `status` shows it.
+pub(super) fn rejected(error: &DaemonError) -> Advice {
+    Advice {
+        code: "ConfigRejected".to_owned(),
+        message: format!("the changed configuration was not taken; the one from before is in force: {error}"),
+        remedy: "see `keyferry config check`, put the file right, reload it; a daemon would not start on it".to_owned(),
+    }
+}
+
 /// Warnings of the configuration, as `status` shows them.
 pub(super) fn advice(warnings: &[ConfigWarning]) -> Vec<Advice> {
     let shown = warnings.iter().map(|warning| Advice {

@@ -26,6 +26,7 @@ impl Parts {
                 METRICS.set_config_rejected(true);
                 let text = format!("the configuration stays as it was: {}", error.to_string().replace('\n', "; "));
                 emit(Event::ConfigRejected, &Fields::new(), &text);
+                self.admin.reject(admin::rejected(&error));
             }
         }
     }

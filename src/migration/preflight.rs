@@ -17,6 +17,9 @@ const BYTES_PER_VERSION: u64 = 72 * 1024;
 /// The window of a migration by hand.
 const MANUAL_WINDOW: Duration = Duration::from_secs(2 * 3600);
 
+/// What a key takes in a token at most: material, name, label and attributes.
+const BYTES_PER_OBJECT: u64 = 1024;
+
 /// Where a plan stands among others.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Standing<'a> {
@@ -31,9 +34,6 @@ impl<'a> From<&'a JobId> for Standing<'a> {
         Self { job: Some(job), ahead: Demand::default() }
     }
 }
-
-/// What a key takes in a token at most: material, name, label and attributes.
-const BYTES_PER_OBJECT: u64 = 1024;
 
 impl Migrations {
     /// As [`Migrations::plan`].

@@ -205,6 +205,7 @@ impl Context {
         let seen = (*self.job).clone();
         let heart = self.migrations.hearts.begin(&format!("{} in {}", self.job.id, self.job.state.as_str()));
         let (clock, start) = (Arc::clone(&self.migrations.service.clock), self.migrations.service.clock.monotonic());
+        let mut pace = Pace { done: self.progress.done(), since: start };
         let telling = async move {
             loop {
                 tokio::select! {
@@ -215,7 +216,10 @@ impl Context {
                         emit(Event::MigrationProgress, &figures(&seen, done).estimate(percent, eta), "migration in progress");
                     }
                     _ = recorder.tick() => {
-                        heart.beat();
+                        // Before the first purge the window's end cuts a step that hangs; later only a restart does.
+                        if !pace.is_stuck(seen.state.is_past_return(), progress.done(), clock.monotonic()) {
+                            heart.beat();
+                        }
                         progress.watch_window(&seen, migrations.service.clock.now());
                         record(&migrations, &lease, progress.done()).await;
                         if let Some(cut) = cut_short(&migrations, &seen).await {
@@ -341,6 +345,25 @@ impl Context {
     }
 }
 
+/// So long a step may go on past the first purge without a resource more being done: longer than any batch, and than the
+/// walk that shreds what was purged.
+const STUCK: Duration = Duration::from_secs(900);
+
+/// What a step has done, and when it last did more.
+struct Pace {
+    done: (u64, u64),
+    since: Duration,
+}
+
+impl Pace {
+    fn is_stuck(&mut self, past_return: bool, done: (u64, u64), now: Duration) -> bool {
+        if done != self.done {
+            (self.done, self.since) = (done, now);
+        }
+        past_return && now.saturating_sub(self.since) >= STUCK
+    }
+}
+
 /// Keeps the lease until told otherwise.
 async fn renew(migrations: Migrations, lease: Lease, progress: Arc<Progress>) {
     let mut every = tokio::time::interval(migrations.settings().lease / 4);
@@ -436,5 +459,21 @@ fn internal(why: &str) -> Failure {
         code: "Internal".to_owned(),
         message: why.to_owned(),
         remedy: "everything is as it was before; look into the log around this event".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_step_past_the_first_purge_that_does_nothing_more_is_stuck() {
+        let mut pace = Pace { done: (0, 0), since: Duration::ZERO };
+        let late = STUCK.saturating_mul(3);
+        assert!(!pace.is_stuck(false, (0, 0), late));
+        assert!(!pace.is_stuck(true, (1, 0), late));
+        assert!(!pace.is_stuck(true, (1, 0), late + STUCK / 2));
+        assert!(pace.is_stuck(true, (1, 0), late + STUCK));
+        assert!(!pace.is_stuck(true, (1, 1), late + STUCK));
     }
 }

@@ -60,7 +60,7 @@ pub struct Report {
     /// The target's digest over its sealed staged records, hexadecimal.
     pub manifest: Option<String>,
     /// What is to be known of the copies besides.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 

@@ -25,6 +25,7 @@ pub const fn remedy(event: Event) -> Option<&'static str> {
         Event::ScheduleMissed => {
             "See the reason in the message; run it by hand with `keyferry migrate`, or change `at`."
         }
+        Event::MigrationAwaitingApproval => "Look at its plan, then `keyferry job approve JOB` as somebody else.",
         Event::MigrationRefused => {
             "Put right what the problems name (`keyferry plan` shows them all), then run it again."
         }
@@ -42,7 +43,7 @@ pub const fn remedy(event: Event) -> Option<&'static str> {
         Event::RotationFailed => "See the message; it is tried again. The present version stays in use.",
         Event::RotationUnserved => "Rotate the secret by hand, or give it a rotator.",
         Event::RotationStranded => {
-            "Look at the database or account that the secret opens, then set the right version current."
+            "Rotation goes on by itself. Look into what became of the job that the mark names; report it if nobody planted the mark."
         }
         Event::ResourceLeftBehind => "Nothing, if it is to stay; else see its reason in `keyferry check`.",
         Event::VerificationFailed => {

@@ -124,7 +124,7 @@ events! {
     RotationFailed = "rotation.failed" Error,
     /// A managed secret is due but has no rotator; it keeps its value.
     RotationUnserved = "rotation.unserved" Warn,
-    /// A rotation with outside effects stopped halfway.
+    /// A mark that held rotation back for a job that does not run was cleared.
     RotationStranded = "rotation.stranded" Error,
     /// A copy proved equal.
     ResourceVerified = "resource.verified" Info,

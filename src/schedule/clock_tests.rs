@@ -119,3 +119,30 @@ async fn a_hold_waits_and_a_pause_skips() {
     assert_eq!(schedule.decided.unwrap().outcome, Outcome::Skipped);
     assert!(world.jobs().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_run_is_told_a_day_ahead_and_an_hour_ahead_each_once() {
+    let world = World::new("2026-11-30T01:59:00Z");
+    let clock = world.process().await;
+    let entry = ScheduleEntry { name: "told-twice".to_owned(), ..at_entry(AT) };
+    clock.book.reconcile(&[entry]).await.unwrap();
+    let mut told = crate::observe::tap::listen();
+    for now in [
+        "2026-11-30T01:59:59Z",
+        "2026-11-30T02:00:00Z",
+        "2026-11-30T09:00:00Z",
+        "2026-12-01T01:00:00Z",
+        "2026-12-01T01:30:00Z",
+    ] {
+        world.set(now);
+        clock.tick().await.unwrap();
+    }
+    // Other tests of this process emit events too.
+    let mine = std::iter::from_fn(|| told.try_recv().ok())
+        .filter(|told| told.event == Event::ScheduleUpcoming && told.message.contains(AT))
+        .filter(|told| told.fields.schedule.as_deref() == Some("told-twice"));
+    let texts: Vec<String> = mine.map(|told| told.message).collect();
+    let day = texts.iter().filter(|text| text.contains("within a day")).count();
+    let hour = texts.iter().filter(|text| text.contains("within an hour")).count();
+    assert_eq!((texts.len(), day, hour), (2, 1, 1), "{texts:?}");
+}

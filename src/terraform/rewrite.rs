@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::assess::{Assessment, Ignored, Need, ignored};
+use super::assess::{Ignored, ignored};
 use super::configuration::{Configuration, told};
 use super::document::{Document, Syntax};
 use super::edit::{self, Edit, Refused};
+use super::finding::{Assessment, Need};
 use super::insertion::{Insertion, apply};
 use super::module::{Module, Resource};
 use super::provider::{Kind, PROTECTION_LEVEL, Strategy, Version, instance_id_known};

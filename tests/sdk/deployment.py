@@ -158,14 +158,13 @@ class Deployment:
         self.config.touch(mode=0o600)
         self.config.write_text("\n".join([*lines, self.extra]) + "\n")
 
-    def start(self, prefix=()):
+    def start(self, prefix=(), pass_fds=()):
         """Starts it, under another program if there is a prefix."""
         self.write_config()
         command = [*prefix, binary(), "--config", str(self.config), "run"]
         environment = {**os.environ, **self.environment}
-        self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
-        )
+        pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, text=True, pass_fds=pass_fds, env=environment, **pipes)
         self.log = Log()
         threading.Thread(target=self.log.follow, args=[self.process.stderr], daemon=True).start()
         self.log.wait("daemon.started")

@@ -6,7 +6,6 @@ import pathlib
 import subprocess
 import threading
 
-
 import wire
 from deployment import PATIENCE, REGION, RETAIL
 from test_service import certificate

@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 
-from deployment import PATIENCE, eventually
+from deployment import INSTANCE, PATIENCE, eventually
 from population import Population
 
 OTHER = "kst-hzz0000000000000003"
@@ -91,6 +91,56 @@ def test_scheduled_migrations_start_in_the_allowed_hours_only(deployment):
     deployment.schedule("open", seconds=2, window='"10m"')
     deployment.log.wait("migration.complete", schedule="open")
     population.check_use()
+
+
+def test_a_configuration_that_was_not_taken_is_shown_until_one_is(deployment):
+    def rejected():
+        code, status = deployment.cli("status")
+        assert code == 0, status
+        return [warning for warning in status["warnings"] if warning["code"] == "ConfigRejected"]
+
+    assert not rejected()
+    # A mistake in the file: what it is, where, and that the old one is in force.
+    deployment.extra = '[log]\nlevel = "info"'
+    deployment.reload(expect="config.rejected")
+    [warning] = rejected()
+    assert "the one from before is in force" in warning["message"] and "duplicate key" in warning["message"], warning
+    assert "config check" in warning["remedy"]
+    deployment.extra = "[migraton]\nworkers = 0"
+    deployment.reload(expect="config.rejected")
+    [warning] = rejected()
+    assert 'did you mean "migration"' in warning["message"], warning
+    # Something in use that would go.
+    deployment.extra = ""
+    deployment.sdk().call("CreateKey", DKMSInstanceId=INSTANCE)
+    deployment.instances.remove(INSTANCE)
+    deployment.reload(expect="config.rejected")
+    [warning] = rejected()
+    assert INSTANCE in warning["message"], warning
+    deployment.instances.append(INSTANCE)
+    deployment.reload()
+    assert not rejected()
+
+
+def test_secret_files_that_others_can_read_or_write_are_warned_about(unstarted):
+    deployment = unstarted
+    certificate(deployment.directory, "one")
+    pem, key = deployment.directory / "tls.pem", deployment.directory / "tls.key"
+    deployment.extra = f'[api.tls]\ncertificate = "{pem}"\nprivate_key = "{key}"\n'
+    key.chmod(0o644)
+    deployment.start()
+
+    def warned():
+        _, status = deployment.cli("status")
+        return [warning["message"] for warning in status["warnings"] if warning["code"] == "Configuration"]
+
+    assert any(f"{key} can be read by every user" in message for message in warned()), warned()
+    key.chmod(0o666)
+    deployment.reload()
+    assert any(f"{key} can be written by every user" in message for message in warned()), warned()
+    key.chmod(0o600)
+    deployment.reload()
+    assert not warned()
 
 
 def later(by):

@@ -26,6 +26,7 @@ fn a_fault_is_told_with_its_place() {
         (allow(r#""Action":"Encrypt","Resource":"*""#), "$.Statement[0].Action: found \"Encrypt\""),
         (allow(r#""Action":["kms:*","kms:"],"Resource":"*""#), "$.Statement[0].Action[1]: found \"kms:\""),
         (allow(r#""Action":[],"Resource":"*""#), "$.Statement[0].Action: found an empty list"),
+        (allow(r#""Action":"kms:a b:Encrypt","Resource":"*""#), "$.Statement[0].Action: found \"kms:a b:Encrypt\""),
         (allow(r#""Action":"*","NotAction":"*","Resource":"*""#), "$.Statement[0]: found both Action and NotAction"),
         (allow(r#""Action":"*""#), "$.Statement[0]: found no Resource"),
         (allow(r#""Action":"*","Resource":["*","key/x"]"#), "$.Statement[0].Resource[1]: found \"key/x\""),

@@ -34,7 +34,9 @@ pub(super) fn outcome(operation: &str, p: &Parameters, outcome: Result<Value, Ap
     }
     Err(match outcome {
         Ok(_) => ApiError::dry_run_success(),
-        Err(error) if error.code == "Forbidden.NoPermission" => ApiError::dry_run_denied(),
+        Err(ApiError { code: "Forbidden.NoPermission", internal, .. }) => {
+            ApiError { internal, ..ApiError::dry_run_denied() }
+        }
         Err(error) if error.http < 500 => ApiError::dry_run_invalid().with_remedy(error.message),
         Err(error) => error,
     })

@@ -52,11 +52,11 @@ impl Dispatcher for Operations {
 }
 
 impl Operations {
-    async fn carry_out(&self, call: Call) -> Result<Value, ApiError> {
+    async fn carry_out(&self, mut call: Call) -> Result<Value, ApiError> {
         let answer = match table().find(|row| row.name == call.action.name) {
             Some(row) => {
                 let outcome =
-                    match authorization::authorize(&self.service, &call.caller, row.name, &call.parameters).await {
+                    match authorization::authorize(&self.service, &call.caller, row.name, &mut call.parameters).await {
                         Ok(caller) => (row.run)(&self.service, &caller, &call.parameters).await,
                         Err(error) => Err(error),
                     };

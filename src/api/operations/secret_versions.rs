@@ -11,6 +11,7 @@ use crate::api::{ApiError, Caller, Parameters};
 use crate::kms::secrets::{NewValue, SecretValue, StageMove, WhichVersion};
 use crate::kms::{Service, secret_name};
 use crate::model::{SecretType, SecretVersionId, format_utc};
+use crate::observe::{Event, Fields, emit};
 
 rows! {
     "GetSecretValue" => get_secret_value,
@@ -59,9 +60,16 @@ pub(super) async fn batch_get_secret_value(
             Ok(_) => return Err(ApiError::internal("a value is no object")),
             // What keeps one from being read keeps all of them: the caller is to come back.
             Err(error) if error.http >= 500 => return Err(error),
-            Err(error) => errors.push(json!({
-                "Code": error.code, "HttpStatus": error.http, "Message": error.message, "SecretName": wish.secret_name,
-            })),
+            Err(error) => {
+                // The request itself succeeds: nobody else would tell of this one.
+                if let Some(why) = error.internal.as_ref().filter(|_| error.code == "Forbidden.NoPermission") {
+                    let text = format!("one secret of request {} was denied: {why}", caller.request_id);
+                    emit(Event::RequestDenied, &Fields::new().scope(&caller.scope()).code(error.code), &text);
+                }
+                errors.push(json!({
+                    "Code": error.code, "HttpStatus": error.http, "Message": error.message, "SecretName": wish.secret_name,
+                }));
+            }
         }
     }
     Ok(json!({"SecretValues": values, "Errors": errors}))

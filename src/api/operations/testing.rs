@@ -81,7 +81,12 @@ impl World {
         Self { store, reads, operations: Operations::new(service), nonce: 0.into() }
     }
 
-    fn caller(&self, account: &str, operation: &'static str, subject: Option<&str>) -> Caller {
+    /// What the operations work on.
+    pub(super) const fn service(&self) -> &Service {
+        &self.operations.service
+    }
+
+    pub(super) fn caller(&self, account: &str, operation: &'static str, subject: Option<&str>) -> Caller {
         let nonce = self.nonce.fetch_add(1, std::sync::atomic::Ordering::SeqCst).to_string();
         Caller {
             account: account.parse().unwrap(),

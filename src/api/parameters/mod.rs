@@ -50,6 +50,13 @@ impl Parameters {
         Ok(Self { values })
     }
 
+    /// Puts another value in the place of one that is there.
+    pub(super) fn replace(&mut self, name: &str, value: String) {
+        if let Some(parameter) = self.values.get_mut(name) {
+            parameter.value = Zeroizing::new(value);
+        }
+    }
+
     /// All of them, in byte order of their names.
     pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(name, parameter)| (name.as_str(), parameter.value.as_str()))

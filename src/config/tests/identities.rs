@@ -16,7 +16,7 @@ fn the_sample_has_users_roles_and_rights() {
     assert_eq!(user.policies[0].origin, PolicyOrigin::BuiltIn);
     assert_eq!(config.accounts[0].roles[0].policies.len(), 2);
     let rights = &config.admin.rights;
-    assert_eq!((&rights[0].who, rights[0].may), (&Who::Group("keyferry".to_owned()), AdminRight::Migrate));
+    assert_eq!((&rights[0].who, rights[0].may), (&Who::Group("keyferry".to_owned()), AdminRight::Administer));
     assert_eq!((&rights[1].who, rights[1].may), (&Who::User("deploy".to_owned()), AdminRight::Plan));
     let (account, key) = config.access_key("LTAIorders").unwrap();
     assert_eq!((account.id.as_str(), key.disabled), ("1000000000000001", false));

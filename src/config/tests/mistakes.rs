@@ -75,7 +75,7 @@ fn mistakes_one_by_one() {
         (base("[migration]\nallowed_hours = [\"22:00-06:00\"]"), "HH:MM-HH:MM"),
         (base("[migration]\nallowed_hours = [\"22:00-06:00 Asia/Shangai\"]"), "time zone"),
         (base("[migration]\nallowed_hours = []"), "leave the key out"),
-        (base("[[rotator]]\nx = 1"), "reserved"),
+        (base("[console]\nx = 1"), "reserved"),
         (more("[[region]]\nid = \"cn-hangzhou\""), "first in line 3"),
         (more("[[region]]\nid = \"CN\""), "lower-case"),
         (more("[[region]]\nid = \"cn-a\"\nlisten = \"127.0.0.1:8780\""), "a second time"),

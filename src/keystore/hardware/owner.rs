@@ -82,3 +82,73 @@ const UNHURRIED: Duration = Duration::from_secs(10);
 fn slow(what: &str) -> TokenError {
     TokenError::Unreachable(format!("the token {what}"))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::keystore::hardware::pin::PinHolder;
+    use crate::keystore::hardware::{Pin, TokenAddress};
+
+    fn owner() -> Owner {
+        let address =
+            TokenAddress { module: "/no/such/module.so".into(), label: "t".into(), instance: "kst-t".parse().unwrap() };
+        let pin = Arc::new(PinHolder::new(Pin::new(Zeroizing::new("1234".to_owned()))));
+        Owner::start("token-test".to_owned(), Connection::new(address, pin)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_call_that_hangs_is_given_up_and_those_behind_it_do_not_wait() {
+        let owner = owner();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let patience = Duration::from_millis(50);
+        let hanging = owner.call(patience, move |_| {
+            held.recv().unwrap();
+            Ok(())
+        });
+        assert_eq!(hanging.await.unwrap_err(), slow("did not answer in time"));
+        // The owner is in it beyond its time: nobody queues any more, however patient.
+        let long = Duration::from_secs(600);
+        assert_eq!(owner.call(long, |_| Ok(())).await.unwrap_err(), slow("has not come back from an earlier call"));
+        release.send(()).unwrap();
+        loop {
+            if owner.call(long, |_| Ok(())).await.is_ok() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_begun_in_time_is_not_done() {
+        let owner = owner();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let first = owner.call(Duration::from_secs(600), move |_| {
+            held.recv().unwrap();
+            Ok(())
+        });
+        let mut first = std::pin::pin!(first);
+        assert!(futures::poll!(&mut first).is_pending());
+        let (tell, told) = std::sync::mpsc::channel();
+        let late = owner.call(Duration::from_millis(20), move |_| {
+            tell.send(()).unwrap();
+            Ok(())
+        });
+        assert!(late.await.is_err());
+        release.send(()).unwrap();
+        first.await.unwrap();
+        owner.call(Duration::from_secs(600), |_| Ok(())).await.unwrap();
+        assert!(told.recv().is_err(), "it was dropped undone");
+    }
+
+    #[tokio::test]
+    async fn a_module_that_is_not_there_is_named() {
+        let failed = owner().call(Duration::from_secs(600), |connection| connection.using(true, |_| Ok(()))).await;
+        assert!(
+            matches!(&failed, Err(TokenError::Unreachable(text)) if text.contains("/no/such/module.so")),
+            "{failed:?}"
+        );
+    }
+}

@@ -66,3 +66,22 @@ impl PinHolder {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_pin_stays_refused_until_one_is_set() {
+        let pin = |text: &str| Pin::new(Zeroizing::new(text.to_owned()));
+        let holder = PinHolder::new(pin("1111"));
+        let tried = holder.get().ok().unwrap();
+        holder.refuse(&tried, "wrong");
+        assert_eq!(holder.get().err().unwrap(), "wrong");
+        holder.set(pin("2222"));
+        // The news of the one before comes late.
+        holder.refuse(&tried, "wrong");
+        assert_eq!(holder.get().ok().unwrap().expose(), "2222");
+    }
+}

@@ -55,3 +55,39 @@ pub(super) fn ecdsa_der(spec: KeySpec, raw: &[u8]) -> Result<Vec<u8>, TokenError
 fn unusable() -> TokenError {
     TokenError::Failed("its public key or signature has no form that we know".to_owned())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use k256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
+
+    use super::*;
+    use crate::crypto::material::KeyMaterial;
+    use crate::model::SystemRandom;
+
+    #[test]
+    fn points_with_and_without_their_octet_string_are_the_same_key() {
+        for spec in [KeySpec::EcP256, KeySpec::EcP256k] {
+            let der = KeyMaterial::generate(spec, &SystemRandom).unwrap().open().unwrap().public_key_der().unwrap();
+            // The point ends the SubjectPublicKeyInfo.
+            let bare = der.get(der.len() - 65..).unwrap();
+            let wrapped = [&[0x04, 0x41], bare].concat();
+            assert_eq!(ec_der(spec, bare).unwrap(), der);
+            assert_eq!(ec_der(spec, &wrapped).unwrap(), der);
+            assert!(ec_der(spec, &[4; 65]).is_err(), "not on the curve");
+        }
+    }
+
+    #[test]
+    fn signatures_come_out_in_their_lower_form() {
+        let key = k256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();
+        let low: k256::ecdsa::Signature = key.sign_prehash(&[9; 32]).unwrap();
+        let (r, s) = low.split_scalars();
+        let high = k256::ecdsa::Signature::from_scalars(r, -s).unwrap();
+        let der = ecdsa_der(KeySpec::EcP256k, &high.to_bytes()).unwrap();
+        let found = k256::ecdsa::Signature::from_der(&der).unwrap();
+        assert_eq!(found, low);
+        key.verifying_key().verify_prehash(&[9; 32], &found).unwrap();
+        assert!(ecdsa_der(KeySpec::EcP256, &[0; 64]).is_err());
+    }
+}

@@ -6,10 +6,8 @@ mod needs;
 #[cfg(test)]
 mod tests;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use self::needs::{Need, On};
+use super::cryptography::MAX_CIPHERTEXT;
 use crate::api::{ApiError, Parameters};
 use crate::catalogue::KeyOrAlias;
 use crate::crypto::blob;
@@ -17,7 +15,7 @@ use crate::kms::{Acting, Caller, Service, Subject, key_name, secret_name};
 use crate::model::{AccountId, ResourceKind, Scope};
 
 /// Checks the rights of an operation, and answers the caller as it acts: on its own resources, or on those of the account
-/// that the request names by ARN and whose policies let it.
+/// that the request names by ARN and whose policies let it. Aliases that were looked at become the IDs they stood for.
 ///
 /// # Errors
 /// `Forbidden.NoPermission`; what decided goes to the log alone.
@@ -25,19 +23,29 @@ pub(super) async fn authorize(
     service: &Service,
     caller: &Caller,
     operation: &'static str,
-    p: &Parameters,
+    p: &mut Parameters,
 ) -> Result<Caller, ApiError> {
     let mut acting = caller.acting.clone();
     let Some(needs) = needs::of(operation) else {
         // What is not offered says so to everybody.
         return Ok(caller.clone());
     };
-    let desk = Desk { service, caller, p };
-    for need in needs.iter().filter(|need| need.only_with.is_none_or(|name| p.optional(name).is_some())) {
+    let mut pinned: Vec<(&'static str, String)> = Vec::new();
+    let desk = Desk { service, caller, p: &*p };
+    for need in needs.iter().filter(|need| need.only_with.is_none_or(|name| desk.p.optional(name).is_some())) {
         for subject in desk.subjects(need.on).await? {
-            desk.require(need.right.unwrap_or(operation), &subject)?;
+            match desk.require(need.right.unwrap_or(operation), &subject) {
+                // To the root identity of another account, what it may not use is what does not exist: the operation says
+                // so itself, in the caller's own scope.
+                Err(_) if desk.is_root() && subject.owner != caller.account => return Ok(caller.clone()),
+                permitted => permitted?,
+            }
+            pinned.extend(desk.pinned(need.on, &subject));
             note_owner(&mut acting, caller, need, subject.owner)?;
         }
+    }
+    for (name, id) in pinned {
+        p.replace(name, id);
     }
     Ok(Caller { acting, ..caller.clone() })
 }
@@ -48,8 +56,8 @@ pub(super) async fn authorize(
 /// As [`authorize`].
 pub(super) async fn authorize_value(service: &Service, caller: &Caller, name: &str) -> Result<Caller, ApiError> {
     let pairs = vec![("SecretName".to_owned(), name.to_owned().into())];
-    let p = Parameters::new(pairs, Vec::new())?;
-    authorize(service, caller, "GetSecretValue", &p).await
+    let mut p = Parameters::new(pairs, Vec::new())?;
+    authorize(service, caller, "GetSecretValue", &mut p).await
 }
 
 /// Notes whose resources are used. One request is for the resources of one account; ReEncrypt may open with another's.
@@ -87,6 +95,24 @@ impl Desk<'_> {
             .map_err(|why| ApiError::no_permission().with_internal(why))
     }
 
+    /// The parameter that named this resource by an alias, and the ID that the alias stands for.
+    fn pinned(&self, on: On, subject: &Subject) -> Option<(&'static str, String)> {
+        let named = match on {
+            On::Key(parameters) => parameters.iter().find(|name| self.p.optional(name).is_some()).copied()?,
+            On::Source => "SourceKeyId",
+            _ => return None,
+        };
+        let text = self.p.optional(named)?;
+        let by_alias = text.starts_with("alias/") || (text.starts_with("acs:kms:") && text.contains(":alias/"));
+        if !by_alias || !subject.exists {
+            return None;
+        }
+        // Of another account's key the whole name is needed.
+        let own = subject.owner == self.caller.account;
+        let id = subject.arn.rsplit_once(":key/").map(|(_, id)| id.to_owned())?;
+        Some((named, if own { id } else { subject.arn.clone() }))
+    }
+
     /// The resources that a right is needed on. A parameter that is missing is for the operation to refuse: there is
     /// nothing to protect.
     async fn subjects(&self, on: On) -> Result<Vec<Subject>, ApiError> {
@@ -103,10 +129,12 @@ impl Desk<'_> {
                 let alias = self.p.optional("AliasName").unwrap_or_default();
                 self.unread(&own_part(&own, alias))
             }
-            On::Key(parameters) => match parameters.iter().find_map(|name| self.p.optional(name)) {
-                Some(text) => self.key(text).await?,
-                None => Vec::new(),
-            },
+            On::Key(parameters) | On::KeyId(parameters) => {
+                match parameters.iter().find_map(|name| self.p.optional(name)) {
+                    Some(text) => self.key(text).await?,
+                    None => Vec::new(),
+                }
+            }
             On::Blob => self.blob().await?,
             On::Source => match self.p.optional("SourceKeyId") {
                 Some(text) => self.key(text).await?,
@@ -187,8 +215,8 @@ impl Desk<'_> {
     /// The key of a blob. One of another account that does not let the caller is a missing one, as for the root identity.
     async fn blob(&self) -> Result<Vec<Subject>, ApiError> {
         let own = self.own();
-        let Some(text) = self.p.optional("CiphertextBlob") else { return Ok(Vec::new()) };
-        let sealed = STANDARD.decode(text).unwrap_or_default();
+        // Read as the operation reads it; what it refuses, it refuses itself.
+        let Ok(sealed) = self.p.required_base64("CiphertextBlob", MAX_CIPHERTEXT) else { return Ok(Vec::new()) };
         let Ok((header, _)) = blob::parse(&sealed) else { return Ok(self.nameless(&own, "key/")) };
         let missing = || Subject::plain(&own, &format!("key/{}", header.key_id));
         match self.service.key_subject_of_any(&own.region, &header.key_id).await? {

@@ -16,8 +16,11 @@ pub(super) struct Need {
 pub(super) enum On {
     /// A kind of resource: `key`, `alias`, `secret`, `keystore`, or `*` for the service.
     Kind(&'static str),
-    /// The key that the first of these parameters that is there names.
+    /// The key that the first of these parameters that is there names. Where that is an alias, the operation gets the ID it
+    /// stood for when the rights were looked at: it may be moved to another key meanwhile.
     Key(&'static [&'static str]),
+    /// The same, for operations that take no alias for a key, and for what an alias itself names.
+    KeyId(&'static [&'static str]),
     /// The key that a ciphertext blob names.
     Blob,
     /// The key that ReEncrypt opens with: SourceKeyId, else the one that the blob names.
@@ -66,6 +69,7 @@ const fn with(parameter: &'static str, right: &'static str, on: On) -> Need {
 }
 
 const ON_KEY: &[Need] = &[own(On::Key(KEY_ID))];
+const ON_KEY_ID: &[Need] = &[own(On::KeyId(KEY_ID))];
 const ON_SECRET: &[Need] = &[own(On::Secret)];
 const ON_SERVICE: &[Need] = &[own(On::Kind("*"))];
 
@@ -81,27 +85,27 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("DescribeKey", ON_KEY),
     row("ListKeys", &[own(On::Kind("key"))]),
-    row("UpdateKeyDescription", ON_KEY),
-    row("EnableKey", ON_KEY),
-    row("DisableKey", ON_KEY),
-    row("ScheduleKeyDeletion", ON_KEY),
-    row("CancelKeyDeletion", ON_KEY),
-    row("SetDeletionProtection", &[own(On::Key(&["KeyId", "ProtectedResourceArn"]))]),
-    row("GetParametersForImport", ON_KEY),
-    row("ImportKeyMaterial", ON_KEY),
-    row("DeleteKeyMaterial", ON_KEY),
+    row("UpdateKeyDescription", ON_KEY_ID),
+    row("EnableKey", ON_KEY_ID),
+    row("DisableKey", ON_KEY_ID),
+    row("ScheduleKeyDeletion", ON_KEY_ID),
+    row("CancelKeyDeletion", ON_KEY_ID),
+    row("SetDeletionProtection", &[own(On::KeyId(&["KeyId", "ProtectedResourceArn"]))]),
+    row("GetParametersForImport", ON_KEY_ID),
+    row("ImportKeyMaterial", ON_KEY_ID),
+    row("DeleteKeyMaterial", ON_KEY_ID),
     row("CreateKeyVersion", ON_KEY),
     row("DescribeKeyVersion", ON_KEY),
     row("ListKeyVersions", ON_KEY),
-    row("UpdateRotationPolicy", ON_KEY),
-    row("CreateAlias", &[own(On::Alias), own(On::Key(KEY_ID))]),
-    row("UpdateAlias", &[own(On::Alias), own(On::Key(KEY_ID)), own(On::Key(&["AliasName"]))]),
-    row("DeleteAlias", &[own(On::Alias), own(On::Key(&["AliasName"]))]),
+    row("UpdateRotationPolicy", ON_KEY_ID),
+    row("CreateAlias", &[own(On::Alias), own(On::KeyId(KEY_ID))]),
+    row("UpdateAlias", &[own(On::Alias), own(On::KeyId(KEY_ID)), own(On::KeyId(&["AliasName"]))]),
+    row("DeleteAlias", &[own(On::Alias), own(On::KeyId(&["AliasName"]))]),
     row("ListAliases", &[own(On::Kind("alias"))]),
-    row("ListAliasesByKeyId", ON_KEY),
+    row("ListAliasesByKeyId", ON_KEY_ID),
     row("TagResource", &[own(On::Tagged)]),
     row("UntagResource", &[own(On::Tagged)]),
-    row("ListResourceTags", ON_KEY),
+    row("ListResourceTags", ON_KEY_ID),
     row("TagResources", &[own(On::Listed)]),
     row("UntagResources", &[own(On::Listed)]),
     row("ListTagResources", &[own(On::Listed)]),
@@ -141,8 +145,8 @@ pub(super) const ROWS: &[Row] = &[
     row("RotateSecret", ON_SECRET),
     row("UpdateSecretRotationPolicy", ON_SECRET),
     row("GetRandomPassword", ON_SERVICE),
-    row("SetKeyPolicy", ON_KEY),
-    row("GetKeyPolicy", ON_KEY),
+    row("SetKeyPolicy", ON_KEY_ID),
+    row("GetKeyPolicy", ON_KEY_ID),
     row("SetSecretPolicy", ON_SECRET),
     row("GetSecretPolicy", ON_SECRET),
     row("ConnectKmsInstance", &[own(On::Instance)]),
