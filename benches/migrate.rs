@@ -304,6 +304,7 @@ async fn open(dir: &Path) -> (Migrations, [Notes; 2]) {
         region: region.clone(),
         owner: ACCOUNT.parse().unwrap(),
         hardware: false,
+        enabled: true,
         key_quota: 1_000_000,
         secret_quota: 1_000_000,
         expires: None,

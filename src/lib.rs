@@ -29,3 +29,4 @@ pub mod rotator;
 pub mod schedule;
 pub mod store;
 pub mod terraform;
+pub mod tls;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, State as Context};
 
-use super::protocol::{InstanceShape, InstancesShape, RestingShareShape, ShareRequest, TenantShape};
+use super::protocol::{Advice, InstanceShape, InstancesShape, RestingShareShape, ShareRequest, TenantShape};
 use super::{AdminError, Peer, State, views};
 use crate::catalogue::{CatalogueError, Demand, InstanceRecord};
 use crate::kms::InstanceFacts;
-use crate::model::{AccountId, InstanceId};
+use crate::model::{AccountId, InstanceId, InstanceState};
 use crate::observe::{Event, Fields, emit};
 use crate::store::Stored;
 
@@ -113,6 +113,24 @@ async fn commit(
     Err(AdminError::busy())
 }
 
+/// Instances that are enabled and do not answer as they should.
+pub(super) async fn warnings(state: &State) -> Result<Vec<Advice>, AdminError> {
+    let mut warnings = Vec::new();
+    for id in state.service().keystores.facts().keys() {
+        let standing = state.service().instance_state(id).await?;
+        let (code, remedy) = match standing {
+            InstanceState::Connected | InstanceState::Uninitialized => continue,
+            InstanceState::Error => ("InstanceError", "the log says why (instance.unreachable)"),
+            InstanceState::Connecting | InstanceState::Disconnected => {
+                ("InstanceUnreachable", "start or repair the instance; what it holds cannot be used until then")
+            }
+        };
+        let message = format!("{id} is {standing}");
+        warnings.push(Advice { code: code.to_owned(), message, remedy: remedy.to_owned() });
+    }
+    Ok(warnings)
+}
+
 /// Refuses what the resource directories do not allow, with the reason.
 fn may_share(state: &State, facts: &InstanceFacts, account: &AccountId) -> Result<(), AdminError> {
     state.service().keystores.check_share(&facts.owner, account).map_err(|refusal| {
@@ -174,6 +192,7 @@ async fn view(state: &State, facts: &InstanceFacts) -> Result<InstanceShape, Adm
         id: facts.id.to_string(),
         region: facts.region.to_string(),
         owner: facts.owner.to_string(),
+        status: state.service().instance_state(&facts.id).await?.to_string(),
         kind: if facts.hardware { "hardware" } else { "software" }.to_owned(),
         key_quota: facts.key_quota,
         keys_used: taken.keys,

@@ -37,6 +37,7 @@ pub struct State {
     started: Duration,
     accounts: Arc<RwLock<Arc<Vec<AccountName>>>>,
     warnings: Arc<RwLock<Arc<Vec<Advice>>>>,
+    notices: Arc<RwLock<Arc<Vec<Advice>>>>,
     rejected: Arc<RwLock<Option<Advice>>>,
     trail: Trail,
     seal: Arc<OnceLock<Arc<dyn Seal>>>,
@@ -55,7 +56,7 @@ impl State {
         let service = migrations.service();
         // It reads, chains and verifies; whoever has the daemon's key exchanges it for one that signs.
         let trail = Trail::new(Arc::clone(service.catalogue.store()), Arc::clone(&service.clock), None);
-        let (accounts_read, warnings) = (Arc::default(), Arc::default());
+        let (accounts_read, warnings, notices) = (Arc::default(), Arc::default(), Arc::default());
         let (seal, backups, vitals) = (Arc::default(), Arc::default(), Arc::default());
         let (identities, rights, rejected) = (Arc::default(), Arc::default(), Arc::default());
         let state = Self {
@@ -64,6 +65,7 @@ impl State {
             started,
             accounts: accounts_read,
             warnings,
+            notices,
             rejected,
             trail,
             seal,
@@ -82,6 +84,15 @@ impl State {
         *self.rejected.write().unwrap_or_else(PoisonError::into_inner) = None;
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         *self.warnings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(warnings);
+    }
+
+    /// Replaces what was noticed of things that end, such as certificates.
+    pub fn set_notices(&self, notices: Vec<Advice>) {
+        *self.notices.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(notices);
+    }
+
+    pub(super) fn notices(&self) -> Arc<Vec<Advice>> {
+        Arc::clone(&self.notices.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps why a changed configuration was not taken, for `status`, until one is.

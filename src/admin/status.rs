@@ -8,7 +8,7 @@ use axum::extract::{RawQuery, State as Context};
 use super::protocol::{Advice, CheckShape, NextShape, StatusShape};
 use super::query::Parameters;
 use super::scopes::{Surroundings, row};
-use super::{AdminError, State, clock, views};
+use super::{AdminError, State, clock, instances, views};
 use crate::model::{JobId, JobState, ProblemCode, ScheduleState};
 use crate::observe::metrics::METRICS;
 
@@ -48,7 +48,11 @@ pub(super) async fn status(Context(state): Context<State>) -> Result<Json<Status
         next: next.map(|(at, name)| NextShape { schedule: name.clone(), at: views::time(at) }),
         rotation_held: rotation_held(&state, &around).await?,
         holds: holds.iter().map(|hold| views::hold(hold)).collect(),
-        warnings: warnings(&state, &around).into_iter().chain(clock::warning(&state).await?).collect(),
+        warnings: warnings(&state, &around)
+            .into_iter()
+            .chain(clock::warning(&state).await?)
+            .chain(instances::warnings(&state).await?)
+            .collect(),
     }))
 }
 
@@ -65,6 +69,7 @@ async fn rotation_held(state: &State, around: &Surroundings) -> Result<u64, Admi
 
 fn warnings(state: &State, around: &Surroundings) -> Vec<Advice> {
     let mut warnings: Vec<Advice> = state.rejected().into_iter().chain(state.warnings().iter().cloned()).collect();
+    warnings.extend(state.notices().iter().cloned());
     warnings.extend(state.seal().iter().flat_map(|seal| seal.warnings()));
     let now = state.now();
     let margin = state.migrations().settings().expiry_margin;
@@ -75,7 +80,8 @@ fn warnings(state: &State, around: &Surroundings) -> Vec<Advice> {
             warnings.push(Advice {
                 code: ProblemCode::InstanceExpiring.to_string(),
                 message: format!("{} expires at {expires}{renewed}", facts.id),
-                remedy: "renew the instance and change `expires`; no migration into it starts before that".to_owned(),
+                remedy: "renew the instance and change `expires`; no migration whose window ends later starts"
+                    .to_owned(),
             });
         }
     }

@@ -43,6 +43,7 @@ impl TestDaemon {
             region: REGION.parse().unwrap(),
             owner: ACCOUNT.parse().unwrap(),
             hardware: false,
+            enabled: true,
             key_quota: 1000,
             secret_quota: 1000,
             expires: None,

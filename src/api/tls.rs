@@ -1,46 +1,12 @@
-//! TLS: a certificate and its key from PEM files (rustls with aws-lc-rs, TLS 1.2 and 1.3).
+//! TLS of listeners: a certificate and its key from PEM files (rustls with aws-lc-rs, TLS 1.2 and 1.3).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use thiserror::Error;
-use zeroize::Zeroizing;
 
-/// A certificate or key that cannot be used.
-#[derive(Debug, Error)]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("{path}: {error}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// A file holds no such thing, or a damaged one.
-    #[error("{path}: no usable {what} in PEM form ({error})")]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What was looked for.
-        what: &'static str,
-        /// Why.
-        error: String,
-    },
-    /// Certificate and key do not fit each other, or have a form that is not supported.
-    #[error("{certificate} with {private_key}: {error}")]
-    Unusable {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        private_key: PathBuf,
-        /// Why.
-        error: rustls::Error,
-    },
-}
+pub use crate::tls::TlsError;
+use crate::tls::{pair, provider};
 
 /// What a listener presents. Reading the files again affects later connections only.
 pub struct Identity {
@@ -98,20 +64,11 @@ impl Identity {
 pub struct Fresh(Read);
 
 fn read(certificate: &Path, private_key: &Path) -> Result<Read, TlsError> {
-    let malformed = |path: &Path, what, error: String| TlsError::Pem { path: path.to_owned(), what, error };
-    let chain = CertificateDer::pem_slice_iter(&contents(certificate)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| malformed(certificate, "certificate", error.to_string()))?;
-    if chain.is_empty() {
-        return Err(malformed(certificate, "certificate", "none found".to_owned()));
-    }
-    let key = PrivateKeyDer::from_pem_slice(&contents(private_key)?)
-        .map_err(|error| malformed(private_key, "private key", error.to_string()))?;
+    let (chain, key) = pair(certificate, private_key)?;
     let leaf: Arc<[u8]> = chain.first().map(|leaf| Arc::from(leaf.as_ref())).unwrap_or_default();
     let unusable =
         |error| TlsError::Unusable { certificate: certificate.to_owned(), private_key: private_key.to_owned(), error };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
         .with_no_client_auth()
@@ -119,10 +76,6 @@ fn read(certificate: &Path, private_key: &Path) -> Result<Read, TlsError> {
         .map_err(unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok((Arc::new(config), leaf))
-}
-
-fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    std::fs::read(path).map(Zeroizing::new).map_err(|error| TlsError::Read { path: path.to_owned(), error })
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Catalogue, CatalogueError, Demand, DueEntry, Guarded, InFlight, Intent, IntentRecord, Locked, paths};
+use super::{
+    Catalogue, CatalogueError, Demand, DueEntry, Guarded, InFlight, InstanceRecord, Intent, IntentRecord, Locked, paths,
+};
 use crate::audit::Entry;
 use crate::model::{
     AccountId, InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord,
@@ -113,6 +115,16 @@ impl Change {
         self.transaction
             .put(paths::index(&scope, ResourceKind::Key, record.created_at, record.id.as_str()), Vec::new());
         self.file(DueEntry::of_key(record));
+        Ok(self)
+    }
+
+    /// An instance that is enabled.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn enable_instance(&mut self, record: &InstanceRecord) -> Result<&mut Self, CatalogueError> {
+        self.touch("instance", record.id.as_str());
+        self.transaction.create(&paths::instance(&record.id), record)?;
         Ok(self)
     }
 

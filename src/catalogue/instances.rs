@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, CatalogueError, TenantRecord, paths};
 use crate::crypto::parcel::PublicIdentity;
-use crate::model::{AccountId, InstanceId};
+use crate::model::{AccountId, InstanceId, JobState, Scope};
 use crate::store::{Record, Stored, Transaction, get_record};
 
 /// An instance as the catalogue knows it.
@@ -25,7 +25,32 @@ impl Record for InstanceRecord {
     const SCHEMA: u16 = 1;
 }
 
+/// The instance of the newest completed migration of a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LastTarget {
+    pub(super) instance: InstanceId,
+}
+
+impl Record for LastTarget {
+    const KIND: &'static str = "last target";
+    const SCHEMA: u16 = 1;
+}
+
 impl Catalogue {
+    /// The instance that the newest completed migration of a scope went to.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn last_target(&self, scope: &Scope) -> Result<Option<InstanceId>, CatalogueError> {
+        if let Some(known) = get_record::<LastTarget>(self.store().as_ref(), &paths::last_target(scope)).await? {
+            return Ok(Some(known.into_value().instance));
+        }
+        // Migrations that completed under an earlier release left no record of it.
+        let jobs = self.jobs().await?;
+        let complete = jobs.into_iter().filter(|job| job.scope == *scope && job.state == JobState::Complete);
+        Ok(complete.max_by_key(|job| job.finished_at).map(|job| job.instance.clone()))
+    }
+
     /// The record of an instance.
     ///
     /// # Errors

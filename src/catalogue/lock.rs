@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{put_entry, put_step};
+use super::instances::LastTarget;
 use super::{Catalogue, CatalogueError, Demand, Lease, paths};
 use crate::model::{InstanceId, Job, JobId, JobState, Scope};
 use crate::observe::failpoint::Failpoint;
@@ -104,7 +105,7 @@ impl Catalogue {
     /// [`CatalogueError::Refused`] while a job's gate or lock is there.
     pub async fn guard(&self, scope: &Scope) -> Result<Guarded, CatalogueError> {
         match self.gate(scope).await? {
-            Some(gate) => Err(CatalogueError::Refused(refusal(&gate))),
+            Some(gate) => Err(CatalogueError::Refused(gate.refusal())),
             None => Ok(Guarded { scope: scope.clone() }),
         }
     }
@@ -205,6 +206,9 @@ impl Catalogue {
         }
         self.release(&mut transaction, &job.instance, &job.id, Some((&job.scope.account, moved))).await?;
         transaction.replace(&paths::job(&job.id), job)?;
+        if job.state == JobState::Complete {
+            transaction.overwrite(&paths::last_target(&job.scope), &LastTarget { instance: job.instance.clone() })?;
+        }
         if let Some(at) = job.finished_at {
             put_entry(&mut transaction, lease, job, "job.unlock", at, None)?;
             put_step(&mut transaction, lease, job, from, at)?;
@@ -219,6 +223,10 @@ impl Lease {
     }
 }
 
-fn refusal(gate: &GateRecord) -> Refusal {
-    Refusal { job: gate.job.clone(), since: gate.since, until: gate.until }
+impl GateRecord {
+    /// What a refused caller is told.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        Refusal { job: self.job.clone(), since: self.since, until: self.until }
+    }
 }

@@ -50,6 +50,11 @@ pub(super) fn under_key_prefix(region: &RegionId, id: &KeyId) -> Vec<u8> {
     format!("c/under/{region}/{id}/").into_bytes()
 }
 
+/// The instance of the newest completed migration of a scope.
+pub(super) fn last_target(scope: &Scope) -> Vec<u8> {
+    format!("d/default/{}/{}", scope.region, scope.account).into_bytes()
+}
+
 /// The last look at the wall clock.
 pub(super) const CLOCK: &[u8] = b"t/clock";
 

@@ -143,7 +143,7 @@ pub struct RunArguments {
 pub enum Role {
     /// Everything.
     All,
-    /// Only the instances, for a daemon on another host.
+    /// One instance for a gateway on another host (docs/remote.md).
     Instance,
 }
 
@@ -159,6 +159,9 @@ pub struct DemoArguments {
     /// State directory [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Run the instance as a process of its own, behind mutual TLS
+    #[arg(long)]
+    pub remote: bool,
     /// Into a hardware instance, with SoftHSM2 (which has to be installed) as its token
     #[arg(long)]
     pub hardware: bool,

@@ -43,14 +43,21 @@ async fn change(client: &Client, instance: &str, account: &str, what: &str) -> R
 }
 
 fn list(shape: &InstancesShape) -> String {
-    let mut table =
-        Table::new().whole("Instance").whole("Region").whole("Owner").wraps("Kind").wraps("Keys").wraps("Secrets");
+    let mut table = Table::new()
+        .whole("Instance")
+        .whole("Region")
+        .whole("Owner")
+        .wraps("Kind")
+        .wraps("Status")
+        .wraps("Keys")
+        .wraps("Secrets");
     for instance in &shape.instances {
         table.row([
             instance.id.clone(),
             instance.region.clone(),
             instance.owner.clone(),
             instance.kind.clone(),
+            instance.status.clone(),
             format!("{}/{}", instance.keys_used, instance.key_quota),
             format!("{}/{}", instance.secrets_used, instance.secret_quota),
         ]);
@@ -75,6 +82,7 @@ fn describe(instance: &InstanceShape) -> String {
         format!("Region     {}", instance.region),
         format!("Owner      {}", instance.owner),
         format!("Kind       {}", instance.kind),
+        format!("Status     {}", instance.status),
         format!("Keys       {} of {}", instance.keys_used, instance.key_quota),
         format!("Secrets    {} of {}", instance.secrets_used, instance.secret_quota),
         format!("Expires    {}{renewal}", maybe_instant(instance.expires.as_deref())),

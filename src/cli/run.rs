@@ -8,16 +8,19 @@ use crate::daemon::{self, DemoOptions, DevOptions, RunOptions};
 
 pub(super) async fn run(config: Option<PathBuf>, options: RunArguments) -> Result<Exit, Failure> {
     if options.role == Role::Instance {
-        let message = "instances on a host of their own are not served by this release";
-        return Err(Failure::new(Exit::Usage, "UnsupportedRole", message, "use --role all"));
+        if options.dev {
+            let message = "--dev has its instance in the same process";
+            return Err(Failure::new(Exit::Usage, "UnsupportedRole", message, "leave --role out"));
+        }
+        return daemon::run_instance(config).await.map(|()| Exit::Done).map_err(|error| failed(&error));
     }
     let dev = options.dev.then_some(DevOptions { dir: options.dir });
     daemon::run(RunOptions { config, dev }).await.map(|()| Exit::Done).map_err(|error| failed(&error))
 }
 
 pub(super) async fn demo(options: DemoArguments) -> Result<Exit, Failure> {
-    let DemoArguments { keys, secrets, dir, hardware } = options;
-    daemon::demo(DemoOptions { keys, secrets, dir, hardware })
+    let DemoArguments { keys, secrets, dir, hardware, remote } = options;
+    daemon::demo(DemoOptions { keys, secrets, dir, hardware, remote })
         .await
         .map(|()| Exit::Done)
         .map_err(|error| failed(&error))

@@ -19,6 +19,7 @@ pub(super) const ALL: &[&Keys] = &[
     &MIGRATION,
     &LIMITS,
     &BACKUP,
+    &INSTANCE_SERVER,
     &DIRECTORY,
     &ENTITY,
     &METRICS,
@@ -33,6 +34,7 @@ pub(super) const ALL: &[&Keys] = &[
     &ROLE_POLICY,
     &ADMIN_RIGHTS,
     &INSTANCE,
+    &REMOTE,
     &ROTATOR,
     &PKCS11,
     &SCHEDULE,
@@ -54,6 +56,7 @@ pub(super) const ROOT: Keys = Keys {
         "migration",
         "limits",
         "backup",
+        "instance_server",
         "metrics",
         "notify",
         "region",
@@ -77,6 +80,8 @@ pub(super) const MIGRATION: Keys =
 pub(super) const LIMITS: Keys =
     Keys { table: "limits", keys: &["data_per_second", "read_per_second", "management_per_second"] };
 pub(super) const BACKUP: Keys = Keys { table: "backup", keys: &["directory", "key_file", "every", "keep", "max_age"] };
+pub(super) const INSTANCE_SERVER: Keys =
+    Keys { table: "instance_server", keys: &["listen", "certificate", "private_key", "client_ca"] };
 pub(super) const DIRECTORY: Keys = Keys { table: "directory", keys: &["id", "entity"] };
 pub(super) const ENTITY: Keys = Keys { table: "directory.entity", keys: &["name", "verified", "accounts"] };
 pub(super) const METRICS: Keys = Keys { table: "metrics", keys: &["listen"] };
@@ -113,6 +118,7 @@ pub(super) const INSTANCE: Keys = Keys {
         "owner",
         "kind",
         "root_key",
+        "enabled",
         "key_quota",
         "secret_quota",
         "expires",
@@ -122,6 +128,8 @@ pub(super) const INSTANCE: Keys = Keys {
         "remote",
     ],
 };
+pub(super) const REMOTE: Keys =
+    Keys { table: "instance.remote", keys: &["endpoint", "ca", "certificate", "private_key"] };
 pub(super) const ROTATOR: Keys = Keys {
     table: "rotator",
     keys: &[

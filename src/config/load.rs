@@ -127,6 +127,7 @@ fn read(root: &Table<'_>, readable_by_others: bool) -> Config {
         migration: server::migration(root),
         limits: server::limits(root),
         backup: server::backup(root),
+        instance_server: server::instance_server(root),
         metrics: observers::metrics(root),
         notify: observers::notify(root, readable_by_others),
         state_dir,

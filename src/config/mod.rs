@@ -36,6 +36,6 @@ pub use schema::json_schema;
 pub use secret::{AccessKeySecret, RootKey, SecretOrigin};
 pub use settings::{
     AccessKey, Account, Admin, AdminRights, Api, AttachedPolicy, Backup, Config, Instance, InstanceIdentity,
-    InstanceKind, Limits, Log, Metrics, Migration, Notify, PolicyOrigin, Region, Role, StoreEngine, Template, Tls,
-    User, Who,
+    InstanceKind, InstanceServer, Limits, Log, Metrics, Migration, Notify, PolicyOrigin, Region, Remote, Role,
+    StoreEngine, Template, Tls, User, Who,
 };

@@ -219,6 +219,7 @@ fn differences(id: &InstanceId, before: &InstanceIdentity, after: &InstanceIdent
         ("owner", before.owner == after.owner),
         ("kind", before.kind == after.kind),
         ("root_key", before.root_key == after.root_key),
+        ("remote", before.remote == after.remote),
         ("pkcs11", before.pkcs11 == after.pkcs11),
     ];
     let changed = keys.into_iter().filter(|(_, same)| !same);
@@ -240,6 +241,7 @@ fn at_next_start(old: &Config, new: &Config) -> BTreeSet<String> {
         ("metrics", old.metrics == new.metrics),
         ("store", old.store == new.store),
         ("seal", old.root_key == new.root_key),
+        ("instance_server", old.instance_server == new.instance_server),
     ];
     let mut changed: BTreeSet<String> =
         keys.into_iter().filter(|(_, same)| !same).map(|(key, _)| key.to_owned()).collect();

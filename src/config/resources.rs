@@ -13,8 +13,8 @@ use super::keys;
 use super::pkcs11::{TokenIdentity, pkcs11};
 use super::reader::{Found, Table};
 use super::secret::{AccessKeySecret, SecretOrigin};
-use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, root_key};
-use super::settings::{AccessKey, Account, Instance, InstanceKind, Region};
+use super::server::{CREDENTIAL_NAME, address, check_loopback, is_credential_name, pem, root_key};
+use super::settings::{AccessKey, Account, Instance, InstanceKind, Region, Remote};
 use crate::model::{AccountId, Directories, InstanceId, RegionId};
 
 /// What the file has named so far, and where.
@@ -135,10 +135,15 @@ fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> 
             None
         }
     });
-    let pkcs11 = pkcs11(table, kind == Some(InstanceKind::Hardware), named);
-    if let Some(value) = table.get("remote") {
-        let allowed = "an instance without it: instances on other hosts come in a later release";
-        table.source.problem(value.span().start, "the key \"remote\"", allowed);
+    let elsewhere = table.table("remote", &keys::REMOTE);
+    let remote = elsewhere.as_ref().and_then(remote);
+    // The token of an instance on another host is named there.
+    let pkcs11 = pkcs11(table, kind == Some(InstanceKind::Hardware) && elsewhere.is_none(), named);
+    if elsewhere.is_some()
+        && let Some(value) = table.get("root_key")
+    {
+        let allowed = "root_key in the configuration of the instance's own host, not here";
+        table.source.problem(value.span().start, "root_key of an instance on another host", allowed);
     }
     let shared = table.list::<AccountId>("shared_with", ACCOUNT).unwrap_or_default();
     for account in &shared {
@@ -158,6 +163,8 @@ fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> 
         key_quota: quota("key_quota"),
         secret_quota: quota("secret_quota"),
         root_key: root_key(table),
+        remote,
+        enabled: table.boolean("enabled").is_none_or(|b| b.value),
         expires: table.instant("expires").map(|t| t.value),
         auto_renew: table.boolean("auto_renew").is_some_and(|b| b.value),
         shared_with: shared.into_iter().map(|found| found.value).collect(),
@@ -168,6 +175,27 @@ fn instance(table: &Table<'_>, named: &mut Named, directories: &Directories) -> 
         pkcs11,
     };
     Some(instance)
+}
+
+fn remote(table: &Table<'_>) -> Option<Remote> {
+    const ALLOWED: &str = "\"https://HOST:PORT\"";
+    let endpoint = table.required("endpoint", ALLOWED, table.string("endpoint", ALLOWED));
+    let endpoint = endpoint.and_then(|found| {
+        let text = found.value.strip_suffix('/').unwrap_or(found.value);
+        let fits = reqwest::Url::parse(text).is_ok_and(|url| {
+            url.scheme() == "https"
+                && url.has_host()
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.username().is_empty()
+        });
+        if !fits {
+            table.source.problem(found.at, format!("{:?}", found.value), format!("endpoint = {ALLOWED}"));
+        }
+        fits.then(|| text.to_owned())
+    });
+    let (ca, certificate, private_key) = (pem(table, "ca"), pem(table, "certificate"), pem(table, "private_key"));
+    Some(Remote { endpoint: endpoint?, ca: ca?, certificate: certificate?, private_key: private_key? })
 }
 
 const DEFAULT_QUOTA: u64 = 1000;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::keys;
 use super::reader::{Found, Table};
 use super::secret::RootKey;
-use super::settings::{Admin, AdminRights, Api, Backup, Config, Limits, Log, Migration, StoreEngine, Tls, Who};
+use super::settings::{
+    Admin, AdminRights, Api, Backup, Config, InstanceServer, Limits, Log, Migration, StoreEngine, Tls, Who,
+};
 use crate::model::{AdminRight, AllowedHours, HoursRange};
 use crate::observe::{LogFormat, LogLevel};
 
@@ -214,9 +216,23 @@ pub(super) fn backup(root: &Table<'_>) -> Option<Backup> {
     })
 }
 
+/// The listener of `run --role instance`. Always TLS, so it may leave the machine.
+pub(super) fn instance_server(root: &Table<'_>) -> Option<InstanceServer> {
+    let table = root.table("instance_server", &keys::INSTANCE_SERVER)?;
+    let listen = table.required("listen", "an IP address and a port, such as \"0.0.0.0:8785\"", address(&table));
+    let (certificate, private_key) = (pem(&table, "certificate"), pem(&table, "private_key"));
+    let client_ca = pem(&table, "client_ca");
+    Some(InstanceServer {
+        listen: listen?.value,
+        certificate: certificate?,
+        private_key: private_key?,
+        client_ca: client_ca?,
+    })
+}
+
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn pem(table: &Table<'_>, key: &'static str) -> Option<PathBuf> {
+pub(super) fn pem(table: &Table<'_>, key: &'static str) -> Option<PathBuf> {
     const ALLOWED: &str = "the path of a PEM file";
     let found = table.required(key, ALLOWED, table.string(key, ALLOWED))?;
     let path = table.source.path(found.value);

@@ -36,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[backup]`; `None`: the daemon takes none by itself.
     pub backup: Option<Backup>,
+    /// `[instance_server]`: for `run --role instance` only.
+    pub instance_server: Option<InstanceServer>,
     /// `[metrics]`; `None`: only over the admin socket.
     pub metrics: Option<Metrics>,
     /// `[[notify]]`: who is told of events.
@@ -155,6 +157,32 @@ pub struct Backup {
     pub keep: usize,
     /// None is kept that is older, except the newest. Default: no limit.
     pub max_age: Option<Duration>,
+}
+
+/// The listener of an instance that runs as a process of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceServer {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The certificate chain it presents.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+    /// The authorities that may vouch for a gateway's certificate.
+    pub client_ca: PathBuf,
+}
+
+/// Where an instance on another host is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// `https://HOST:PORT`.
+    pub endpoint: String,
+    /// The authorities that may vouch for its certificate.
+    pub ca: PathBuf,
+    /// The certificate chain to present.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
 }
 
 /// The listener of metrics and health.
@@ -345,6 +373,10 @@ pub struct Instance {
     pub pkcs11: Option<Pkcs11>,
     /// Its root key. Default: generated.
     pub root_key: RootKey,
+    /// Where it is, if it runs on another host.
+    pub remote: Option<Remote>,
+    /// In use from the start; else somebody has to enable it (ConnectKmsInstance). Default true.
+    pub enabled: bool,
     /// How many keys it may hold. Default 1000.
     pub key_quota: u64,
     /// How many secrets it may hold. Default 1000.
@@ -368,6 +400,9 @@ pub struct InstanceIdentity {
     pub kind: InstanceKind,
     /// Where its root key comes from.
     pub root_key: RootKey,
+    /// Where it is, if it runs on another host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
     /// The token of a hardware instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pkcs11: Option<TokenIdentity>,
@@ -416,6 +451,7 @@ impl Instance {
             owner: self.owner.clone(),
             kind: self.kind,
             root_key: self.root_key.clone(),
+            remote: self.remote.clone(),
             pkcs11: self.pkcs11.as_ref().map(|pkcs11| pkcs11.token.clone()),
         }
     }

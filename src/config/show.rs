@@ -62,6 +62,13 @@ impl Config {
                 backup.insert("max_age".to_owned(), Value::String(format_duration(age)));
             }
         }
+        let mut instance_server = Table::new();
+        if let Some(server) = &self.instance_server {
+            put(&mut instance_server, "listen", server.listen);
+            put(&mut instance_server, "certificate", server.certificate.display());
+            put(&mut instance_server, "private_key", server.private_key.display());
+            put(&mut instance_server, "client_ca", server.client_ca.display());
+        }
         let mut seal = Table::new();
         put_root_key(&mut seal, &self.root_key);
         for (name, table) in [
@@ -72,6 +79,7 @@ impl Config {
             ("migration", migration),
             ("limits", limits),
             ("backup", backup),
+            ("instance_server", instance_server),
             ("seal", seal),
         ] {
             if !table.is_empty() {
@@ -265,6 +273,15 @@ fn instance(instance: &Instance) -> Table {
         table.insert("pkcs11".to_owned(), Value::Table(inner));
     }
     put_root_key(&mut table, &instance.root_key);
+    if let Some(remote) = &instance.remote {
+        let mut place = Table::new();
+        put(&mut place, "endpoint", &remote.endpoint);
+        put(&mut place, "ca", remote.ca.display());
+        put(&mut place, "certificate", remote.certificate.display());
+        put(&mut place, "private_key", remote.private_key.display());
+        table.insert("remote".to_owned(), Value::Table(place));
+    }
+    table.insert("enabled".to_owned(), Value::Boolean(instance.enabled));
     for (key, quota) in [("key_quota", instance.key_quota), ("secret_quota", instance.secret_quota)] {
         table.insert(key.to_owned(), Value::Integer(i64::try_from(quota).unwrap_or(i64::MAX)));
     }

@@ -81,6 +81,50 @@ fn the_sample_is_read() {
 }
 
 #[test]
+fn an_instance_on_another_host() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["ca.pem", "c.pem", "c.key"] {
+        fs::write(directory.path().join(name), "a file").unwrap();
+    }
+    let parse = |endpoint: &str, more: &str| {
+        let remote = format!(
+            "remote = {{ endpoint = \"{endpoint}\", ca = \"ca.pem\", certificate = \"c.pem\", private_key = \"c.key\" }}\n"
+        );
+        let text = format!("{BASE}{remote}{more}");
+        Config::parse(&directory.path().join("keyferry.toml"), &text)
+    };
+    let config = parse("https://kms-1.example:8785/", "enabled = false\n").unwrap_or_else(|p| panic!("{p:#?}")).config;
+    let instance = config.instance(&"kst-bj1".parse().unwrap()).unwrap().clone();
+    let remote = instance.remote.clone().unwrap();
+    assert_eq!(remote.endpoint, "https://kms-1.example:8785");
+    assert_eq!(remote.ca, directory.path().join("ca.pem"));
+    assert!(!instance.enabled && config.instance(&"kst-hz1".parse().unwrap()).unwrap().enabled);
+    let again = Config::parse(&file(), &config.to_masked_toml()).unwrap_or_else(|p| panic!("{p:#?}")).config;
+    assert_eq!(again.instances, config.instances);
+    // Where it is identifies it.
+    let moved = parse("https://kms-2.example:8785", "").unwrap_or_else(|p| panic!("{p:#?}")).config;
+    let in_use = InUse { instances: [(instance.id.clone(), Some(instance.identity()))].into(), ..InUse::default() };
+    let refused = reload_diff(&config, &moved, &in_use).unwrap_err();
+    assert!(refused.len() == 1 && refused[0].starts_with("remote of instance kst-bj1"), "{refused:?}");
+    for (endpoint, more, expected) in [
+        ("http://kms-1.example:8785", "", "https://HOST:PORT"),
+        ("https://kms-1.example/path", "", "https://HOST:PORT"),
+        ("kms-1.example:8785", "", "https://HOST:PORT"),
+        ("https://kms-1.example:8785", "root_key = { file = \"/k\" }\n", "own host"),
+    ] {
+        let problems = parse(endpoint, more).err().unwrap();
+        assert!(problems.len() == 1 && problems[0].to_string().contains(expected), "{problems:#?}");
+    }
+    assert_eq!(bad(&format!("{BASE}remote = {{}}\n")).len(), 4);
+    let server = "instance_server = { listen = \"0.0.0.0:8785\", certificate = \"c.pem\", private_key = \"c.key\", client_ca = \"ca.pem\" }\n";
+    let config = Config::parse(&directory.path().join("keyferry.toml"), &format!("{server}{BASE}"));
+    let config = config.unwrap_or_else(|p| panic!("{p:#?}")).config;
+    assert_eq!(config.instance_server.as_ref().unwrap().listen.port(), 8785);
+    let again = Config::parse(&file(), &config.to_masked_toml()).unwrap_or_else(|p| panic!("{p:#?}")).config;
+    assert_eq!(again.instance_server, config.instance_server);
+}
+
+#[test]
 fn rotators_are_read_in_order_with_their_defaults() {
     let config = good(SAMPLE).config;
     let [first, second] = config.rotators.as_slice() else { panic!("two rotators") };
@@ -112,7 +156,10 @@ fn the_sample_has_every_key() {
 #[test]
 fn the_commented_keys_of_the_sample_are_good_too() {
     let directory = tempfile::tempdir().unwrap();
-    for name in ["tls.pem", "tls.key", "rotator-ca.pem", "retail.secret", "keyferry-retail", "pin"] {
+    let ours = ["instance.pem", "instance.key", "gateway-ca.pem", "instance-ca.pem", "gateway.pem", "gateway.key"];
+    for name in
+        ["tls.pem", "tls.key", "rotator-ca.pem", "retail.secret", "keyferry-retail", "pin"].into_iter().chain(ours)
+    {
         fs::write(directory.path().join(name), "s3cret\n").unwrap();
         fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -179,7 +226,7 @@ fn every_mistake_at_once_with_its_place() {
         [
             format!(
                 "{place}:1:1: found the unknown key \"stat_dir\"; allowed: state_dir, log, admin, api, store, seal, \
-                 migration, limits, backup, metrics, notify, region, account, directory, instance, rotator, schedule; did you \
+                 migration, limits, backup, instance_server, metrics, notify, region, account, directory, instance, rotator, schedule; did you \
                  mean \"state_dir\"?"
             ),
             format!(

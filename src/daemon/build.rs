@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stores::Opener;
-use super::{DaemonError, admin, facts, in_use};
+use super::{DaemonError, admin, facts, in_use, remotes};
 use crate::access::{AccessKeyTable, SessionKey};
 use crate::api::Regions;
 use crate::api::gateway::Gateway;
@@ -20,6 +20,7 @@ use crate::api::tls::Identity;
 use crate::audit::Trail;
 use crate::catalogue::Catalogue;
 use crate::config::{Config, Loaded, check_start};
+use crate::keystore::remote::RemoteKeystore;
 use crate::keystore::software::SoftwareKeystore;
 use crate::keystore::{SharedSource, SharedTarget};
 use crate::kms::{Keystores, Rotators, Service};
@@ -72,8 +73,10 @@ pub(super) struct Parts {
 pub(super) struct Open {
     /// Of each region.
     pub(super) shared: BTreeMap<RegionId, Arc<SoftwareKeystore>>,
-    /// Dedicated.
+    /// Dedicated, in this process.
     pub(super) instances: BTreeMap<InstanceId, Arc<SoftwareKeystore>>,
+    /// Dedicated, on other hosts.
+    pub(super) remotes: BTreeMap<InstanceId, Arc<RemoteKeystore>>,
 }
 
 impl Open {
@@ -84,7 +87,8 @@ impl Open {
 
     /// As targets of migrations.
     pub(super) fn targets(&self) -> BTreeMap<InstanceId, SharedTarget> {
-        self.instances.iter().map(|(id, k)| (id.clone(), Arc::clone(k) as SharedTarget)).collect()
+        let here = self.instances.iter().map(|(id, k)| (id.clone(), Arc::clone(k) as SharedTarget));
+        here.chain(self.remotes.iter().map(|(id, k)| (id.clone(), Arc::clone(k) as SharedTarget))).collect()
     }
 }
 
@@ -107,9 +111,12 @@ impl Parts {
         book.check(&config.schedules).await?;
         // From here on it hears what happens.
         let notifier = Notifier::new(catalogue.clone(), Arc::clone(&clock), &config.notify, Patience::default())?;
-        let open =
-            Open { shared: opener.shared(&config, &control).await?, instances: opener.instances(&config).await? };
-        pin(&catalogue, &open).await?;
+        let open = Open {
+            shared: opener.shared(&config, &control).await?,
+            instances: opener.instances(&config).await?,
+            remotes: remotes::of(&config, &catalogue, &random).await?,
+        };
+        pin(&catalogue, &open, &config).await?;
         in_use::remember(&catalogue, &config).await?;
         let keystores =
             Keystores::new(open.sources(), open.targets(), facts::instances(&config), facts::regions(&config));
@@ -187,10 +194,14 @@ impl Parts {
     }
 }
 
-/// Pins the identity of each instance at its first sight. One that comes back with another identity serves what it holds,
+/// Pins the identity of each instance in this process at its first sight, if it is enabled. One that comes back with another identity serves what it holds,
 /// but preflight refuses every migration into it.
-pub(super) async fn pin(catalogue: &Catalogue, open: &Open) -> Result<(), DaemonError> {
+pub(super) async fn pin(catalogue: &Catalogue, open: &Open, config: &Config) -> Result<(), DaemonError> {
     for (id, keystore) in &open.instances {
+        let enabled = config.instance(id).is_none_or(|instance| instance.enabled);
+        if !enabled && catalogue.instance(id).await?.is_none() {
+            continue;
+        }
         let found = keystore.public_identity();
         let pinned = catalogue.pin_identity(id, &found).await?;
         if pinned != found {

@@ -56,6 +56,12 @@ pub enum DaemonError {
     /// Certificate or private key.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    /// The listener of an instance cannot be opened.
+    #[error("the listener of the instance: {0}; change [instance_server]")]
+    InstanceListener(#[from] crate::keystore::remote::server::ListenError),
+    /// The configuration is not one of an instance's process.
+    #[error("{0}")]
+    NotAnInstance(&'static str),
     /// A rotator cannot be made from its configuration.
     #[error("{0}; look at `ca` of the [[rotator]]")]
     Rotator(String),
@@ -121,7 +127,10 @@ impl DaemonError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Unfitting(_) | Self::Schedule(ScheduleError::NameTaken(_)) => 2,
+            Self::Config(_)
+            | Self::Unfitting(_)
+            | Self::NotAnInstance(_)
+            | Self::Schedule(ScheduleError::NameTaken(_)) => 2,
             Self::Audit(AuditError::NotAHead(_)) => 2,
             _ => 1,
         }

@@ -22,6 +22,7 @@ pub(super) fn instances(config: &Config) -> Vec<InstanceFacts> {
         region: instance.region.clone(),
         owner: instance.owner.clone(),
         hardware: instance.kind == InstanceKind::Hardware,
+        enabled: instance.enabled,
         key_quota: instance.key_quota,
         secret_quota: instance.secret_quota,
         expires: instance.expires,

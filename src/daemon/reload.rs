@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::build::{Open, Parts, pin as pin_identity};
 use super::stores::pin;
-use super::{DaemonError, admin, facts, in_use};
+use super::{DaemonError, admin, facts, in_use, remotes};
 use crate::catalogue::CatalogueError;
 use crate::config::{Changes, Config, reload_diff};
 use crate::kms::Keystores;
@@ -43,7 +43,7 @@ impl Parts {
         let certificate = self.tls.as_ref().map(|tls| tls.read_again()).transpose()?;
         let rotators = facts::rotators(&new)?;
         let open = self.reopen(&new, &changes).await?;
-        pin_identity(catalogue, &open).await?;
+        pin_identity(catalogue, &open, &new).await?;
         let held = self.held(&new).await?;
         let receivers = changes.notify.then(|| Notifier::prepare(&new.notify)).transpose()?;
         let registered = self.book.reconcile(&new.schedules).await?;
@@ -125,12 +125,15 @@ impl Parts {
             }
         }
         open.shared.retain(|id, _| !changes.regions_gone.contains(id));
-        open.instances.retain(|id, _| !changes.instances_gone.contains(id));
+        // One that is elsewhere now is given up here.
+        let here = |id: &InstanceId| new.instance(id).is_some_and(|instance| instance.remote.is_none());
+        open.instances.retain(|id, _| here(id));
         for id in &changes.instances_replaced {
             // Only facts of the keystore's owner and region, or where its key lies, differ; its store is held open.
             tracing::warn!(instance = %id, "the root key of a replaced instance is read at the next start");
         }
-        for instance in &new.instances {
+        open.remotes = remotes::of_reload(new, open.remotes, &self.service).await?;
+        for instance in new.instances.iter().filter(|instance| instance.remote.is_none()) {
             if !open.instances.contains_key(&instance.id) {
                 open.instances.insert(instance.id.clone(), self.opener.instance(instance).await?);
             }

@@ -13,7 +13,7 @@ use super::build::Parts;
 use super::inherited::Inherited;
 use super::seal::RootKeyRing;
 use super::vitals::{DaemonVitals, MetricsListener};
-use super::{DaemonError, admin, evidence, expiry, facts, pulse, tasks, vitals};
+use super::{DaemonError, admin, evidence, facts, pulse, tasks, vitals};
 use crate::admin::{Backups, Seal, Vitals};
 use crate::api::server::{Endpoint, Limits, Server};
 use crate::config::Loaded;
@@ -72,7 +72,6 @@ impl Daemon {
         }
         let (notifier, stop) = (Arc::clone(&parts.notifier), stop_rest.clone());
         rest.spawn(async move { notifier.run(stop).await });
-        expiry::spawn(&parts, &rest, &stop_rest);
         tasks::spawn(&parts, &ring, &backups, &rest, &stop_rest);
         evidence::spawn(&parts, &rest, &stop_rest);
         let (stop_clock, stop_runner) = (CancellationToken::new(), CancellationToken::new());

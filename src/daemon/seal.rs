@@ -36,7 +36,9 @@ pub(super) fn source(from: &RootKey, state: &Path, name: &str) -> RootKeySource 
 pub fn export(config: &Config) -> Result<zeroize::Zeroizing<String>, RootKeyError> {
     let mut text = zeroize::Zeroizing::new(String::new());
     let shared = (SHARED, &config.root_key);
-    let instances = config.instances.iter().map(|instance| (instance.id.as_str(), &instance.root_key));
+    // The key of an instance on another host is there.
+    let here = config.instances.iter().filter(|instance| instance.remote.is_none());
+    let instances = here.map(|instance| (instance.id.as_str(), &instance.root_key));
     for (name, from) in std::iter::once(shared).chain(instances) {
         let (lines, _) = escrow(&source(from, &config.state_dir, name), name)?;
         // A string that grows leaves its old memory behind; the allocator wipes it.

@@ -117,13 +117,13 @@ impl Opener {
         Ok(Arc::new(keystore.with_free_space(Box::new(move || free_space(&directory)))))
     }
 
-    /// All instances.
+    /// All instances of this process.
     pub(super) async fn instances(
         &self,
         config: &Config,
     ) -> Result<BTreeMap<InstanceId, Arc<SoftwareKeystore>>, DaemonError> {
         let mut opened = BTreeMap::new();
-        for instance in &config.instances {
+        for instance in config.instances.iter().filter(|instance| instance.remote.is_none()) {
             opened.insert(instance.id.clone(), self.instance(instance).await?);
         }
         Ok(opened)

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::build::Parts;
+use super::expiry;
 use super::scheduled_backup;
 use super::seal::RootKeyRing;
 use crate::admin::Backups;
@@ -85,6 +86,12 @@ pub(super) fn spawn(
     every(tracker, stop, CACHES_EVERY, parts, |parts: Arc<Parts>| async move {
         let open = parts.open();
         open.shared.values().chain(open.instances.values()).for_each(|keystore| keystore.sweep_cache());
+    });
+    super::remotes::watch(parts, tracker, stop);
+    let terms = Arc::new(expiry::Watch::default());
+    every(tracker, stop, expiry::LOOK_EVERY, parts, move |parts: Arc<Parts>| {
+        let terms = Arc::clone(&terms);
+        async move { expiry::look(&parts, &terms).await }
     });
     // The first round is at the start: it ends what a crash cut.
     every(tracker, stop, SHRED_EVERY, parts, |parts: Arc<Parts>| async move {

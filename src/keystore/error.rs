@@ -18,6 +18,18 @@ pub enum KeystoreError {
         /// Why.
         detail: String,
     },
+    /// It can be reached, but must not be used before somebody has acted. For whoever asks it is as good as away.
+    #[error("the keystore {keystore} must not be used: {detail}; {remedy}")]
+    Unfit {
+        /// Which.
+        keystore: KeystoreId,
+        /// In what respect.
+        fault: Unfit,
+        /// What was found.
+        detail: String,
+        /// What to do.
+        remedy: String,
+    },
     /// It has no room for another key.
     #[error("the keystore {keystore} has no room: {detail}")]
     Full {
@@ -76,4 +88,23 @@ pub enum KeystoreError {
     /// The place is taken.
     #[error("this version already exists")]
     Exists,
+}
+
+/// In what respect a keystore must not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is not the one whose identity was pinned.
+    Identity,
+    /// A certificate, its own or ours, does not do.
+    Certificate,
+    /// It does not speak a protocol that this release speaks.
+    Protocol,
+}
+
+impl KeystoreError {
+    /// True when the keystore is away, for whatever reason: worth retrying, and where a copy is elsewhere, it may answer.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Unfit { .. })
+    }
 }

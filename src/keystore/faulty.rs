@@ -16,7 +16,7 @@ use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::mac::MacAlgorithm;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
-use crate::model::{Incarnation, JobId, KeystoreId, Scope};
+use crate::model::{Incarnation, InstanceState, JobId, KeystoreId, Scope};
 
 /// What is to go wrong; shared between whoever breaks things and the keystore that breaks.
 #[derive(Default)]
@@ -319,6 +319,7 @@ delegate! {
 delegate! {
     impl Target where T: Target;
     fn identity(&self) -> PublicIdentity;
+    fn state(&self) -> InstanceState;
     async fn ready(&self) -> Result<Readiness, KeystoreError>;
     async fn offer(&self, job: &JobId, token: u64, nonce: [u8; 32], now: Timestamp) -> Result<SignedOffer, KeystoreError>;
     async fn stage(&self, parcel: &Parcel, source: &PublicIdentity) -> Result<(), KeystoreError>;

@@ -9,6 +9,7 @@ mod error;
 pub mod faulty;
 pub mod hardware;
 mod label;
+pub mod remote;
 pub mod software;
 
 use std::sync::Arc;
@@ -18,14 +19,14 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 pub use answer::Answer;
-pub use error::KeystoreError;
+pub use error::{KeystoreError, Unfit};
 pub use label::{Label, Place};
 
 use crate::crypto::envelope::SecretEnvelope;
 use crate::crypto::mac::MacAlgorithm;
 use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::crypto::parcel::{Parcel, PublicIdentity, SignedOffer};
-use crate::model::{Incarnation, JobId, KeystoreId, MaterialId, Scope};
+use crate::model::{Incarnation, InstanceState, JobId, KeystoreId, MaterialId, Scope};
 use crate::observe::metrics::ServedBy;
 
 /// Daily use: creation, cryptography, reading, destruction. A call for something that is not here answers
@@ -206,6 +207,11 @@ pub struct WrapOrder {
 pub trait Target: Keystore + Prover {
     /// The Ed25519 identity, pinned in the catalogue when the instance is set up.
     fn identity(&self) -> PublicIdentity;
+
+    /// How it stands, as far as is known without asking it.
+    fn state(&self) -> InstanceState {
+        InstanceState::Connected
+    }
 
     /// Whether it answers and takes writes; called by preflight.
     async fn ready(&self) -> Result<Readiness, KeystoreError>;

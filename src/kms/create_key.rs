@@ -26,7 +26,7 @@ pub struct NewKey {
     pub protection: Option<ProtectionLevel>,
     /// Description.
     pub description: String,
-    /// The instance; absent: the shared KMS.
+    /// The instance; absent: the account's default instance if it has one, else the shared KMS.
     pub instance: Option<InstanceId>,
     /// Tags.
     pub tags: TagMap,
@@ -60,8 +60,12 @@ impl Service {
     pub async fn create_key(&self, caller: &Caller, new: NewKey) -> Result<KeyView, KmsError> {
         let scope = caller.scope();
         self.admit(&scope, caller.nonce.as_ref()).await?;
+        let mut new = new;
+        if new.instance.is_none() {
+            new.instance = self.default_instance(&scope).await?;
+        }
         let facts = match &new.instance {
-            Some(id) => Some(self.usable_instance(&scope, id).await?),
+            Some(id) => Some(self.open_instance(&scope, id).await?),
             None => None,
         };
         check(&new, facts.as_ref())?;

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::catalogue::{CatalogueError, Refusal};
 use crate::keystore::KeystoreError;
-use crate::model::SecretVersionId;
+use crate::model::{InstanceState, SecretVersionId};
 use crate::store::StoreError;
 
 /// A refusal or failure of an operation. External texts name the remedy; internal detail stays in [`KmsError::Internal`].
@@ -25,6 +25,9 @@ pub enum KmsError {
     /// No such instance, or not usable by this account.
     #[error("The specified DKMS Instance is not found.")]
     InstanceNotFound,
+    /// The instance is not in a state for that.
+    #[error("The state of the specified DKMS Instance is invalid: {0}.")]
+    InstanceState(InstanceState),
     /// The alias is taken.
     #[error("AliasName Already Exists.")]
     AliasExists,
@@ -130,7 +133,9 @@ impl From<KeystoreError> for KmsError {
     fn from(error: KeystoreError) -> Self {
         match error {
             KeystoreError::Unsuitable(why) => Self::UnsupportedOperation(why.to_owned()),
-            KeystoreError::Unavailable { .. } | KeystoreError::Moved(_) => Self::Unavailable(error.to_string()),
+            KeystoreError::Unavailable { .. } | KeystoreError::Unfit { .. } | KeystoreError::Moved(_) => {
+                Self::Unavailable(error.to_string())
+            }
             KeystoreError::Full { .. } => Self::LimitExceeded(format!("{error}.")),
             other => Self::Internal(other.to_string()),
         }

@@ -19,6 +19,8 @@ pub struct InstanceFacts {
     pub owner: AccountId,
     /// True for hardware.
     pub hardware: bool,
+    /// In use from the start; else somebody has to enable it.
+    pub enabled: bool,
     /// Keys it may hold.
     pub key_quota: u64,
     /// Secrets it may hold.

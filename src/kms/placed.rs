@@ -74,7 +74,7 @@ impl Service {
                     }
                     entry = now;
                 }
-                Err(error @ KeystoreError::Unavailable { .. }) => {
+                Err(error) if error.is_unavailable() => {
                     METRICS.keystore_error(kind);
                     let now = reread().await?;
                     if now.keystore != entry.keystore {

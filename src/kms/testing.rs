@@ -74,6 +74,7 @@ impl Kms {
                 region: region.clone(),
                 owner: OWNER.parse().unwrap(),
                 hardware: false,
+                enabled: true,
                 key_quota: secret_quota,
                 secret_quota,
                 expires: None,

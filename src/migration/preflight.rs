@@ -1,13 +1,21 @@
 //! Preflight: all problems at once, each with resource, code and remedy. Holds no lock and changes nothing.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::{MigrationError, Migrations, Plan};
 use crate::catalogue::Demand;
+use crate::keystore::{KeystoreError, Unfit};
 use crate::kms::InstanceFacts;
 use crate::model::{InstanceId, JobId, Problem, ProblemCode, Scope, Selection};
 
 /// What staging costs in the target's store at most: 32 KiB a secret version, 4 KiB a key version, and as much again for
 /// the engine's own copies.
 const BYTES_PER_VERSION: u64 = 72 * 1024;
+
+/// The window of a migration by hand.
+const MANUAL_WINDOW: Duration = Duration::from_secs(2 * 3600);
 
 /// What a key takes in a token at most: material, name, label and attributes.
 const BYTES_PER_OBJECT: u64 = 1024;
@@ -45,7 +53,7 @@ impl Migrations {
             return Ok(Plan { problems: vec![problem], ..Plan::default() });
         };
         let mut plan = self.draft(scope, instance, facts.hardware, selection).await?;
-        self.check_instance(scope, &facts, &mut plan).await?;
+        self.check_instance(scope, &facts, standing.job, &mut plan).await?;
         self.check_quota(&facts, standing, &mut plan).await?;
         for hold in self.service.catalogue.holds().await? {
             if hold.covers(&scope.region, &scope.account) {
@@ -63,6 +71,7 @@ impl Migrations {
         &self,
         scope: &Scope,
         facts: &InstanceFacts,
+        job: Option<&JobId>,
         plan: &mut Plan,
     ) -> Result<(), MigrationError> {
         let id = &facts.id;
@@ -89,12 +98,27 @@ impl Migrations {
                 "share it with `keyferry instance share`, or choose another instance",
             ));
         }
-        self.check_expiry(facts, plan);
+        self.check_expiry(facts, self.window_end(job).await?, plan);
+        if !self.service.is_enabled(id).await? {
+            plan.problems.push(run_problem(
+                ProblemCode::InstanceNotActive,
+                format!("nobody has enabled {id}"),
+                "enable it: ConnectKmsInstance, or `enabled = true` in the configuration",
+            ));
+            return Ok(());
+        }
         let Some(target) = self.service.keystores.target(id) else {
             plan.problems.push(not_active(id, "it is not connected"));
             return Ok(());
         };
         match target.ready().await {
+            Err(KeystoreError::Unfit { fault, detail, remedy, .. }) => {
+                let code = match fault {
+                    Unfit::Identity => ProblemCode::IdentityMismatch,
+                    Unfit::Certificate | Unfit::Protocol => ProblemCode::InstanceNotActive,
+                };
+                plan.problems.push(run_problem(code, format!("{id} must not be used: {detail}"), &remedy));
+            }
             Err(error) => plan.problems.push(not_active(id, &error.to_string())),
             Ok(readiness) => {
                 let versions: usize = plan.items.iter().map(|item| item.places.len()).sum();
@@ -130,7 +154,19 @@ impl Migrations {
         Ok(())
     }
 
-    fn check_expiry(&self, facts: &InstanceFacts, plan: &mut Plan) {
+    /// When the window of a job ends; of one that is only planned, as if it were asked for by hand now.
+    async fn window_end(&self, job: Option<&JobId>) -> Result<Timestamp, MigrationError> {
+        if let Some(id) = job
+            && let Some(job) = self.service.catalogue.job_summary(id).await?
+        {
+            return Ok(job.window_end);
+        }
+        let window = jiff::SignedDuration::try_from(MANUAL_WINDOW).unwrap_or_default();
+        Ok(self.service.clock.now().saturating_add(window).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Expiring within the window is a problem, soon after it something to be told.
+    fn check_expiry(&self, facts: &InstanceFacts, window_end: Timestamp, plan: &mut Plan) {
         let Some(expires) = facts.expires else { return };
         let margin = jiff::SignedDuration::try_from(self.settings().expiry_margin).unwrap_or_default();
         if self.service.clock.now().checked_add(margin).is_ok_and(|limit| limit < expires) {
@@ -138,10 +174,11 @@ impl Migrations {
         }
         let problem = run_problem(
             ProblemCode::InstanceExpiring,
-            format!("{} expires at {expires}; its keys would be lost with it", facts.id),
+            format!("{} expires at {expires}; the window of the migration ends at {window_end}", facts.id),
             "renew it, or set auto_renew = true when somebody does",
         );
-        if facts.auto_renew { plan.warnings.push(problem) } else { plan.problems.push(problem) }
+        let refuses = expires <= window_end && !facts.auto_renew;
+        if refuses { plan.problems.push(problem) } else { plan.warnings.push(problem) }
     }
 
     async fn check_quota(

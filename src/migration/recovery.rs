@@ -2,7 +2,6 @@
 
 use super::{MigrationError, Migrations};
 use crate::catalogue::CatalogueError;
-use crate::keystore::KeystoreError;
 use crate::observe::{Event, Fields, emit};
 
 impl Migrations {
@@ -44,7 +43,7 @@ impl Migrations {
             let Some(target) = self.service.keystores.target(&clean_up.instance) else { continue };
             match target.forget(&clean_up.job, clean_up.token).await {
                 Ok(()) => {}
-                Err(KeystoreError::Unavailable { .. }) => continue,
+                Err(error) if error.is_unavailable() => continue,
                 Err(error) => {
                     tracing::error!(job = %clean_up.job, %error, "the instance does not forget the job; trying again");
                     continue;

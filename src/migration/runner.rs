@@ -301,7 +301,7 @@ impl Context {
                 (JobEvent::Fail, Some(refused(&problems)))
             }
             MigrationError::Unproved(why) => (JobEvent::Fail, Some(unproved(why))),
-            MigrationError::Keystore(error @ KeystoreError::Unavailable { .. }) => {
+            MigrationError::Keystore(error) if error.is_unavailable() => {
                 (JobEvent::Fail, Some(unreachable(&error.to_string())))
             }
             MigrationError::Keystore(error @ KeystoreError::Full { .. }) => {
@@ -408,13 +408,13 @@ fn is_lost(error: &MigrationError) -> bool {
 }
 
 fn is_transient(error: &MigrationError) -> bool {
-    matches!(
-        error,
-        MigrationError::Keystore(KeystoreError::Unavailable { .. })
-            | MigrationError::Catalogue(
-                CatalogueError::Conflict | CatalogueError::Unknown | CatalogueError::Store(StoreError::Unavailable(_))
-            )
-    )
+    match error {
+        MigrationError::Keystore(error) => error.is_unavailable(),
+        MigrationError::Catalogue(
+            CatalogueError::Conflict | CatalogueError::Unknown | CatalogueError::Store(StoreError::Unavailable(_)),
+        ) => true,
+        _ => false,
+    }
 }
 
 fn refused(problems: &[crate::model::Problem]) -> Failure {

@@ -17,7 +17,8 @@ pub struct Settings {
     pub exclusive: bool,
     /// The first pause before a step is tried again because the target cannot be reached; it doubles up to 5 s.
     pub first_pause: Duration,
-    /// How long an instance must still be valid for a migration into it to start, unless it renews itself.
+    /// A migration into an instance that expires within this time carries a warning; within its window it is refused,
+    /// unless somebody renews it.
     pub expiry_margin: Duration,
 }
 

@@ -5,6 +5,7 @@ mod cron;
 mod directory;
 mod hours;
 mod ids;
+mod instance;
 mod job;
 mod key;
 mod nonce;
@@ -25,6 +26,7 @@ pub use ids::{
     AccountId, IdError, Incarnation, InstanceId, JobId, KeyId, KeystoreId, MaterialId, RegionId, ResourceId,
     ResourceKind, Scope, SecretName, SecretVersionId,
 };
+pub use instance::{InstanceEvent, InstanceState};
 pub use job::{Approval, Ending, Failure, Job, JobEvent, JobState, LeftBehind, Method, TaskStatus, TransitionError};
 pub use key::{
     ImportedMaterial, KeyOrigin, KeyRecord, KeySpec, KeyState, KeyUsage, KeyVersionRecord, Placement, ProtectionLevel,

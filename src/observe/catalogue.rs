@@ -51,7 +51,7 @@ pub const fn remedy(event: Event) -> Option<&'static str> {
         }
         Event::InstanceUnreachable => "See to the instance or the network to it; the step is tried again by itself.",
         Event::InstanceExpiring => {
-            "Renew the instance and change its `expires`; no migration into it starts before that."
+            "Renew the instance and change its `expires`; until then no migration starts whose window ends later."
         }
         Event::CertificateExpiring => "Put a new certificate into the named file and reload.",
         Event::KeyUsageHigh => "Make a new version (`CreateKeyVersion`), or switch rotation on.",

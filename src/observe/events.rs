@@ -138,6 +138,8 @@ events! {
     VerificationFailed = "verification.failed" Error,
     /// An instance does not answer.
     InstanceUnreachable = "instance.unreachable" Error,
+    /// An instance answers, for the first time or again.
+    InstanceConnected = "instance.connected" Info,
     /// An instance's contract or licence ends soon.
     InstanceExpiring = "instance.expiring" Warn,
     /// A certificate ends soon.

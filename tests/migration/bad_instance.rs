@@ -12,7 +12,7 @@ use keyferry::model::{Job, JobId, JobState};
 use crate::world::{Disks, Remembered, World, entries};
 
 /// Every call that a target gets in a whole migration of what [`World::fill`] makes, in the order of its first coming.
-const CALLS: [&str; 15] = [
+pub const CALLS: [&str; 15] = [
     "ready",
     "offer",
     "stage",
@@ -30,9 +30,9 @@ const CALLS: [&str; 15] = [
     "confirm",
 ];
 
-struct Case {
-    disks: Disks,
-    world: World,
+pub struct Case {
+    pub disks: Disks,
+    pub world: World,
     remembered: Vec<Remembered>,
     before: BTreeMap<Vec<u8>, Vec<u8>>,
     id: JobId,
@@ -42,6 +42,11 @@ impl Case {
     async fn new(window: Duration) -> Self {
         let disks = Disks::default();
         let world = World::open(&disks).await;
+        Self::of(disks, world, window).await
+    }
+
+    /// Everything there is in this world is to be moved.
+    pub async fn of(disks: Disks, world: World, window: Duration) -> Self {
         let remembered = world.fill().await;
         let before = entries(&disks).await;
         let mut order = world.order();
@@ -92,7 +97,7 @@ impl Case {
 }
 
 /// From the first purge on: it stands, asking again and again, with nothing lost; once healed it completes.
-async fn end(case: Case, what: &str, heal: impl Fn(&Disks)) -> JobState {
+pub async fn end(case: Case, what: &str, heal: impl Fn(&Disks)) -> JobState {
     let runner = case.world.start();
     let job = case.watch(|job| job.state.is_past_return()).await;
     if !job.state.is_final() {

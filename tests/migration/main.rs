@@ -13,6 +13,10 @@ mod accounts;
 mod bad_instance;
 mod evidence;
 mod halting;
+#[path = "../../src/keystore/remote/tests/papers.rs"]
+#[allow(dead_code)]
+mod papers;
+mod partition;
 mod races;
 mod refusals;
 mod repairs;

@@ -107,6 +107,21 @@ impl World {
     }
 
     pub async fn open_as(disks: &Disks, worker: &str, settings: Settings) -> Self {
+        let plan = Arc::clone(&disks.plan);
+        let between = async move |instance: Arc<SoftwareKeystore>| {
+            let target: SharedTarget = Arc::new(Faulty::new(instance, plan));
+            target
+        };
+        Self::open_behind(disks, worker, settings, between).await
+    }
+
+    /// With something between the gateway and the instance.
+    pub async fn open_behind(
+        disks: &Disks,
+        worker: &str,
+        settings: Settings,
+        between: impl AsyncFnOnce(Arc<SoftwareKeystore>) -> SharedTarget,
+    ) -> Self {
         let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) =
             (Arc::new(SystemClock::default()), Arc::new(SystemRandom));
         let halting = |inner: &SharedStore| -> SharedStore {
@@ -139,12 +154,13 @@ impl World {
             Some(token) => instance.with_token(Arc::clone(token)),
             None => instance,
         });
-        let target: SharedTarget = Arc::new(Faulty::new(Arc::clone(&instance), Arc::clone(&disks.plan)));
+        let target = between(Arc::clone(&instance)).await;
         let facts = InstanceFacts {
             id: instance_id(),
             region: region.clone(),
             owner: ACCOUNT.parse().unwrap(),
             hardware: disks.token.is_some(),
+            enabled: true,
             key_quota: 1000,
             secret_quota: 1000,
             expires: None,

@@ -302,7 +302,10 @@ def test_the_newer_operations_across_a_migration(deployment, refused):
     wishes = [{"SecretName": "moved"}]
     assert sdk.call("BatchGetSecretValue", SecretsList=wishes)["SecretValues"][0]["SecretData"] == "v"
     used = sdk.call("GetKmsInstanceQuotaInfos", KmsInstanceId=INSTANCE)["KmsInstanceQuotaInfos"]
-    assert {entry["ResourceType"]: entry["UsedQuantity"] for entry in used} == {"key": 1, "secret": 1}
+    # The key that moved, and the one made since: the instance is the account's default now.
+    assert {entry["ResourceType"]: entry["UsedQuantity"] for entry in used} == {"key": 2, "secret": 1}
+    assert sdk.call("GetDefaultKmsInstance")["DefaultKmsInstanceId"] == INSTANCE
+    assert {row["ResourceType"] for row in sdk.call("GetKmsInstanceQuotaInfos")["KmsInstanceQuotaInfos"]} == {"key", "secret"}
 
 
 def test_what_only_instances_have_outlives_restarts_and_migrations_beside_it(deployment):

@@ -341,5 +341,6 @@ def instances(sdk):
     sdk.call("GetKmsInstance", KmsInstanceId=INSTANCE)
     sdk.call("GetKmsInstanceQuotaInfos", KmsInstanceId=INSTANCE)
     sdk.call("GetDefaultKmsInstance")
+    sdk.call("ConnectKmsInstance", KmsInstanceId=INSTANCE, KMProvider="Aliyun", VpcId="v", VSwitchIds="s", ZoneIds="z")
 
 

@@ -139,6 +139,7 @@ impl Deployment {
             region: region.clone(),
             owner: ACCOUNT.parse()?,
             hardware: false,
+            enabled: true,
             key_quota: 1000,
             secret_quota: 1000,
             expires: None,

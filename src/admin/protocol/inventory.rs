@@ -22,6 +22,9 @@ pub struct InstanceShape {
     pub owner: String,
     /// `software` or `hardware`.
     pub kind: String,
+    /// `Uninitialized`, `Connecting`, `Connected`, `Disconnected` or `Error`.
+    #[serde(default)]
+    pub status: String,
     /// Keys it may hold.
     pub key_quota: u64,
     /// Keys it holds, and those that running jobs have reserved.

@@ -87,6 +87,7 @@ const CASES: &[Case] = &[
     ("SetSecretPolicy", &[("SecretName", "instance/secret"), ("Policy", POLICY)]),
     ("DeleteSecret", &[("SecretName", "db/password"), ("RecoveryWindowInDays", "7")]),
     ("RestoreSecret", &[("SecretName", "db/password")]),
+    ("ConnectKmsInstance", &[("KmsInstanceId", INSTANCE)]),
 ];
 
 impl World {

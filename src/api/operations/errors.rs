@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::api::ApiError;
 use crate::kms::KmsError;
+use crate::model::InstanceState;
 
 /// A migration locks a scope for about a second; asking more often than this helps nobody.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -16,6 +17,13 @@ impl From<KmsError> for ApiError {
             KmsError::AliasNotFound => Self::alias_not_found(),
             KmsError::ResourceNotFound => Self::resource_not_found(),
             KmsError::InstanceNotFound => Self::instance_not_found(),
+            KmsError::InstanceState(state) => {
+                let remedy = match state {
+                    InstanceState::Uninitialized => "enable it with ConnectKmsInstance first.",
+                    _ => "the operator finds the reason in the log and in `keyferry status`.",
+                };
+                Self::instance_state_invalid().with_remedy(format!("The instance is {state}: {remedy}"))
+            }
             KmsError::AliasExists => Self::alias_exists(),
             KmsError::ResourceExists => Self::resource_exists(),
             KmsError::InDeleteWindow => Self::resource_in_delete_window(),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::rows;
 use crate::api::{ApiError, Caller, Parameters};
 use crate::catalogue::Demand;
-use crate::kms::{InstanceFacts, Service};
+use crate::kms::{InstanceFacts, KmsError, Service};
 use crate::model::{InstanceId, format_utc};
 
 rows! {
@@ -13,6 +13,7 @@ rows! {
     "GetKmsInstance" => get_kms_instance,
     "GetKmsInstanceQuotaInfos" => get_kms_instance_quota_infos,
     "GetDefaultKmsInstance" => get_default_kms_instance,
+    "ConnectKmsInstance" => connect_kms_instance,
 }
 
 pub(super) async fn list_kms_instances(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
@@ -36,7 +37,7 @@ pub(super) async fn get_kms_instance(service: &Service, caller: &Caller, p: &Par
     let mut shown = Map::new();
     shown.insert("InstanceId".to_owned(), facts.id.as_str().into());
     shown.insert("InstanceName".to_owned(), facts.id.as_str().into());
-    shown.insert("Status".to_owned(), "Connected".into());
+    shown.insert("Status".to_owned(), service.instance_state(&facts.id).await.map_err(KmsError::from)?.as_str().into());
     shown.insert("SaleStatus".to_owned(), "normal".into());
     // As the vendor numbers its products: 3 is software, 5 hardware.
     shown.insert("ProductVersion".to_owned(), if facts.hardware { "5" } else { "3" }.into());
@@ -62,8 +63,13 @@ pub(super) async fn get_kms_instance_quota_infos(
     caller: &Caller,
     p: &Parameters,
 ) -> Result<Value, ApiError> {
-    // Without an ID the vendor means the default instance, of which there is none here.
-    let id = instance(p.required("KmsInstanceId")?)?;
+    let id = match p.optional("KmsInstanceId") {
+        Some(text) => instance(text)?,
+        None => match service.default_instance(&caller.scope()).await? {
+            Some(id) => id,
+            None => instance(p.required("KmsInstanceId")?)?,
+        },
+    };
     let wanted = match p.optional("ResourceType") {
         Some(kind) if !["key", "secret", "qps", "vpc"].contains(&kind) => {
             return Err(
@@ -96,14 +102,28 @@ pub(super) async fn get_kms_instance_quota_infos(
     Ok(json!({"KmsInstanceId": id, "KmsInstanceQuotaInfos": rows}))
 }
 
-/// What names no instance is created in the shared KMS, also after a migration: no account has a default instance.
-#[allow(clippy::unused_async)] // as every operation
+/// Enables an instance that the configuration does not (`enabled = false`). Networks and zones say nothing here.
+pub(super) async fn connect_kms_instance(
+    service: &Service,
+    caller: &Caller,
+    p: &Parameters,
+) -> Result<Value, ApiError> {
+    let id = instance(p.required("KmsInstanceId")?)?;
+    if !matches!(p.optional("KMProvider"), None | Some("Aliyun")) {
+        return Err(ApiError::invalid_parameter("KMProvider").with_remedy("Allowed is Aliyun."));
+    }
+    service.enable_instance(caller, &id).await?;
+    Ok(json!({}))
+}
+
+/// Where resources go that name no instance: the target of the account's newest completed migration.
 pub(super) async fn get_default_kms_instance(
-    _service: &Service,
-    _caller: &Caller,
+    service: &Service,
+    caller: &Caller,
     _p: &Parameters,
 ) -> Result<Value, ApiError> {
-    Ok(json!({"DefaultKmsInstanceId": ""}))
+    let default = service.default_instance(&caller.scope()).await?;
+    Ok(json!({"DefaultKmsInstanceId": default.as_ref().map_or("", InstanceId::as_str)}))
 }
 
 fn instance(text: &str) -> Result<InstanceId, ApiError> {

@@ -6,7 +6,6 @@ pub(super) const NOT_OFFERED: &[(&str, &str)] = &[
     ("GetManagedDataKey", DATA_KEYS),
     ("ListManagedDataKeyVersions", DATA_KEYS),
     ("GetChallenge", "answers to attested recipients (confidential computing) are not offered."),
-    ("ConnectKmsInstance", NETWORKS),
     ("UpdateKmsInstanceBindVpc", NETWORKS),
     ("ReleaseKmsInstance", "it ends a purchase; here the operator removes an instance from the configuration."),
     ("CreateApplicationAccessPoint", GATEWAY),

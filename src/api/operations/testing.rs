@@ -60,6 +60,7 @@ impl World {
             region: region.clone(),
             owner: OWNER.parse().unwrap(),
             hardware: false,
+            enabled: true,
             key_quota: 1000,
             secret_quota: 1000,
             expires: None,

@@ -150,9 +150,9 @@ fn mistakes_one_by_one() {
         ),
         (
             more(
-                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"software\"\nremote = {}",
+                "[[instance]]\nid = \"kst-x\"\nregion = \"cn-hangzhou\"\nowner = \"1000000000000001\"\nkind = \"software\"\nremote = 7",
             ),
-            "later release",
+            "a table with endpoint",
         ),
         (
             more(
@@ -166,6 +166,7 @@ fn mistakes_one_by_one() {
             ),
             "offset",
         ),
+        (format!("instance_server = 7\n{BASE}"), "a table with listen"),
         (more("[instance]\nid = \"kst-x\""), "mistake in the TOML"),
         (schedule(""), "neither at nor cron"),
         (schedule("at = 2026-12-01T02:00:00"), "offset"),

@@ -124,6 +124,15 @@ impl Checks {
         Ok(())
     }
 
+    /// Checks that the gateway has neither store nor root key of an instance elsewhere.
+    pub(super) fn apart(&mut self, story: &Story) {
+        let Some(state) = story.gateway_alone() else { return };
+        let places = [state.join("instances").join(INSTANCE), state.join("keys").join(format!("{INSTANCE}.key"))];
+        let there: Vec<String> =
+            places.iter().filter(|place| place.exists()).map(|place| place.display().to_string()).collect();
+        self.tell("the gateway has no store and no root key of the instance", there.is_empty(), &there.join(", "));
+    }
+
     /// Checks that keys are in the token of a hardware instance, and work there; asked past the API, too.
     pub(super) async fn in_token(&mut self, story: &Story, client: &Client, keys: &[Key]) -> Result<(), CallError> {
         let mut elsewhere = Vec::new();

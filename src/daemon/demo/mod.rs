@@ -5,6 +5,7 @@
 
 mod checks;
 mod client;
+mod elsewhere;
 mod keys;
 mod secrets;
 mod story;
@@ -33,13 +34,15 @@ pub struct DemoOptions {
     pub secrets: u32,
     /// A directory of which a fresh part is used, and kept; `None`: a temporary one that is removed at the end.
     pub dir: Option<PathBuf>,
+    /// The instance runs as a process of its own, behind mutual TLS.
+    pub remote: bool,
     /// Into a hardware instance, with SoftHSM2 as its token.
     pub hardware: bool,
 }
 
 impl Default for DemoOptions {
     fn default() -> Self {
-        Self { keys: 24, secrets: 24, dir: None, hardware: false }
+        Self { keys: 24, secrets: 24, dir: None, hardware: false, remote: false }
     }
 }
 
@@ -56,7 +59,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), DaemonError> {
     }
     log_into(&dir)?;
     println!("A KMS with one region, one account and one dedicated instance, in {}", dir.path().display());
-    let mut story = Story::begin(&dir, options.keys, options.secrets, token).await?;
+    let mut story = Story::begin(&dir, &options, token).await?;
     let outcome = tell(&mut story, begun).await;
     story.end().await;
     drop(dir);
@@ -110,6 +113,7 @@ async fn tell(story: &mut Story, begun: Instant) -> Result<usize, DaemonError> {
     checks.tell(&text, failures == 0 && calls > 0, &first_failure.unwrap_or_default());
     checks.open_again(story, &client, &keys).await.map_err(fault)?;
     checks.source_is_empty(story).await?;
+    checks.apart(story);
     checks.secrets(&client, &secrets).await.map_err(fault)?;
     checks.keys(&client, &keys).await.map_err(fault)?;
     if story.has_token() {

@@ -1,14 +1,16 @@
 //! The scene: a daemon on loopback with a throw-away configuration, and what the demo shows of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::super::dev::{ACCOUNT, REGION, Scratch, random_hex, write_private};
 use super::super::running::Daemon;
-use super::super::{DaemonError, load};
+use super::super::{DaemonError, load, remotes};
+use super::DemoOptions;
 use super::client::Client;
+use super::elsewhere::Elsewhere;
 use super::token::{DemoToken, LABEL};
 use crate::kms::Service;
 use crate::migration::Migrations;
@@ -29,6 +31,8 @@ pub(super) struct Story {
     secret: Zeroizing<String>,
     keys: u32,
     secrets: u32,
+    elsewhere: Option<Elsewhere>,
+    state: PathBuf,
     token: bool,
 }
 
@@ -36,18 +40,29 @@ impl Story {
     /// Writes the configuration and starts the daemon on it.
     pub(super) async fn begin(
         dir: &Scratch,
-        keys: u32,
-        secrets: u32,
+        options: &DemoOptions,
         token: Option<DemoToken>,
     ) -> Result<Self, DaemonError> {
+        let (keys, secrets) = (options.keys, options.secrets);
+        let elsewhere = match options.remote {
+            true => Some(Elsewhere::start(dir.path())?),
+            false => None,
+        };
         let scope = Scope { region: REGION.parse().map_err(fault)?, account: ACCOUNT.parse().map_err(fault)? };
         let secret = random_hex(15);
-        let state = dir.path().join("state").display().to_string();
-        let text = Zeroizing::new(configuration(&state, &secret, keys, secrets, token.as_ref()));
+        let state = dir.path().join("state");
+        let mut text = configuration(&state.display().to_string(), &secret, keys, secrets, token.as_ref());
+        if let Some(elsewhere) = &elsewhere {
+            println!("The instance runs as process {}, with a store and a root key of its own", elsewhere.pid());
+            text.push_str(&elsewhere.key());
+        }
+        let text = Zeroizing::new(text);
         let config = dir.path().join("keyferry.toml");
         write_private(&config, &text)?;
         let daemon = Daemon::start(config.clone(), load(&config)?).await?;
-        Ok(Self { daemon, config, text, scope, secret, keys, secrets, token: token.is_some() })
+        // Its identity is pinned before anything is scheduled.
+        remotes::look_at_all(daemon.parts()).await;
+        Ok(Self { daemon, config, text, scope, secret, keys, secrets, elsewhere, state, token: token.is_some() })
     }
 
     /// A client of its API.
@@ -132,6 +147,11 @@ impl Story {
     /// The service behind the API.
     pub(super) fn service(&self) -> &Service {
         &self.daemon.parts().service
+    }
+
+    /// The state directory of the gateway, if the instance is elsewhere.
+    pub(super) fn gateway_alone(&self) -> Option<&Path> {
+        self.elsewhere.as_ref().map(|_| self.state.as_path())
     }
 
     /// How many keys and secrets to make at least.

@@ -244,6 +244,12 @@ impl SoftwareKeystore {
         self.identity.public()
     }
 
+    /// Signs in the name of this keystore, for a purpose of its own.
+    #[must_use]
+    pub fn attest(&self, purpose: &'static str, statement: &[u8]) -> Vec<u8> {
+        self.identity.sign(purpose, statement)
+    }
+
     /// Drops keys from memory that were not used for [`IDLE_AFTER`]. To be called every few seconds.
     pub fn sweep_cache(&self) {
         let since = self.clock.monotonic().saturating_sub(IDLE_AFTER);

@@ -29,7 +29,7 @@ pub struct NewSecret {
     pub description: String,
     /// The key to encrypt under; `None`: the keystore's system key.
     pub encryption_key: Option<KeyOrAlias>,
-    /// The instance to hold it; `None`: where the key is, else the shared KMS.
+    /// The instance to hold it; `None`: where the key is, else the default instance or the shared KMS.
     pub instance: Option<InstanceId>,
     /// Extended configuration, a JSON object as text.
     pub extended_config: Option<String>,

@@ -14,7 +14,8 @@ pub(super) struct Home {
 }
 
 impl Service {
-    /// Decides where a new secret goes. A secret lies where its key lies; where no instance is named, it follows its key.
+    /// Decides where a new secret goes. A secret lies where its key lies; where no instance is named, it follows its key,
+    /// and without a key goes to the account's default instance.
     pub(super) async fn home(
         &self,
         caller: &Caller,
@@ -28,10 +29,13 @@ impl Service {
         let keystore = match (instance, &key) {
             (Some(id), _) => KeystoreId::Instance(id.clone()),
             (None, Some(key)) => key.keystore.clone(),
-            (None, None) => KeystoreId::Shared(caller.region.clone()),
+            (None, None) => match self.default_instance(&caller.scope()).await? {
+                Some(id) => KeystoreId::Instance(id),
+                None => KeystoreId::Shared(caller.region.clone()),
+            },
         };
         let instance = match &keystore {
-            KeystoreId::Instance(id) => Some(self.usable_instance(&caller.scope(), id).await?),
+            KeystoreId::Instance(id) => Some(self.open_instance(&caller.scope(), id).await?),
             KeystoreId::Shared(_) => None,
         };
         if key.as_ref().is_some_and(|key| key.keystore != keystore) {

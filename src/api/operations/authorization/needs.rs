@@ -149,6 +149,7 @@ pub(super) const ROWS: &[Row] = &[
     row("GetKeyPolicy", ON_KEY_ID),
     row("SetSecretPolicy", ON_SECRET),
     row("GetSecretPolicy", ON_SECRET),
+    row("ConnectKmsInstance", &[own(On::Instance)]),
     row("ListKmsInstances", &[own(On::Kind("keystore"))]),
     row("GetKmsInstance", &[own(On::Instance)]),
     row("GetKmsInstanceQuotaInfos", &[own(On::Instance)]),

@@ -191,6 +191,7 @@ pub(super) const MATRIX: &[Row] = &[
 
 /// Operations in which no key has a part, or none whose state could matter.
 pub(super) const WITHOUT_KEY: &[&str] = &[
+    "ConnectKmsInstance",
     "CreateKey",
     "DeleteSecret",
     "DescribeAccountKmsStatus",
