@@ -181,6 +181,7 @@ async fn open(state: &Path) -> Service {
         expires: None,
         auto_renew: false,
         shared_with: BTreeSet::new(),
+        enabled: true,
     };
     let regions = vec![RegionFacts { id: region.clone(), service_keys: Vec::new() }];
     let keystores = Keystores::new(BTreeMap::from([(region, source)]), BTreeMap::new(), vec![facts], regions);

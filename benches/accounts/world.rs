@@ -300,6 +300,7 @@ async fn open(dir: &Path, accounts: &[AccountId]) -> Migrations {
         expires: None,
         auto_renew: true,
         shared_with: accounts[1..].iter().cloned().collect::<BTreeSet<_>>(),
+        enabled: true,
     };
     let keystores = Keystores::new(
         BTreeMap::from([(region.clone(), Arc::new(source) as SharedSource)]),
@@ -311,7 +312,14 @@ async fn open(dir: &Path, accounts: &[AccountId]) -> Migrations {
     keystores.set_directories(Directories(vec![Directory { id: "rd".to_owned(), entities: vec![entity] }]));
     let catalogue = Catalogue::new(control);
     catalogue.pin_identity(&instance, &identity).await.unwrap();
-    let service = Service { catalogue, keystores: Arc::new(keystores), clock, random, worker: "accounts".into() };
+    let service = Service {
+        catalogue,
+        keystores: Arc::new(keystores),
+        rotators: Arc::default(),
+        clock,
+        random,
+        worker: "accounts".into(),
+    };
     Migrations::new(service, Settings::default())
 }
 
@@ -328,5 +336,6 @@ fn caller(account: &AccountId) -> Caller {
         nonce: None,
         source: std::net::IpAddr::from([127, 0, 0, 1]),
         ticket: keyferry::audit::Ticket::default(),
+        acting: keyferry::kms::Acting::default(),
     }
 }

@@ -42,6 +42,7 @@ fn caller(account: &str) -> Caller {
         nonce: None,
         source: [127, 0, 0, 1].into(),
         ticket: keyferry::audit::Ticket::default(),
+        acting: keyferry::kms::Acting::default(),
     }
 }
 
