@@ -36,8 +36,6 @@ const KEY_ID: Shape = Shape::Pattern("^[A-Za-z0-9._-]{1,128}$");
 const TEXTS: Shape = Shape::List(&Shape::Text);
 const RATE: Shape = Shape::Integer(0, 1_000_000);
 const QUOTA: Shape = Shape::Integer(0, 10_000_000);
-/// A key that is known, so that the reader can say when it comes.
-const LATER: Shape = Shape::Table("later");
 
 /// Table, key, shape: every key of `keys.rs`.
 const SHAPES: &[(&str, &str, Shape)] = &[
@@ -54,6 +52,7 @@ const SHAPES: &[(&str, &str, Shape)] = &[
     ("", "notify", Shape::Tables("notify")),
     ("", "directory", Shape::Tables("directory")),
     ("", "rotator", Shape::Tables("rotator")),
+    ("", "instance_server", Shape::Table("instance_server")),
     ("", "region", Shape::Tables("region")),
     ("", "account", Shape::Tables("account")),
     ("", "instance", Shape::Tables("instance")),
@@ -148,7 +147,16 @@ const SHAPES: &[(&str, &str, Shape)] = &[
     ("instance.pkcs11", "token", Shape::Text),
     ("instance.pkcs11", "pin_file", Shape::Text),
     ("instance.pkcs11", "pin_credential", CREDENTIAL),
-    ("instance", "remote", LATER),
+    ("instance", "enabled", Shape::Boolean),
+    ("instance", "remote", Shape::Table("instance.remote")),
+    ("instance.remote", "endpoint", Shape::Pattern("^https://")),
+    ("instance.remote", "ca", Shape::Text),
+    ("instance.remote", "certificate", Shape::Text),
+    ("instance.remote", "private_key", Shape::Text),
+    ("instance_server", "listen", ADDRESS),
+    ("instance_server", "certificate", Shape::Text),
+    ("instance_server", "private_key", Shape::Text),
+    ("instance_server", "client_ca", Shape::Text),
     ("rotator", "name", Shape::Text),
     ("rotator", "kind", Shape::Word(&["webhook", "postgresql"])),
     ("rotator", "types", Shape::List(&Shape::Word(&["Rds", "RAMCredentials", "ECS"]))),
@@ -206,6 +214,8 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("instance", &["id", "region", "owner", "kind"]),
     ("rotator", &["name", "kind"]),
     ("instance.pkcs11", &["module", "token"]),
+    ("instance.remote", &["endpoint", "ca", "certificate", "private_key"]),
+    ("instance_server", &["listen", "certificate", "private_key", "client_ca"]),
     ("schedule", &["name", "region", "instance", "resources"]),
 ];
 
@@ -294,7 +304,6 @@ fn schema_of(shape: &Shape) -> Value {
         Shape::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Shape::Instant => json!({ "type": "string", "format": "date-time" }),
         Shape::List(of) => json!({ "type": "array", "uniqueItems": true, "items": schema_of(of) }),
-        Shape::Table("later") => json!({ "not": {} }),
         Shape::Table(table) => reference(table),
         Shape::Tables(table) => json!({ "type": "array", "items": reference(table) }),
         Shape::AllOr(table) => json!({ "oneOf": [{ "const": "all" }, reference(table)] }),
@@ -361,28 +370,21 @@ mod tests {
             Shape::Table(table) | Shape::Tables(table) | Shape::AllOr(table) => Some(*table),
             _ => None,
         };
-        for table in SHAPES.iter().filter_map(|(_, _, shape)| table_of(shape)).filter(|table| *table != "later") {
+        for table in SHAPES.iter().filter_map(|(_, _, shape)| table_of(shape)) {
             assert!(keys::ALL.iter().any(|known| known.table == table), "{table}");
         }
     }
 
     #[test]
     fn the_sample_describes_every_key_but_those_of_inline_tables() {
-        const INLINE: [&str; 3] = ["api.tls", "root_key", "instance.pkcs11"];
+        const INLINE: [&str; 5] = ["api.tls", "root_key", "instance.pkcs11", "instance.remote", "instance_server"];
         for table in keys::ALL.iter().filter(|t| !t.table.is_empty() && !INLINE.contains(&t.table)) {
             for key in table.keys {
-                let later = SHAPES.iter().any(|(of, name, shape)| {
-                    *of == table.table && name == key && matches!(shape, Shape::Table("later"))
-                });
                 let text = described(table.table, key);
                 let inner = keys::ALL.iter().any(|t| t.table == format!("{}.{key}", table.table));
                 // The other place of a document is named in the comment of the one.
                 let other = table.table.ends_with(".policy") && *key == "file" || *key == "user";
-                assert!(
-                    later || inner || other || text.is_some(),
-                    "[{}] {key} has no comment in the sample",
-                    table.table
-                );
+                assert!(inner || other || text.is_some(), "[{}] {key} has no comment in the sample", table.table);
             }
         }
         let window = description(SAMPLE, "schedule", "window").unwrap();

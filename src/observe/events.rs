@@ -369,7 +369,7 @@ mod tests {
         migration.resumed lock.acquired lock.released lock.overdue operation.refused rotation.suspended \
         rotation.restored rotation.performed rotation.failed rotation.unserved rotation.stranded resource.verified \
         resource.cut_over resource.purged resource.left_behind verification.failed instance.unreachable \
-        instance.expiring certificate.expiring key.usage_high request.denied admin.command audit.head log.suppressed \
+        instance.connected instance.expiring certificate.expiring key.usage_high request.denied admin.command audit.head log.suppressed \
         notify.undelivered worker.stalled";
 
     #[test]

@@ -24,6 +24,7 @@ pub(super) const BY_NAME: &[(&str, &[(&str, &str)])] = &[
     ("SetSecretPolicy", &[("SecretName", "{secret}"), ("Policy", "{policy}")]),
     ("GetSecretPolicy", &[("SecretName", "{secret}")]),
     ("TagResource", &[("SecretName", "{secret}"), ("Tags", "[{\"TagKey\":\"k\",\"TagValue\":\"v\"}]")]),
+    ("ConnectKmsInstance", &[("KmsInstanceId", "{instance}")]),
     ("GetKmsInstance", &[("KmsInstanceId", "{instance}")]),
     ("GetKmsInstanceQuotaInfos", &[("KmsInstanceId", "{instance}")]),
     ("CreateKey", &[("DKMSInstanceId", "{instance}")]),
