@@ -109,12 +109,20 @@ def test_users_may_what_their_policies_say(kms, kind, refused):
     refused("Rejected.Disabled", app.call, "Encrypt", KeyId=key, Plaintext=b64(b"hi"))
 
 
-def test_a_denial_is_an_event_that_names_the_statement(kms, refused):
+def test_a_denial_is_an_event_that_names_the_statement(unstarted, refused):
+    # A daemon of its own: of many denials at once the log keeps only some.
+    kms = unstarted
+    kms.of_account = identities()
+    kms.start()
     key = kms.sdk().call("CreateKey", Tags='[{"TagKey":"team","TagValue":"pay"}]')["KeyMetadata"]["KeyId"]
+    role = kms.sdk("v3", temporary(kms))
+    mark = kms.log.mark()
+    refused(DENIED, role.call, "DisableKey", KeyId=key)
+    assert "role/auditor/alice" in kms.log.wait("request.denied", since=mark, code=DENIED)["detail"]
     mark = kms.log.mark()
     refused(DENIED, kms.sdk("v3", TEAM).call, "ScheduleKeyDeletion", KeyId=key, PendingWindowInDays=7)
     event = kms.log.wait("request.denied", since=mark, code=DENIED)
-    assert "user/team" in event["message"] and "statement 2 (never) of the policy own" in event["message"], event
+    assert "user/team" in event["detail"] and "statement 2 (never) of the policy own" in event["detail"], event
     assert event["level"] == "WARN"
     code_, trail = kms.cli("audit", "verify")
     assert code_ == 0 and trail["intact"], trail
@@ -195,9 +203,7 @@ def test_temporary_credentials_of_a_role(kms, kind, refused):
     key = kms.sdk().call("CreateKey")["KeyMetadata"]["KeyId"]
     sdk = kms.sdk(kind, role)
     assert sdk.call("DescribeKey", KeyId=key)["KeyMetadata"]["KeyId"] == key
-    mark = kms.log.mark()
     refused(DENIED, sdk.call, "DisableKey", KeyId=key)
-    assert "role/auditor/alice" in kms.log.wait("request.denied", since=mark)["message"]
     half = len(role.token) // 2
     changed = role.token[:half] + ("A" if role.token[half] != "A" else "B") + role.token[half + 1 :]
     for account, expected in [
