@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deployment import INSTANCE, REGION, RETAIL, Deployment, binary
+from deployment import INSTANCE, REGION, RETAIL, Deployment, binary, eventually
 
 CORPUS = pathlib.Path(__file__).parent / "terraform"
 KEY_LIST = ["dkms_instance_id", "automatic_rotation", "rotation_interval", "protection_level"]
@@ -330,6 +330,9 @@ def test_any_endpoint_is_asked_without_changing_anything(deployment, tmp_path):
     code, document = check(directory, "--endpoint", url, env=access(RETAIL))
     assert code == 0 and document["clean"], "nothing is in an instance yet"
     assert deployment.migrate("--all")[0] == 0
+    # The trail's last entry about a job is that its report was filed, a moment after its end.
+    job = deployment.job()["id"]
+    eventually(lambda: deployment.cli("job", "report", job)[1]["signature"])
     code, before = deployment.cli("audit", "verify")
     code, document = check(directory, "--endpoint", url, env=access(RETAIL))
     assert code == 1 and found_in(document) == EXPECTED, document
