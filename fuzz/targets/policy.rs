@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
                 let document: serde_json::Value = serde_json::from_str(text).unwrap();
                 assert_eq!(document["Version"], "1");
                 assert!(text.len() <= MAX_POLICY_BYTES);
-                assert!(!policy.statements().is_empty());
+                assert_eq!(policy.statements().len(), document["Statement"].as_array().map_or(1, Vec::len));
             }
             // It says what is wrong.
             Err(error) => assert!(!error.to_string().is_empty()),

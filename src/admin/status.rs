@@ -10,7 +10,6 @@ use super::query::Parameters;
 use super::scopes::{Surroundings, row};
 use super::{AdminError, State, clock, instances, views};
 use crate::model::{JobId, JobState, ProblemCode, ScheduleState};
-use crate::observe::metrics::METRICS;
 
 pub(super) async fn check(
     Context(state): Context<State>,
@@ -84,13 +83,6 @@ fn warnings(state: &State, around: &Surroundings) -> Vec<Advice> {
                     .to_owned(),
             });
         }
-    }
-    if METRICS.config_rejected() {
-        warnings.push(Advice {
-            code: "ConfigRejected".to_owned(),
-            message: "the last reload was rejected: the configuration file as it is is not in force".to_owned(),
-            remedy: "`keyferry config check` names its mistakes; put them right and reload".to_owned(),
-        });
     }
     for job in around.jobs.iter().filter(|job| job.state.may_hold_lock() && job.window_end < now) {
         warnings.push(Advice {

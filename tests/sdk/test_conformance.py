@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 import wire
 from clients import Refused
-from deployment import INSTANCE, LOGISTICS, REGION
+from deployment import INSTANCE, LOGISTICS, REGION, RETAIL
 from test_crypto import b64, import_material
 
 COVERAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "api-coverage.md"
@@ -178,10 +178,18 @@ def test_the_models_are_walked():
     assert len(OPERATIONS) == 91
 
 
+# Fields that the vendor's models do not have: additions of ours, told in docs/api-coverage.md.
+ADDED = {
+    ("GetKmsInstanceQuotaInfos", "KmsInstanceQuotaInfos.AccountUsages.AccountId"),
+    ("GetKmsInstanceQuotaInfos", "KmsInstanceQuotaInfos.AccountUsages.UsedQuantity"),
+}
+
+
 def test_every_declared_field_is_answered_or_documented(unstarted):
     unstarted.expires[INSTANCE] = "2099-01-01T00:00:00Z"
     recorder = Recorder(unstarted.start().sdk())
     scenario(recorder)
+    enabling(recorder)
     wrong = []
     absent = set()
     for operation in sorted(offered() - ALWAYS_REFUSED):
@@ -191,7 +199,9 @@ def test_every_declared_field_is_answered_or_documented(unstarted):
         leaves = [leaf for answer in answers for leaf in seen(answer)]
         absent |= {(operation, field) for field in fields if field not in {name for name, _ in leaves}}
         for name, value in leaves:
-            if name not in fields:
+            if (operation, name) in ADDED:
+                assert name.split(".")[-2] in COVERAGE.read_text(), name
+            elif name not in fields:
                 # An empty list in the place of its entries is no field of its own.
                 if value != [] or not any(field.startswith(f"{name}.") for field in fields):
                     wrong.append(f"{operation} answers {name}, which the model does not have")
@@ -201,8 +211,13 @@ def test_every_declared_field_is_answered_or_documented(unstarted):
     # The same as XML, asked for by forms: every field that has something in it, of every operation.
     form = FormSdk(LOGISTICS, unstarted.port)
     scenario(form)
+    owner = FormSdk(RETAIL, unstarted.port)
+    owner.leaves = form.leaves
+    enabling(owner)
     for operation in sorted(offered() - ALWAYS_REFUSED):
         filled = {name for answer in recorder.answers[operation] for name, value in seen(answer) if value != []}
+        # Only the owner of an instance gets them; the form comes from somebody else.
+        filled -= {name for of, name in ADDED if of == operation}
         assert filled - form.leaves[operation] == set(), f"{operation} as XML"
     documented = documented_as_absent()
     listed = lambda pairs: "\n".join(f"{operation} {field}" for operation, field in sorted(pairs))
@@ -341,6 +356,10 @@ def instances(sdk):
     sdk.call("GetKmsInstance", KmsInstanceId=INSTANCE)
     sdk.call("GetKmsInstanceQuotaInfos", KmsInstanceId=INSTANCE)
     sdk.call("GetDefaultKmsInstance")
+
+
+def enabling(sdk):
+    """By the owner of the instance, whoever plays the rest."""
     sdk.call("ConnectKmsInstance", KmsInstanceId=INSTANCE, KMProvider="Aliyun", VpcId="v", VSwitchIds="s", ZoneIds="z")
 
 

@@ -345,7 +345,8 @@ def test_any_endpoint_is_asked_without_changing_anything(deployment, tmp_path):
 
 
 def test_an_endpoint_that_refuses_or_is_not_there(kms, tmp_path):
-    names = {"alias": "alias/x", "description": "y", "secret": "z", "interval": "7d"}
+    # What no other test makes in the daemon that they share.
+    names = {"alias": "alias/refused-x", "description": "refused y", "secret": "refused/z", "interval": "7d"}
     directory = configuration(tmp_path / "infra", names)
     url = f"http://127.0.0.1:{kms.port}"
     code, document = check(directory, "--endpoint", url, env=access(RETAIL, ALIBABA_CLOUD_ACCESS_KEY_SECRET="wrong-secret"))
