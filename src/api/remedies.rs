@@ -20,6 +20,9 @@ pub(super) fn of(code: &str) -> &'static str {
         "InvalidAccessKeyId.NotFound" => "Check the AccessKeyId; the operator configures access keys.",
         "Forbidden.AccessKey" => "Use another access key, or ask the operator to enable this one.",
         "InvalidSecurityToken.Malformed" => "Send the token whole, with the access key that was issued with it.",
+        "InvalidSecurityToken.Expired" => {
+            "Ask the operator for new temporary credentials (`keyferry role credentials`)."
+        }
         "Forbidden.NoPermission" => "Ask the owner of the resource or the operator for the permission.",
         "UnsupportedHTTPMethod" => "Use GET or POST.",
         "Forbidden.KeyNotFound" => "Check the key's ID, the region and the account; ListKeys shows the account's keys.",
