@@ -21,6 +21,7 @@ MOST = 2000
 SECRET_FIELDS = ("SecretData", "Plaintext", "RandomPassword", "AccessKeySecret", "Password", "AccountPassword")
 
 _lock = threading.Lock()
+_open = {}
 _learned = set()
 
 
@@ -35,8 +36,16 @@ def keep(source, text):
     directory = os.environ.get("KEYFERRY_TEST_OUTPUT")
     if directory:
         path = pathlib.Path(directory) / f"{source}-{os.getpid()}.txt"
-        with _lock, path.open("a", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text if text.endswith("\n") else text + "\n")
+        append(path, text if text.endswith("\n") else text + "\n")
+
+
+def append(path, text):
+    """Opens a file once: a test may be another user for a moment, who may not open it."""
+    with _lock:
+        if path not in _open:
+            _open[path] = path.open("a", encoding="utf-8", errors="surrogateescape")
+        _open[path].write(text)
+        _open[path].flush()
 
 
 def learn(fields):
@@ -47,6 +56,5 @@ def learn(fields):
             text = fields.get(name)
             if isinstance(text, str) and len(text) >= SHORTEST and text not in _learned and len(_learned) < MOST:
                 _learned.add(text)
-                with _lock, pathlib.Path(f"{directory}.learned").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(text) + "\n")
+                append(pathlib.Path(f"{directory}.learned"), json.dumps(text) + "\n")
     return fields

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import markers
+from deployment import eventually
 from markers import MARKER
 from population import import_material
 
@@ -37,7 +38,8 @@ def test_material_and_values_leave_the_memory(deployment, tmp_path):
     # The search itself works: in use, the material is in memory.
     assert "key material" in found(deployment, tmp_path / "in-use", needles)
     time.sleep(KEPT)
-    assert found(deployment, tmp_path / "later", needles) == set()
+    # The sweep that comes after that time is late where the machine is busy.
+    eventually(lambda: found(deployment, tmp_path / "later", needles) == set())
 
 
 def found(deployment, prefix, needles):

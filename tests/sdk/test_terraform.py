@@ -344,11 +344,10 @@ def test_any_endpoint_is_asked_without_changing_anything(deployment, tmp_path):
     assert code == 0, document
 
 
-def test_an_endpoint_that_refuses_or_is_not_there(kms, tmp_path):
-    # What no other test makes in the daemon that they share.
+def test_an_endpoint_that_refuses_or_is_not_there(deployment, tmp_path):
     names = {"alias": "alias/refused-x", "description": "refused y", "secret": "refused/z", "interval": "7d"}
     directory = configuration(tmp_path / "infra", names)
-    url = f"http://127.0.0.1:{kms.port}"
+    url = f"http://127.0.0.1:{deployment.port}"
     code, document = check(directory, "--endpoint", url, env=access(RETAIL, ALIBABA_CLOUD_ACCESS_KEY_SECRET="wrong-secret"))
     assert code == 2 and "SignatureDoesNotMatch" in document["error"]["message"], document
     assert "wrong-secret" not in str(document)
