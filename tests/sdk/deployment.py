@@ -1,6 +1,7 @@
 """The real daemon on a throw-away state directory: start, reload, kill, its log as events, its command line."""
 
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -243,6 +244,17 @@ def eventually(holds):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port nobody listens on. Not from the range the kernel takes clients' ports from, and apart from other workers', so
+    that it is still free when the daemon comes to it."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
+
+
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = itertools.cycle(range(20_000 + 1_000 * WORKER, 21_000 + 1_000 * WORKER))

@@ -157,7 +157,10 @@ class History:
         for name in self.secrets:
             self.check_secret(name)
         for begun, ended in locks:
-            inside = [call for call in self.calls if call.operation in MANAGEMENT and call.begun > begun and call.ended < ended]
+            # A job names the instant at which it begins to take the lock; from the first refusal on it has it, soon in any case.
+            refused = [call.ended for call in self.calls if call.outcome == "Rejected.Migrating" and begun <= call.ended <= ended]
+            locked = min([*refused, begun + 1])
+            inside = [call for call in self.calls if call.operation in MANAGEMENT and call.begun > locked and call.ended < ended]
             done = [call.operation for call in inside if call.outcome == "done"]
             assert done == [], f"seed {self.seed}: {done} committed in a locked scope"
         sdk = self.made.sdk(account=self.account)

@@ -134,9 +134,10 @@ def test_the_checks_notice_what_must_not_be():
     ]:
         with pytest.raises(AssertionError):
             record(*wrong).check_secret("s")
-    history = record(("CreateKey", 5, 6, "done"), ("CreateKey", 1, 2, "done"))
-    with pytest.raises(AssertionError, match="committed in a locked scope"):
-        history.check([(4, 7)])
+    for before in [("CreateKey", 1, 2, "done"), ("CreateKey", 4, 4.1, "Rejected.Migrating")]:
+        history = record(before, ("CreateKey", 4.2 if before[1] == 4 else 5.5, 6, "done"))
+        with pytest.raises(AssertionError, match="committed in a locked scope"):
+            history.check([(4, 7)])
     history = record()
     history.blame("Decrypt was answered InvalidParameter")
     with pytest.raises(AssertionError, match="InvalidParameter"):

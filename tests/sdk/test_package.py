@@ -1,6 +1,7 @@
 """The Debian package in a Debian of its own: installed, configured, started, upgraded in the middle of a migration, removed,
 purged. No service manager runs there, so this test does what the unit says: user, directories, NOTIFY_SOCKET."""
 
+import fcntl
 import os
 import pathlib
 import re
@@ -24,15 +25,18 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="changes the root dire
 
 
 @pytest.fixture(scope="module")
-def packages():
+def packages(tmp_path_factory):
     """The package as an older and as the present version, around the binary that is tested."""
-    shutil.rmtree(ROOT / "target" / "package", ignore_errors=True)
+    own = tmp_path_factory.mktemp("packages")
     made = []
-    for version in ("0.0.9-1", "0.1.0-1"):
-        command = [str(ROOT / "packaging" / "build"), "--binary", binary(), "--fast", "--version", version]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        package = done.stdout.split()[-1]
-        made.append(ROOT / package)
+    # One place to build in, and maybe several processes that run tests.
+    with (ROOT / "target" / "package.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(ROOT / "target" / "package", ignore_errors=True)
+        for version in ("0.0.9-1", "0.1.0-1"):
+            command = [str(ROOT / "packaging" / "build"), "--binary", binary(), "--fast", "--version", version]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            made.append(pathlib.Path(shutil.move(ROOT / done.stdout.split()[-1], own)))
     return made
 
 
