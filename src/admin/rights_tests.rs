@@ -141,16 +141,34 @@ async fn every_use_is_in_the_audit_trail() {
         ask(state, SOMEBODY, "GET", "/status", Value::Null).await;
         ask(state, SOMEBODY, "POST", "/clock/confirm", Value::Null).await;
     }
+    while entries(state).await.len() < 4 {
+        tokio::task::yield_now().await;
+    }
     let seen = entries(state).await;
     let of = |detail: &str, outcome: &str| seen.iter().filter(|(d, o)| d == detail && o == outcome).count();
     assert_eq!(of("GET /status", "ok"), 1, "a view once an hour: {seen:?}");
     assert_eq!(of("POST /clock/confirm", "NoRight"), 3, "a refusal each time: {seen:?}");
+    // Without any rights given, too.
+    state.rights().replace(Vec::new());
+    ask(state, COLLEAGUE, "GET", "/holds", Value::Null).await;
+    while !entries(state).await.contains(&("GET /holds".to_owned(), "ok".to_owned())) {
+        tokio::task::yield_now().await;
+    }
     // What may change something is noted once, with what it changes.
     state.rights().replace(vec![given(user(&SOMEBODY.to_string()), AdminRight::Migrate)]);
     let hold = json!({"region": null, "account": null, "reason": "x", "now": false});
     assert_eq!(ask(state, SOMEBODY, "POST", "/holds", hold).await.0, 200);
     let seen = entries(state).await;
     assert_eq!(seen.iter().filter(|(detail, _)| detail.starts_with("hold")).count(), 1, "{seen:?}");
+}
+
+#[test]
+fn the_next_note_of_a_view_counts_those_between() {
+    let (rights, now) = (Rights::default(), Timestamp::UNIX_EPOCH);
+    let later = now.checked_add(VIEWS_EVERY).unwrap();
+    let asked = |at| rights.is_news(SOMEBODY, "GET /status", at);
+    assert_eq!([asked(now), asked(now), asked(now), asked(later), asked(later)], [Some(0), None, None, Some(2), None]);
+    assert_eq!(rights.is_news(COLLEAGUE, "GET /status", now), Some(0), "each user by itself");
 }
 
 fn order() -> Value {

@@ -187,6 +187,8 @@ fixed! {
     instance_not_found: 403 "Forbidden.DKMSInstanceNotFound" "The specified DKMS Instance is not found.";
     /// The instance cannot be used as it is now.
     instance_state_invalid: 403 "Forbidden.DKMSInstanceStateInvalid" "The state of the specified DKMS Instance is invalid.";
+    /// Nobody has enabled the instance yet.
+    instance_uninitialized: 409 "Rejected.Uninitialized" "The specified DKMS Instance is not enabled.";
     /// The alias is taken.
     alias_exists: 400 "AliasAlreadyExists" "AliasName Already Exists.";
     /// The name is taken.

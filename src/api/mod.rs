@@ -30,7 +30,7 @@ use serde_json::Value;
 
 pub use actions::{Action, Plane};
 pub use error::ApiError;
-pub use parameters::{Filters, Paging, Parameters};
+pub use parameters::{Filters, MAX_TAG_CHARACTERS, Paging, Parameters};
 pub use regions::Regions;
 
 pub use crate::kms::Caller;

@@ -38,6 +38,7 @@ pub(super) fn of(code: &str) -> &'static str {
             "Check the instance's ID; ListKmsInstances shows those that the account may use."
         }
         "Forbidden.DKMSInstanceStateInvalid" => "Ask the operator about the instance, and repeat the request.",
+        "Rejected.Uninitialized" => "Enable the instance with ConnectKmsInstance, then repeat the request.",
         "AliasAlreadyExists" => "Choose another alias, or move this one with UpdateAlias.",
         "Rejected.ResourceExist" => "Choose another name or version ID.",
         "Rejected.ResourceInDeleteWindow" => {

@@ -30,7 +30,14 @@ impl Reply {
             _ => Map::new(),
         };
         members.insert("RequestId".to_owned(), Value::String(request_id.clone()));
-        let (content_type, body) = write(&format!("{action}Response"), &Value::Object(members), format);
+        let value = Value::Object(members);
+        if format == Format::Xml && !xml::can_carry(&value) {
+            // Another value must never pass for the one that is stored.
+            let remedy = "The answer has characters that XML 1.0 cannot carry: ask again with Format=JSON.";
+            let error = ApiError::invalid_parameter("Format").with_remedy(remedy);
+            return Self::error(&error, request_id, "", format);
+        }
+        let (content_type, body) = write(&format!("{action}Response"), &value, format);
         Self { status: 200, content_type, request_id, retry_after: None, body, close: false }
     }
 

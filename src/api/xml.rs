@@ -11,6 +11,22 @@ pub(super) fn write(root: &str, value: &Value) -> String {
     out
 }
 
+/// Whether every text of `value` is what a reader of the XML will see.
+#[must_use]
+pub(super) fn can_carry(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.chars().any(is_unwritable),
+        Value::Array(list) => list.iter().all(can_carry),
+        Value::Object(members) => members.values().all(can_carry),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
+/// XML 1.0 has no way to write these (Char, §2.2).
+const fn is_unwritable(c: char) -> bool {
+    (c < ' ' && c != '\t' && c != '\n' && c != '\r') || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
 fn element(out: &mut String, name: &str, value: &Value) {
     if let Value::Array(list) = value {
         for entry in list {
@@ -46,8 +62,8 @@ fn escape(out: &mut String, text: &str) {
             '\'' => out.push_str("&apos;"),
             // A reader would turn a bare carriage return into a line feed.
             '\r' => out.push_str("&#13;"),
-            // XML 1.0 has no way to write these.
-            c if (c < ' ' && c != '\t' && c != '\n') || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            // Only errors come so far: a client's text in them is told as well as may be.
+            c if is_unwritable(c) => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

@@ -228,6 +228,36 @@ impl Catalogue {
         Ok(secrets)
     }
 
+    /// Whether a scope holds anything but service keys. Looks only as far as the first such thing.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn holds_own(&self, scope: &Scope) -> Result<bool, CatalogueError> {
+        let secrets = paths::index_prefix(scope, ResourceKind::Secret);
+        if !self.store().scan(&secrets, prefix_end(&secrets).as_deref(), 1).await?.entries.is_empty() {
+            return Ok(true);
+        }
+        let prefix = paths::index_prefix(scope, ResourceKind::Key);
+        let end = prefix_end(&prefix);
+        let mut start = prefix.clone();
+        loop {
+            let page = self.store().scan(&start, end.as_deref(), FEW).await?;
+            for (path, _) in &page.entries {
+                let text = String::from_utf8_lossy(path.get(prefix.len()..).unwrap_or_default());
+                let Some(Ok(id)) = text.split_once('/').map(|(_, id)| id.parse()) else {
+                    continue;
+                };
+                if self.key(&scope.region, &id).await?.is_some_and(|key| key.service.is_none()) {
+                    return Ok(true);
+                }
+            }
+            match page.next {
+                Some(next) => start = next,
+                None => return Ok(false),
+            }
+        }
+    }
+
     /// Visits every key under a prefix, without the prefix.
     pub(super) async fn walk(&self, prefix: &[u8], mut visit: impl FnMut(&[u8]) + Send) -> Result<(), CatalogueError> {
         const PAGE: usize = 1000;
@@ -245,3 +275,6 @@ impl Catalogue {
         }
     }
 }
+
+/// Service keys are the first ones of a scope, and few.
+const FEW: usize = 16;

@@ -30,13 +30,15 @@ struct Page {
 }
 
 /// The sources, in the order in which they are listed; of two pages of one code the first is shown first.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 8] = [
     include_str!("../../docs/codes/problems.md"),
     include_str!("../../docs/codes/failures.md"),
     include_str!("../../docs/codes/commands.md"),
     include_str!("../../docs/codes/exit.md"),
     include_str!("../../docs/codes/api.md"),
     include_str!("../../docs/codes/terraform.md"),
+    include_str!("../../docs/codes/doctor.md"),
+    include_str!("../../docs/codes/audit.md"),
 ];
 
 /// Prints one page, or the list.
@@ -137,6 +139,7 @@ mod tests {
 
     use super::*;
     use crate::api::ApiError;
+    use crate::doctor::FindingCode;
     use crate::model::ProblemCode;
 
     fn codes(source: &'static str) -> BTreeSet<&'static str> {
@@ -164,6 +167,25 @@ mod tests {
     fn every_finding_of_terraform_has_a_page_and_every_page_a_finding() {
         let known: BTreeSet<&str> = crate::terraform::Rule::ALL.iter().map(|rule| rule.as_str()).collect();
         assert_eq!(codes(SOURCES[5]), known);
+    }
+
+    #[test]
+    fn every_finding_of_the_doctor_has_a_page_and_every_page_a_finding() {
+        let known: BTreeSet<String> = FindingCode::ALL.iter().map(|code| format!("{code:?}")).collect();
+        assert_eq!(codes(SOURCES[6]).into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), known);
+    }
+
+    #[test]
+    fn every_finding_of_the_trail_and_every_refused_share_has_a_page() {
+        let coded = |source: &'static str| {
+            let body = source.split_once("fn code(&self)").unwrap().1.split_once("\n    }\n").unwrap().0;
+            body.lines().filter_map(|line| line.split('"').nth(1)).collect::<BTreeSet<_>>()
+        };
+        let findings = coded(include_str!("../audit/verify.rs"));
+        assert_eq!((codes(SOURCES[7]), findings.len()), (findings, 14));
+        let refusals = coded(include_str!("../model/directory.rs"));
+        assert_eq!(refusals.len(), 4);
+        assert!(refusals.is_subset(&codes(SOURCES[2])));
     }
 
     #[test]

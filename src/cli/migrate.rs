@@ -9,6 +9,7 @@ use super::describe;
 use super::instructions::INSTRUCTIONS;
 use super::jobs::exit_of;
 use super::outcome::{Exit, Failure, problem_line};
+use super::table::{Table, wrap};
 use super::terminal::Terminal;
 use super::terraform;
 use super::watch::{self, Telling};
@@ -159,24 +160,54 @@ async fn wait(terminal: &mut Terminal, client: &Client, group: &GroupShape, stri
 }
 
 fn describe_plan(plan: &PlanShape, whole: bool) -> String {
-    let mut lines = vec![format!("{}/{} -> {}", plan.account, plan.region, plan.instance)];
-    for (what, names) in [("keys", &plan.keys), ("secrets", &plan.secrets)] {
-        lines.push(format!("  {} {what}", names.len()));
+    let mut lines = vec![
+        format!("{}/{} -> {}", plan.account, plan.region, plan.instance),
+        format!("  {} keys, {} secrets", plan.keys.len(), plan.secrets.len()),
+    ];
+    let moves = [("key", &plan.keys), ("secret", &plan.secrets)];
+    let mut table = Table::new().whole("Kind").whole("Moves");
+    for (kind, names) in moves {
         let shown = if whole { names.len() } else { SHOWN };
-        lines.extend(names.iter().take(shown).map(|name| format!("    {name}")));
-        if names.len() > shown {
-            lines.push(format!("    … and {} more (`keyferry plan` lists all)", names.len().saturating_sub(shown)));
-        }
+        names.iter().take(shown).for_each(|name| table.row([kind.to_owned(), name.clone()]));
+    }
+    if !table.is_empty() {
+        lines.push(String::new());
+        lines.extend(table.render().lines().map(|line| format!("  {line}").trim_end().to_owned()));
+        lines.push(String::new());
+    }
+    for (kind, names) in moves.into_iter().filter(|(_, names)| !whole && names.len() > SHOWN) {
+        let more = names.len().saturating_sub(SHOWN);
+        lines.push(format!("  … and {more} {kind}s more (`keyferry plan` lists all)"));
     }
     if let Some(estimated) = plan.estimated_seconds {
         lines.push(format!("  About {}, by the newest job.", describe::seconds(estimated)));
     }
     for (what, problems) in [("Problem", &plan.problems), ("Warning", &plan.warnings)] {
-        lines.extend(problems.iter().map(|problem| format!("  {what}: {}", problem_line(problem))));
+        let texts = problems.iter().map(|problem| format!("{what}: {}", problem_line(problem)));
+        lines.extend(texts.flat_map(|text| indented(&text)));
     }
     if !plan.left_behind.is_empty() {
         lines.push(format!("  Stays in the shared KMS ({}):", plan.left_behind.len()));
         lines.push(describe::left(&plan.left_behind));
     }
+    lines.extend(indented(next_step(plan)));
     lines.join("\n")
+}
+
+/// What somebody who has read a plan does.
+fn next_step(plan: &PlanShape) -> &'static str {
+    if plan.refused {
+        "Next: resolve each problem (`keyferry explain CODE`), then plan again. As it is, the migration is refused."
+    } else if plan.keys.is_empty() && plan.secrets.is_empty() {
+        "Next: nothing; there is nothing to move."
+    } else {
+        "Next: `keyferry migrate` with the same options, first with --rehearse: it stops after the proofs and puts everything \
+         back."
+    }
+}
+
+/// A paragraph at two blanks, its further lines at four, that fits 80 columns.
+fn indented(text: &str) -> Vec<String> {
+    let lines = wrap(text, 76).into_iter().enumerate();
+    lines.map(|(n, line)| if n == 0 { format!("  {line}") } else { format!("    {line}") }).collect()
 }

@@ -109,6 +109,7 @@ fn facts(report: &ReportShape) -> String {
             |millis| format!("{} ({millis} ms)", seconds(millis.div_ceil(1000))),
         );
         rows.push(("Management blocked", blocked));
+        rows.extend(evidence.notes.iter().map(|note| ("Note", note.clone())));
     }
     if let Some(failure) = &job.failure {
         rows.push(("Failure", format!("{}: {} -> {}", failure.code, failure.message, failure.remedy)));
@@ -228,6 +229,7 @@ mod tests {
                 ],
             }],
             "left_behind": [], "rotation": [], "steps": [], "plan_digest": null, "manifest": null,
+            "notes": [HOSTILE, "a note of the run"],
         }));
         let signature = SignatureShape {
             at: HOSTILE.to_owned(),
@@ -253,6 +255,7 @@ mod tests {
         second.job.account = HOSTILE.to_owned();
         for page in [page(&hostile()), group_page(&GroupReportShape::of(HOSTILE.to_owned(), vec![hostile(), second]))] {
             stays_text(&page);
+            assert!(page.contains("<td>a note of the run</td>"), "{page}");
         }
     }
 

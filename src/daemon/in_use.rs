@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalogue::{Catalogue, CatalogueError, Demand};
 use crate::config::{Config, InUse, InstanceIdentity, Tenant};
-use crate::model::{AccountId, InstanceId, JobState, ResourceKind};
+use crate::model::{AccountId, InstanceId, JobState};
 use crate::store::{Outcome, Record, StoreError, Transaction, get_record, scan_records};
 
 impl Record for InstanceIdentity {
@@ -17,8 +17,7 @@ pub(super) async fn read(catalogue: &Catalogue) -> Result<InUse, CatalogueError>
     let mut in_use = InUse::default();
     for scope in catalogue.scopes().await? {
         // Service keys are made by the configuration itself; alone they keep nothing in use.
-        let own = catalogue.keys(&scope).await?.iter().any(|key| key.service.is_none());
-        if own || !catalogue.list(&scope, ResourceKind::Secret).await?.is_empty() {
+        if catalogue.holds_own(&scope).await? {
             in_use.regions.insert(scope.region);
             in_use.accounts.insert(scope.account);
         }

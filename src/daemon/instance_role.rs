@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::degraded::Degraded;
 use super::signals::{Signals, Wish};
 use super::stores::{Opener, pin};
 use super::{DaemonError, expiry, load, notify, secrecy};
@@ -36,15 +37,21 @@ pub async fn run_instance(config: Option<PathBuf>) -> Result<(), DaemonError> {
         () = signals.stop() => return Ok(()),
     };
     notify::ready(&hosting.status());
-    while signals.next().await == Wish::Reload {
+    let ended = loop {
+        tokio::select! {
+            wish = signals.next() => if wish != Wish::Reload {
+                break Ok(());
+            },
+            reason = hosting.degraded.curable() => break Err(DaemonError::Degraded(reason)),
+        }
         notify::reloading();
         hosting.reload(&path, &log);
         notify::ready(&hosting.status());
-    }
+    };
     notify::stopping("answering the calls under way");
     emit(Event::DaemonStopping, &Fields::new(), "answering the calls under way");
     hosting.stop().await;
-    Ok(())
+    ended
 }
 
 /// An instance that is being served.
@@ -52,6 +59,7 @@ pub(super) struct Hosting {
     instance: Instance,
     server: Arc<InstanceServer>,
     keystore: Arc<SoftwareKeystore>,
+    degraded: Degraded,
     stop: CancellationToken,
     tracker: TaskTracker,
 }
@@ -71,6 +79,7 @@ impl Hosting {
             instance: instance.clone(),
             server,
             keystore,
+            degraded: opener.degraded().clone(),
             stop: CancellationToken::new(),
             tracker: TaskTracker::new(),
         };
@@ -144,9 +153,9 @@ impl Hosting {
         });
         if let Some(period) = notify::watchdog().and_then(|timeout| timeout.checked_div(2)) {
             self.every(period, |keystore| async move {
-                // An instance whose store hangs is not alive.
-                let probe = crate::keystore::Target::ready(keystore.as_ref());
-                if tokio::time::timeout(PROBE, probe).await.is_ok_and(|found| found.is_ok()) {
+                // An instance whose store hangs is not alive. One that refuses serves what can be read, and one whose
+                // token is away or refuses the PIN must not be started anew: each start tries the PIN once more.
+                if tokio::time::timeout(PROBE, keystore.writable()).await.is_ok() {
                     notify::alive();
                 }
             });

@@ -6,13 +6,15 @@ use std::sync::{Arc, PoisonError};
 use super::build::{Open, Parts, pin as pin_identity};
 use super::stores::pin;
 use super::{DaemonError, admin, facts, in_use, remotes};
+use crate::audit::{Actor, Entry};
 use crate::catalogue::CatalogueError;
 use crate::config::{Changes, Config, reload_diff};
 use crate::kms::Keystores;
-use crate::model::InstanceId;
+use crate::model::{AccountId, InstanceId};
 use crate::notify::Notifier;
 use crate::observe::metrics::METRICS;
 use crate::observe::{Event, Fields, LogHandle, emit};
+use crate::store::{MAX_OPERATIONS, Outcome, Transaction};
 
 impl Parts {
     /// Reads the file again; tells what came of it in the log.
@@ -48,6 +50,7 @@ impl Parts {
         let receivers = changes.notify.then(|| Notifier::prepare(&new.notify)).transpose()?;
         let registered = self.book.reconcile(&new.schedules).await?;
         in_use::remember(catalogue, &new).await?;
+        self.note(&old, &new, &changes).await?;
         loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let keystores: &Keystores = &self.service.keystores;
         keystores.set_directories(new.directories.clone());
@@ -88,6 +91,35 @@ impl Parts {
         super::running::tell_registered(&registered);
         self.make_service_keys().await;
         Ok(changes)
+    }
+
+    /// Notes the reload in the audit trail, and apart from it each share that comes or goes with it.
+    async fn note(&self, old: &Config, new: &Config, changes: &Changes) -> Result<(), DaemonError> {
+        let now = self.service.clock.now();
+        let entry = |action: &str| Entry::new(now, Actor::Daemon, action);
+        let mut entries = vec![entry("config.reload").detail(&changes.summary())];
+        for instance in &new.instances {
+            let before = old.instance(&instance.id).map(|old| old.shared_with.clone()).unwrap_or_default();
+            let mut told = |action: &str, account: &AccountId| {
+                entries.push(
+                    entry(action)
+                        .on(format!("instance/{}", instance.id))
+                        .detail(&format!("with {account}, by the configuration file")),
+                );
+            };
+            instance.shared_with.iter().filter(|a| !before.contains(a)).for_each(|a| told("instance.share", a));
+            before.iter().filter(|a| !instance.shared_with.contains(a)).for_each(|a| told("instance.unshare", a));
+        }
+        for some in entries.chunks(MAX_OPERATIONS) {
+            let mut transaction = Transaction::new();
+            for entry in some {
+                entry.put(&mut transaction)?;
+            }
+            if self.service.catalogue.store().commit(transaction).await? == Outcome::Conflict {
+                tracing::error!("the reload could not be noted in the audit trail");
+            }
+        }
+        Ok(())
     }
 
     /// The instances that a job holds.

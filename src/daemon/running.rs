@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +59,7 @@ impl Daemon {
         parts.migrations.recover().await?;
         tell_registered(&parts.book.reconcile(&config.schedules).await?);
         parts.make_service_keys().await;
+        ask_tokens(&parts).await;
 
         let rest = TaskTracker::new();
         let listeners = servers.iter().map(|(region, server)| (region.clone(), server.address())).collect();
@@ -152,6 +154,26 @@ impl Daemon {
         let _ = tokio::task::spawn_blocking(move || drop(self.parts)).await;
     }
 }
+
+/// Asks each token once, so that whoever is told READY has those that can be had. One that is away holds up nobody for long:
+/// what lies in other keystores is served without it.
+async fn ask_tokens(parts: &Parts) {
+    let open = parts.open();
+    let asked =
+        open.instances.iter().filter_map(|(id, keystore)| Some((id, keystore.token()?))).map(async |(id, token)| {
+            let failed = match tokio::time::timeout(TOKENS, token.ready()).await {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("the token has not answered for {} s", TOKENS.as_secs()),
+            };
+            let text = format!("starting without its token, which is asked again when it is needed: {failed}");
+            emit(Event::InstanceUnreachable, &Fields::new().instance(id), &text);
+        });
+    futures::future::join_all(asked).await;
+}
+
+/// How long the start waits for a token.
+const TOKENS: Duration = Duration::from_secs(10);
 
 /// Tells which schedules are new or changed.
 pub(super) fn tell_registered(schedules: &[StoredSchedule]) {

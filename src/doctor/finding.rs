@@ -47,6 +47,18 @@ pub enum FindingCode {
 }
 
 impl FindingCode {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::RecordMissing,
+        Self::DoesNotOpen,
+        Self::LabelDiffers,
+        Self::KeystoreUnreachable,
+        Self::NotInCatalogue,
+        Self::LeftBehind,
+        Self::StrandedMark,
+        Self::StrandedLock,
+    ];
+
     /// What to do.
     #[must_use]
     pub const fn remedy(self) -> &'static str {

@@ -41,6 +41,10 @@ impl Service {
         Fut: Future<Output = Result<(Change, T), KmsError>> + Send,
         T: Send,
     {
+        if caller.scope().account != caller.account {
+            // Other accounts use, they do not administer; no policy gets here, and no later operation may either.
+            return Err(KmsError::Internal("a management operation in the scope of another account".to_owned()));
+        }
         self.change(&caller.scope(), By::Caller(caller), attempt).await
     }
 

@@ -193,15 +193,22 @@ async fn a_token_that_hangs_holds_up_nobody_else() {
         slowest = slowest.max(one.elapsed());
         tokio::task::yield_now().await;
     }
-    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    // A call to the token is given up after five seconds; these would wait as long if they stood behind one.
+    assert!(slowest < Duration::from_secs(4), "{slowest:?}");
     for call in hanging {
         let failed = call.await.unwrap().unwrap_err();
         assert!(matches!(failed, KeystoreError::Unavailable { .. }), "{failed}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(20), "callers do not wait for ever: {:?}", begun.elapsed());
-    let begun = Instant::now();
-    assert!(instance.seal(&there, AAD, b"text").await.is_err());
-    assert!(begun.elapsed() < Duration::from_secs(1), "nor behind a call that does not come back");
+    // Nor behind a call that does not come back, once the token's owner has been in it for too long.
+    let refused = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            let failed = instance.seal(&there, AAD, b"text").await.map(|answer| answer.value).unwrap_err();
+            if failed.to_string().contains("has not come back from an earlier call") {
+                return;
+            }
+        }
+    });
+    refused.await.expect("callers do not queue behind it");
     hsm.order("");
     let sealed = tokio::time::timeout(Duration::from_secs(20), async {
         loop {

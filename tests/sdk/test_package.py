@@ -103,10 +103,12 @@ class Debian:
 @pytest.fixture
 def debian(tmp_path):
     kept = ROOT / "target" / "bookworm"
-    if not (kept / "var" / "lib" / "dpkg" / "info" / "procps.list").exists():
-        shutil.rmtree(kept, ignore_errors=True)
-        command = ["debootstrap", "--variant=minbase", "--include=systemd,procps", "bookworm", str(kept)]
-        subprocess.run(command, check=True, capture_output=True)
+    with (ROOT / "target" / "bookworm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (kept / "var" / "lib" / "dpkg" / "info" / "procps.list").exists():
+            shutil.rmtree(kept, ignore_errors=True)
+            command = ["debootstrap", "--variant=minbase", "--include=systemd,procps", "bookworm", str(kept)]
+            subprocess.run(command, check=True, capture_output=True)
     tree = tmp_path / "debian"
     subprocess.run(["cp", "--archive", "--reflink=auto", str(kept), str(tree)], check=True)
     # What systemd-tmpfiles looks at itself through.
@@ -182,6 +184,9 @@ def test_its_units_are_valid_and_hardened(debian, packages):
         text = debian.file(f"/usr/lib/systemd/system/{service}").read_text()
         for line in ["Type=notify", "MemorySwapMax=0", "LimitCORE=0"]:
             assert f"\n{line}\n" in text, f"{service}: {line}"
+        user = re.search(r"^User=(.*)$", text, re.M).group(1)
+        assert f"\n{user}:" in debian.file("/etc/passwd").read_text(), f"{service}: nobody is {user}"
+        assert debian.file(f"/var/lib/{user}").stat().st_mode & 0o7777 == 0o700
     # The examples of drop-ins, in force.
     for dropin in ["credentials.conf", "pkcs11.conf"]:
         place = debian.file("/etc/systemd/system/keyferry.service.d")

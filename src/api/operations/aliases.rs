@@ -34,7 +34,7 @@ pub(super) async fn delete_alias(service: &Service, caller: &Caller, p: &Paramet
 }
 
 pub(super) async fn list_aliases(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
-    let paging = p.paging(10, 0..=101)?;
+    let paging = p.paging(10, 0..=100)?;
     Ok(page_of(caller, paging, service.list_aliases(caller).await?))
 }
 

@@ -17,13 +17,10 @@ impl From<KmsError> for ApiError {
             KmsError::AliasNotFound => Self::alias_not_found(),
             KmsError::ResourceNotFound => Self::resource_not_found(),
             KmsError::InstanceNotFound => Self::instance_not_found(),
-            KmsError::InstanceState(state) => {
-                let remedy = match state {
-                    InstanceState::Uninitialized => "enable it with ConnectKmsInstance first.",
-                    _ => "the operator finds the reason in the log and in `keyferry status`.",
-                };
-                Self::instance_state_invalid().with_remedy(format!("The instance is {state}: {remedy}"))
-            }
+            KmsError::InstanceState(InstanceState::Uninitialized) => Self::instance_uninitialized(),
+            KmsError::InstanceState(state) => Self::instance_state_invalid().with_remedy(format!(
+                "The instance is {state}: the operator finds the reason in the log and in `keyferry status`."
+            )),
             KmsError::AliasExists => Self::alias_exists(),
             KmsError::ResourceExists => Self::resource_exists(),
             KmsError::InDeleteWindow => Self::resource_in_delete_window(),

@@ -44,7 +44,7 @@ pub(super) async fn create_key(service: &Service, caller: &Caller, p: &Parameter
             None => None,
         },
         tags: p.tags("Tags")?.unwrap_or_default(),
-        rotation: rotation(p, p.boolean("EnableAutomaticRotation")?.unwrap_or(false))?,
+        rotation: rotation(p, p.boolean("EnableAutomaticRotation")?.unwrap_or(false), 365)?,
         policy: p.optional("Policy").map(str::to_owned),
     };
     let view = service.create_key(caller, new).await?;
@@ -57,7 +57,7 @@ pub(super) async fn describe_key(service: &Service, caller: &Caller, p: &Paramet
 }
 
 pub(super) async fn list_keys(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
-    let paging = p.paging(10, 1..=101)?;
+    let paging = p.paging(10, 1..=100)?;
     let names: Vec<&'static str> = KeyFilter::ALL.iter().map(|(name, _)| *name).collect();
     let given = p.filters(&names)?;
     let filters: KeyFilters = given
@@ -147,13 +147,13 @@ pub(super) async fn update_rotation_policy(
     let id = naming::key_id(caller, p)?;
     let on =
         p.boolean("EnableAutomaticRotation")?.ok_or_else(|| ApiError::missing_parameter("EnableAutomaticRotation"))?;
-    service.update_rotation_policy(caller, &id, on, rotation(p, on)?).await?;
+    service.update_rotation_policy(caller, &id, on, rotation(p, on, 730)?).await?;
     Ok(json!({}))
 }
 
-/// The period of rotation, 7 to 730 days; needed where rotation is switched on.
-fn rotation(p: &Parameters, on: bool) -> Result<Option<Duration>, ApiError> {
-    let interval = p.interval("RotationInterval", DAY.saturating_mul(7)..=DAY.saturating_mul(730))?;
+/// The period of rotation, from 7 days to a bound that differs by operation; needed where rotation is switched on.
+fn rotation(p: &Parameters, on: bool, most_days: u32) -> Result<Option<Duration>, ApiError> {
+    let interval = p.interval("RotationInterval", DAY.saturating_mul(7)..=DAY.saturating_mul(most_days))?;
     match (on, interval) {
         (true, None) => Err(ApiError::missing_parameter("RotationInterval")),
         (true, some) => Ok(some),

@@ -29,7 +29,10 @@ pub(super) async fn get_secret_value(service: &Service, caller: &Caller, p: &Par
         return Err(ApiError::unsupported_operation().with_remedy("Values are not encrypted for a Recipient here."));
     }
     let fetch_config = p.boolean("FetchExtendedConfig")?.unwrap_or(false);
-    let which = WhichVersion { id: p.parsed("VersionId")?, stage: p.optional("VersionStage").map(str::to_owned) };
+    let which = WhichVersion {
+        id: p.optional("VersionId").map(str::to_owned),
+        stage: p.optional("VersionStage").map(str::to_owned),
+    };
     answer(&service.get_secret_value(caller, &name(caller, p)?, &which).await?, fetch_config)
 }
 
@@ -46,7 +49,10 @@ pub(super) async fn batch_get_secret_value(
     };
     let text = p.required("SecretsList")?;
     let wishes: Vec<Wish> = serde_json::from_str(text).map_err(|_| invalid())?;
-    let names: BTreeSet<&str> = wishes.iter().map(|wish| wish.secret_name.as_str()).collect();
+    // One secret by name and by ARN is one secret.
+    let own = format!("acs:kms:{}:{}:secret/", caller.region, caller.account);
+    let names: BTreeSet<&str> =
+        wishes.iter().map(|wish| wish.secret_name.strip_prefix(&own).unwrap_or(&wish.secret_name)).collect();
     if wishes.is_empty() || wishes.len() > MAX_BATCH || names.len() < wishes.len() || names.contains("") {
         return Err(invalid());
     }
@@ -90,7 +96,6 @@ impl Wish {
     async fn read(&self, service: &Service, caller: &Caller) -> Result<Value, ApiError> {
         let invalid = ApiError::invalid_parameter;
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let id = filled(&self.version_id).map(|text| text.parse().map_err(|_| invalid("VersionId"))).transpose()?;
         let fetch_config = match &self.fetch_extended_config {
             None | Some(Value::Null) => false,
             Some(Value::Bool(fetch)) => *fetch,
@@ -98,7 +103,7 @@ impl Wish {
             Some(Value::String(text)) if ["false", "False", ""].contains(&text.as_str()) => false,
             Some(_) => return Err(invalid("FetchExtendedConfig")),
         };
-        let which = WhichVersion { id, stage: filled(&self.version_stage) };
+        let which = WhichVersion { id: filled(&self.version_id), stage: filled(&self.version_stage) };
         let caller = &authorization::authorize_value(service, caller, &self.secret_name).await?;
         let name = secret_name(caller, &self.secret_name)?;
         answer(&service.get_secret_value(caller, &name, &which).await?, fetch_config)

@@ -51,8 +51,11 @@ pub(super) async fn create_secret(service: &Service, caller: &Caller, p: &Parame
         version: p.required_parsed::<SecretVersionId>("VersionId")?,
         description: description(p)?.unwrap_or_default(),
         encryption_key,
-        instance: p.parsed("DKMSInstanceId")?,
-        extended_config: p.optional("ExtendedConfig").map(str::to_owned),
+        instance: match p.optional("DKMSInstanceId") {
+            Some(id) => Some(id.parse().map_err(|_| ApiError::instance_not_found())?),
+            None => None,
+        },
+        extended_config: p.object("ExtendedConfig")?,
         rotation: RotationOrder {
             enabled: p.boolean("EnableAutomaticRotation")?.unwrap_or(false),
             interval: p.interval("RotationInterval", INTERVALS)?,

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{naming, rows};
-use crate::api::{ApiError, Caller, Parameters};
+use crate::api::{ApiError, Caller, MAX_TAG_CHARACTERS, Parameters};
 use crate::catalogue::KeyOrAlias;
 use crate::kms::{Service, TagRow, Tagged, Untag, secret_name};
 use crate::model::ResourceKind;
@@ -28,14 +28,16 @@ const PAGE: usize = 200;
 
 pub(super) async fn tag_resource(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let resource = resource(caller, p)?;
-    let tags = p.tags("Tags")?.ok_or_else(|| ApiError::missing_parameter("Tags"))?;
+    let tags = p.tags("Tags")?.filter(|tags| !tags.is_empty());
+    let tags = tags.ok_or_else(|| ApiError::missing_parameter("Tags"))?;
     service.tag_resources(caller, &[resource], &tags).await?;
     Ok(json!({}))
 }
 
 pub(super) async fn untag_resource(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let resource = resource(caller, p)?;
-    let keys = p.json_or_comma_list("TagKeys")?.ok_or_else(|| ApiError::missing_parameter("TagKeys"))?;
+    let keys = p.json_or_comma_list("TagKeys")?.filter(|keys| !keys.is_empty());
+    let keys = keys.ok_or_else(|| ApiError::missing_parameter("TagKeys"))?;
     check_keys("TagKeys", &keys)?;
     service.untag_resources(caller, &[resource], &Untag::Keys(keys)).await?;
     Ok(json!({}))
@@ -75,7 +77,7 @@ pub(super) async fn untag_resources(service: &Service, caller: &Caller, p: &Para
 /// A page goes on behind the last row of the page before, whatever has changed meanwhile.
 pub(super) async fn list_tag_resources(service: &Service, caller: &Caller, p: &Parameters) -> Result<Value, ApiError> {
     let kind = resource_kind(p)?;
-    let only: Vec<String> = named(p)?
+    let only: Vec<String> = named(caller, p)?
         .iter()
         .filter_map(|text| match kind {
             ResourceKind::Key => naming::key_id_in(caller, text).ok().map(|id| id.to_string()),
@@ -117,7 +119,7 @@ pub(super) async fn list_tag_resources(service: &Service, caller: &Caller, p: &P
 fn resources(caller: &Caller, p: &Parameters) -> Result<Vec<Tagged>, ApiError> {
     let kind = resource_kind(p)?;
     let mut resources = Vec::new();
-    for text in named(p)? {
+    for text in named(caller, p)? {
         let resource = match kind {
             ResourceKind::Key => Tagged::Key(naming::key_id_in(caller, &text)?),
             ResourceKind::Secret => Tagged::Secret(secret_name(caller, &text)?),
@@ -129,8 +131,11 @@ fn resources(caller: &Caller, p: &Parameters) -> Result<Vec<Tagged>, ApiError> {
     if resources.is_empty() { Err(ApiError::missing_parameter("ResourceId")) } else { Ok(resources) }
 }
 
-fn named(p: &Parameters) -> Result<Vec<String>, ApiError> {
-    p.required("RegionId")?;
+/// What the request names, in the region that it names: elsewhere `RegionId` only routes, here it is a parameter of its own.
+fn named(caller: &Caller, p: &Parameters) -> Result<Vec<String>, ApiError> {
+    if p.required("RegionId")? != caller.region.as_str() {
+        return Err(ApiError::invalid_parameter("RegionId").with_remedy("This endpoint serves another region."));
+    }
     let named = p.list("ResourceId", MAX_RESOURCES)?;
     if named.iter().any(String::is_empty) { Err(ApiError::invalid_parameter("ResourceId")) } else { Ok(named) }
 }
@@ -144,8 +149,8 @@ fn resource_kind(p: &Parameters) -> Result<ResourceKind, ApiError> {
 }
 
 fn check_keys(name: &str, keys: &[String]) -> Result<(), ApiError> {
-    if keys.iter().any(|key| key.is_empty() || key.len() > 128) {
-        return Err(ApiError::invalid_parameter(name).with_remedy("Tag keys have 1 to 128 bytes."));
+    if keys.iter().any(|key| key.is_empty() || key.chars().count() > MAX_TAG_CHARACTERS) {
+        return Err(ApiError::invalid_parameter(name).with_remedy("Tag keys have 1 to 128 characters."));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+pub use self::structured::MAX_TAG_CHARACTERS;
 use crate::api::ApiError;
 use crate::api::encoding::Pair;
 

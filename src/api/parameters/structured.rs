@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Filters, Parameters};
 use crate::api::ApiError;
@@ -55,14 +55,48 @@ impl Parameters {
     /// # Errors
     /// `InvalidParameter`, also when both forms are there.
     pub fn context(&self, name: &str) -> Result<BTreeMap<String, String>, ApiError> {
-        let invalid = || ApiError::invalid_parameter(name).with_remedy("Send a JSON object whose values are texts.");
+        let invalid = || {
+            ApiError::invalid_parameter(name).with_remedy("Send a JSON object whose values are texts, each name once.")
+        };
         let flat: BTreeMap<String, String> =
             self.under(name).map(|(suffix, value)| (suffix.to_owned(), value.to_owned())).collect();
         match self.optional(name) {
             None => Ok(flat),
-            Some(text) if flat.is_empty() => serde_json::from_str(text).map_err(|_| invalid()),
+            Some(text) if flat.is_empty() => match serde_json::from_str(text) {
+                Ok(Context(context)) => Ok(context),
+                Err(_) => Err(invalid()),
+            },
             Some(_) => Err(invalid()),
         }
+    }
+
+    /// A JSON object as it was sent, or flattened, `ExtendedConfig.CustomData.a=b`, each dot a level; all values are texts then.
+    ///
+    /// # Errors
+    /// `InvalidParameter` when both forms are there, or a name stands for a value and for an object.
+    pub fn object(&self, name: &str) -> Result<Option<String>, ApiError> {
+        let invalid = || ApiError::invalid_parameter(name).with_remedy("Send one JSON object.");
+        let mut flat = self.under(name).peekable();
+        if let Some(text) = self.optional(name) {
+            return if flat.peek().is_none() { Ok(Some(text.to_owned())) } else { Err(invalid()) };
+        }
+        if flat.peek().is_none() {
+            return Ok(None);
+        }
+        let mut object = Map::new();
+        for (path, value) in flat {
+            let (levels, member) =
+                path.rsplit_once('.').map_or((None, path), |(levels, member)| (Some(levels), member));
+            let mut place = &mut object;
+            for level in levels.into_iter().flat_map(|levels| levels.split('.')) {
+                let inner = place.entry(level).or_insert_with(|| Value::Object(Map::new()));
+                place = inner.as_object_mut().ok_or_else(invalid)?;
+            }
+            if place.insert(member.to_owned(), value.into()).is_some() {
+                return Err(invalid());
+            }
+        }
+        Ok(Some(Value::Object(object).to_string()))
     }
 
     /// Tags as a JSON list, `[{"TagKey":"k","TagValue":"v"}]`.
@@ -157,8 +191,36 @@ struct FilterEntry {
     values: Vec<String>,
 }
 
+/// Texts by name, each name once: of two the reader of a context would see one, its writer may have meant the other.
+struct Context(BTreeMap<String, String>);
+
+impl<'de> serde::Deserialize<'de> for Context {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> serde::de::Visitor<'de> for Members {
+            type Value = Context;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object whose values are texts")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Context, A::Error> {
+                let mut found = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, String>()? {
+                    if found.insert(name, value).is_some() {
+                        return Err(serde::de::Error::custom("a name comes twice"));
+                    }
+                }
+                Ok(Context(found))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
 const MAX_TAGS: usize = 20;
-const MAX_TAG_CHARACTERS: usize = 128;
+/// Characters that a tag's key and value may have.
+pub const MAX_TAG_CHARACTERS: usize = 128;
 
 fn tag_map(name: &str, pairs: Vec<(String, String)>) -> Result<TagMap, ApiError> {
     let invalid = |why: &str| ApiError::invalid_parameter(name).with_remedy(why);

@@ -18,6 +18,26 @@ use crate::model::{Incarnation, JobId};
 use crate::observe::failpoint::{Failpoint, around};
 use crate::store::{Outcome, Transaction};
 
+impl SoftwareKeystore {
+    /// Whether its store takes a write; a token is not asked.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn writable(&self) -> Result<(), KeystoreError> {
+        let mut mark = [0; 8];
+        self.random.fill(&mut mark);
+        let mut transaction = Transaction::new();
+        transaction.put(layout::READY, mark);
+        match self.commit(transaction).await? {
+            Outcome::Committed(_) => Ok(()),
+            Outcome::Conflict | Outcome::Unknown => Err(KeystoreError::Unavailable {
+                keystore: self.id.clone(),
+                detail: "a test write was not confirmed".to_owned(),
+            }),
+        }
+    }
+}
+
 #[async_trait]
 impl Target for SoftwareKeystore {
     fn identity(&self) -> PublicIdentity {
@@ -26,24 +46,13 @@ impl Target for SoftwareKeystore {
 
     async fn ready(&self) -> Result<Readiness, KeystoreError> {
         let work = async {
-            let mut mark = [0; 8];
-            self.random.fill(&mut mark);
-            let mut transaction = Transaction::new();
-            transaction.put(layout::READY, mark);
-            match self.commit(transaction).await? {
-                Outcome::Committed(_) => {
-                    let free_bytes = self.free_space.as_ref().and_then(|probe| probe());
-                    let token_free_bytes = match &self.token {
-                        Some(token) => token.ready().await.map_err(|e| self.token_error(e))?,
-                        None => None,
-                    };
-                    Ok(Readiness { free_bytes, token_free_bytes })
-                }
-                Outcome::Conflict | Outcome::Unknown => Err(KeystoreError::Unavailable {
-                    keystore: self.id.clone(),
-                    detail: "a test write was not confirmed".to_owned(),
-                }),
-            }
+            self.writable().await?;
+            let free_bytes = self.free_space.as_ref().and_then(|probe| probe());
+            let token_free_bytes = match &self.token {
+                Some(token) => token.ready().await.map_err(|e| self.token_error(e))?,
+                None => None,
+            };
+            Ok(Readiness { free_bytes, token_free_bytes })
         };
         around(Failpoint::TargetReady, work, |injected| self.rehearsed(injected)).await
     }

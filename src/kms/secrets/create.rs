@@ -66,6 +66,10 @@ impl Service {
     /// A locked scope, a taken name or one in its recovery window, an unusable key or instance, a used-up quota, or
     /// parameters that do not fit the type.
     pub async fn create_secret(&self, caller: &Caller, order: &NewSecret) -> Result<CreatedSecret, KmsError> {
+        if caller.scope().account != caller.account {
+            // A secret lies under a key of its own account, whatever the policies of other keys allow.
+            return Err(KmsError::KeyNotFound);
+        }
         self.admit(&caller.scope(), caller.nonce.as_ref()).await?;
         let now = self.clock.now();
         let Shape { name, values, extended_config } =

@@ -6,14 +6,14 @@ use zeroize::Zeroizing;
 
 use super::stages::{CURRENT, PREVIOUS};
 use crate::kms::{Caller, KmsError, Service};
-use crate::model::{ResourceKind, SecretName, SecretRecord, SecretType, SecretVersionId, SecretVersionRecord};
+use crate::model::{ResourceKind, SecretName, SecretRecord, SecretType, SecretVersionRecord};
 use crate::store::Stored;
 
 /// Which version's value is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WhichVersion {
-    /// By ID; ignored for managed types.
-    pub id: Option<SecretVersionId>,
+    /// By ID, as the client wrote it: what no ID can be is one that does not exist. Ignored for managed types.
+    pub id: Option<String>,
     /// By stage; `None`: `ACSCurrent`. Not looked at where an ID counts.
     pub stage: Option<String>,
 }
@@ -128,7 +128,8 @@ impl Service {
         if let Some(id) = &which.id
             && !managed
         {
-            let found = self.catalogue.secret_version(&secret.incarnation, id).await?;
+            let id = id.parse().map_err(|_| KmsError::ResourceNotFound)?;
+            let found = self.catalogue.secret_version(&secret.incarnation, &id).await?;
             let staged = |version: &Stored<SecretVersionRecord>| {
                 which.stage.as_ref().is_none_or(|stage| version.stages.contains(stage))
             };

@@ -132,7 +132,7 @@ impl Service {
             return Ok(None);
         };
         let value = self.open_version(secret, &version).await?;
-        if version.binary == order.binary && bool::from(value.as_slice().ct_eq(order.value.as_slice())) {
+        if bool::from(value.as_slice().ct_eq(order.value.as_slice())) {
             Ok(Some(version.stages.clone()))
         } else {
             Err(KmsError::ResourceExists)

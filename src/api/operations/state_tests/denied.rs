@@ -238,6 +238,17 @@ async fn another_account_uses_what_the_policy_of_a_key_and_its_own_allow() {
         let refused = if acting.identity.is_some() { DENIED } else { "Forbidden.KeyNotFound" };
         assert_eq!(code(&world, STRANGER, &acting, &disable, &known).await, refused);
     }
+    // Its own secrets lie under its own keys: otherwise they would lie in the other's scope, and pass its lock.
+    let before = world.service().catalogue.scopes().await.unwrap();
+    let under = Row {
+        operation: "CreateSecret",
+        parameters: &[("SecretName", "n"), ("VersionId", "v"), ("SecretData", "d"), ("EncryptionKeyId", "{arn}")],
+        ..plain()
+    };
+    for acting in [Acting::default(), user(STRANGER, allowing("kms:*", "*"))] {
+        assert_eq!(code(&world, STRANGER, &acting, &under, &known).await, "Forbidden.KeyNotFound");
+    }
+    assert_eq!(world.service().catalogue.scopes().await.unwrap(), before);
     // A plain ID names nothing of another account.
     assert_eq!(code(&world, STRANGER, &Acting::default(), &by_id, &known).await, "Forbidden.KeyNotFound");
     // What was encrypted there opens for who may, under the key that the blob names, and re-encrypts to an own key.
