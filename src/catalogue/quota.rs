@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalogue, CatalogueError, paths};
-use crate::model::{AccountId, InstanceId, JobId};
+use super::{Catalogue, CatalogueError, Lease, paths};
+use crate::model::{AccountId, InstanceId, Job, JobId};
 use crate::store::{Record, Stored, Transaction, get_record, scan_records};
 
 /// Keys and secrets.
@@ -100,6 +100,33 @@ impl Catalogue {
     ) -> Result<(), CatalogueError> {
         self.change_quota(transaction, id, |quota| quota.used = shift(quota.used, plus, minus)).await?;
         self.change_tenant(transaction, id, account, plus, minus).await
+    }
+
+    /// Reserves another demand for a job that has reserved something; false when the instance may not hold so much.
+    ///
+    /// # Errors
+    /// `Conflict` when the quota record changed or the lease was lost.
+    pub async fn reserve_anew(
+        &self,
+        lease: &Lease,
+        job: &Job,
+        demand: Demand,
+        most: Demand,
+    ) -> Result<bool, CatalogueError> {
+        let mut transaction = Transaction::new();
+        lease.apply(&mut transaction);
+        let mut fits = false;
+        self.change_quota(&mut transaction, &job.instance, |quota| {
+            let taken = quota.taken(Some(&job.id));
+            fits = taken.keys.saturating_add(demand.keys) <= most.keys
+                && taken.secrets.saturating_add(demand.secrets) <= most.secrets;
+            quota.reserved.insert(job.id.clone(), demand);
+        })
+        .await?;
+        if fits {
+            self.commit_transaction(transaction).await?;
+        }
+        Ok(fits)
     }
 
     pub(super) async fn reserve(

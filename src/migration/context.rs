@@ -1,7 +1,8 @@
 //! What a step works with: the job as last read, the lease, and the session with the target.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -40,9 +41,25 @@ pub(super) struct Progress {
     lost: AtomicBool,
     warned: AtomicBool,
     overdue: AtomicBool,
+    phase: Mutex<Option<(Job, Duration)>>,
 }
 
 impl Progress {
+    /// The job in the phase that begins, at this time of the monotonic clock.
+    pub(super) fn enter(&self, job: Job, since: Duration) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some((job, since));
+    }
+
+    /// No phase any more: there is nothing further to tell.
+    pub(super) fn leave(&self) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The job as its present phase began, and when that was.
+    pub(super) fn phase(&self) -> Option<(Job, Duration)> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn add(&self, items: &[PlanItem]) {
         for item in items {
             match item.resource {
@@ -185,6 +202,11 @@ impl Context {
         }
         let job = self.migrations.service.catalogue.job_summary(&self.job.id).await?;
         if job.is_some_and(|job| job.cancel_requested) { Err(MigrationError::Interrupted) } else { Ok(()) }
+    }
+
+    /// Between batches: a daemon that stops does not wait for the rest.
+    pub(super) fn between_batches(&self) -> Result<(), MigrationError> {
+        if self.stop.is_cancelled() { Err(MigrationError::Stopped) } else { Ok(()) }
     }
 
     /// The job's fields for an event, with the present figures.

@@ -36,6 +36,9 @@ pub enum MigrationError {
     /// The job's window ended, or an operator canceled: noticed inside a step.
     #[error("the job is to be rolled back")]
     Interrupted,
+    /// The daemon stops: noticed inside a step, which is run again after the start.
+    #[error("the daemon stops")]
+    Stopped,
     /// The catalogue.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),

@@ -30,7 +30,7 @@ pub use settings::Settings;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::audit::Actor;
 use crate::kms::Service;
@@ -48,6 +48,8 @@ pub struct Migrations {
     /// The person behind that, where there is one: what an approval must come from somebody else than.
     asked_by: Option<String>,
     hearts: Heartbeats,
+    /// Held while an order becomes jobs.
+    submitting: Arc<Mutex<()>>,
 }
 
 impl Migrations {
@@ -61,6 +63,7 @@ impl Migrations {
             actor: Actor::Daemon,
             asked_by: None,
             hearts: Heartbeats::default(),
+            submitting: Arc::default(),
         }
     }
 

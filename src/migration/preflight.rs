@@ -169,7 +169,8 @@ impl Migrations {
     fn check_expiry(&self, facts: &InstanceFacts, window_end: Timestamp, plan: &mut Plan) {
         let Some(expires) = facts.expires else { return };
         let margin = jiff::SignedDuration::try_from(self.settings().expiry_margin).unwrap_or_default();
-        if self.service.clock.now().checked_add(margin).is_ok_and(|limit| limit < expires) {
+        let soon = self.service.clock.now().checked_add(margin).map_or(true, |limit| limit >= expires);
+        if !soon && window_end < expires {
             return;
         }
         let problem = run_problem(

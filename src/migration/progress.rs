@@ -45,6 +45,12 @@ impl Context {
                     self.settle(running.join_next().await).await?;
                 }
                 self.checkpoint().await?;
+                if let Err(stopped) = self.between_batches() {
+                    while !running.is_empty() {
+                        self.settle(running.join_next().await).await?;
+                    }
+                    return Err(stopped);
+                }
                 let (work, batch) = (work(self.now(), batch.to_vec()), batch.to_vec());
                 running.spawn(async move { work.await.map(|()| batch) });
             }

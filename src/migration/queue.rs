@@ -16,6 +16,8 @@ impl Migrations {
     /// # Errors
     /// `Refused` with every problem; `Conflict` when `extra` does not hold.
     pub async fn submit(&self, order: Order, extra: Transaction) -> Result<Vec<JobId>, MigrationError> {
+        // Of two that do not queue and come at once the second has to see the first one's job.
+        let _one_after_the_other = self.submitting.lock().await;
         if order.method == crate::model::Method::Manual {
             let only = match order.accounts.as_slice() {
                 [account] => Some(Scope { region: order.region.clone(), account: account.clone() }),
@@ -126,10 +128,12 @@ impl Migrations {
 
     /// `scope`: that of the only account; of a group one that is busy waits, and the others go on.
     async fn busy(&self, scope: Option<&Scope>, order: &Order) -> Result<Option<Problem>, MigrationError> {
-        let jobs = self.service.catalogue.jobs().await?;
-        let other = jobs
-            .iter()
-            .find(|job| !job.state.is_final() && (Some(&job.scope) == scope || job.instance == order.instance));
+        let (jobs, holds) = (self.service.catalogue.jobs().await?, self.service.catalogue.holds().await?);
+        // One that a hold or a missing approval keeps in the queue keeps nobody waiting.
+        let waits = |job: &Job| job.state == JobState::Queued && held(job, &holds);
+        let other = jobs.iter().find(|job| {
+            !job.state.is_final() && !waits(job) && (Some(&job.scope) == scope || job.instance == order.instance)
+        });
         Ok(other.map(|job| {
             run_problem(
                 ProblemCode::ScopeLocked,

@@ -1,16 +1,19 @@
 //! What must hold also when a worker was killed: no mark without a job, no target that remembers a rolled-back job.
 
+use std::time::Duration;
+
 use super::{MigrationError, Migrations};
 use crate::catalogue::CatalogueError;
 use crate::observe::{Event, Fields, emit};
 
 impl Migrations {
-    /// At start: heals what an earlier process left. Its jobs go on once [`Migrations::run`] runs.
+    /// At start: heals what an earlier process left here. Its jobs go on once [`Migrations::run`] runs; instances, which may
+    /// be away, are tended later.
     ///
     /// # Errors
     /// When stores cannot be used.
     pub async fn recover(&self) -> Result<(), MigrationError> {
-        self.tend().await
+        self.clear_stranded().await
     }
 
     /// Clears marks whose job does not run, and lets targets forget rolled-back jobs. Cheap when nothing waits.
@@ -18,6 +21,11 @@ impl Migrations {
     /// # Errors
     /// When stores cannot be used.
     pub async fn tend(&self) -> Result<(), MigrationError> {
+        self.clear_stranded().await?;
+        self.let_forget().await
+    }
+
+    async fn clear_stranded(&self) -> Result<(), MigrationError> {
         let catalogue = &self.service.catalogue;
         for mark in catalogue.all_marks().await? {
             if !catalogue.job_runs(&mark.job).await? {
@@ -35,16 +43,23 @@ impl Migrations {
                 }
             }
         }
+        Ok(())
+    }
+
+    async fn let_forget(&self) -> Result<(), MigrationError> {
+        let catalogue = &self.service.catalogue;
         for clean_up in catalogue.clean_ups().await? {
             // Until the roll-back has flipped every entry back, the copies may still be asked.
             if catalogue.job_runs(&clean_up.job).await? {
                 continue;
             }
             let Some(target) = self.service.keystores.target(&clean_up.instance) else { continue };
-            match target.forget(&clean_up.job, clean_up.token).await {
-                Ok(()) => {}
-                Err(error) if error.is_unavailable() => continue,
-                Err(error) => {
+            match tokio::time::timeout(FORGETTING, target.forget(&clean_up.job, clean_up.token)).await {
+                Ok(Ok(())) => {}
+                // Later: it is tried again and again.
+                Err(_) => continue,
+                Ok(Err(error)) if error.is_unavailable() => continue,
+                Ok(Err(error)) => {
                     tracing::error!(job = %clean_up.job, %error, "the instance does not forget the job; trying again");
                     continue;
                 }
@@ -60,3 +75,6 @@ impl Migrations {
         Ok(())
     }
 }
+
+/// How long one instance may take to forget one job before the others have their turn.
+const FORGETTING: Duration = Duration::from_secs(20);

@@ -23,6 +23,8 @@ const TELL: Duration = Duration::from_secs(4);
 /// Tries of a step before the first purge while the target cannot be reached.
 const TRIES: u32 = 5;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Seconds that a step may still take once the daemon stops. Cut then, it is as after a crash.
+const PARTING: u32 = 10;
 
 /// What another worker's lease looked like, and since when on our monotonic clock.
 type Watched = BTreeMap<JobId, (Option<Revision>, Duration)>;
@@ -121,6 +123,7 @@ impl Migrations {
         };
         let progress = Arc::new(Progress::default());
         let renewing = tokio::spawn(renew(self.clone(), lease.clone(), Arc::clone(&progress)));
+        let telling = tokio::spawn(tell(self.clone(), Arc::clone(&progress)));
         let ended = stop.clone();
         let mut context = Context { migrations: self.clone(), lease, job, stop, offer: None, progress, planned: None };
         if resumed {
@@ -129,9 +132,11 @@ impl Migrations {
         if let Err(error) = context.drive().await {
             tracing::warn!(job = %id, %error, "the work on the job stops here");
             renewing.abort();
+            telling.abort();
             self.rest(&ended).await;
         }
         renewing.abort();
+        telling.abort();
         self.touch();
     }
 
@@ -146,18 +151,29 @@ impl Context {
     async fn drive(&mut self) -> Result<(), MigrationError> {
         let mut tries = 0_u32;
         self.reload().await?;
+        if self.job.state.is_final() {
+            // Canceled since it was picked; who canceled it has told so.
+            return Ok(());
+        }
         while !self.job.state.is_final() {
             if self.stop.is_cancelled() {
                 return Ok(());
             }
             let state = self.job.state;
             match self.one_step().await {
-                Ok(Ended::Paused) => return Ok(()),
+                Ok(Ended::Paused) | Err(MigrationError::Stopped | MigrationError::Ended(_)) => return Ok(()),
                 Ok(Ended::Saved) => self.reload().await?,
-                Ok(Ended::With(event)) => self.transition(event, None).await?,
+                Ok(Ended::With(event)) => match self.transition(event, None).await {
+                    Err(MigrationError::Ended(_)) => return Ok(()),
+                    moved => moved?,
+                },
                 Err(error) if is_lost(&error) => return Err(error),
                 Err(error) => {
-                    if !self.stop_for(error, tries).await? {
+                    let moved = match self.stop_for(error, tries).await {
+                        Err(MigrationError::Ended(_)) => return Ok(()),
+                        moved => moved?,
+                    };
+                    if !moved {
                         let first = self.migrations.settings().first_pause;
                         let pause = first.saturating_mul(1 << tries.min(8)).min(LONGEST_PAUSE);
                         tries = tries.saturating_add(1);
@@ -173,10 +189,14 @@ impl Context {
             }
             if self.job.state != state {
                 tries = 0;
+                if state == JobState::Queued && self.job.state == JobState::Preflight {
+                    emit(Event::MigrationStarted, &self.fields(), "migration started");
+                }
                 self.tell();
                 self.migrations.touch();
             }
         }
+        self.progress.leave();
         self.tell_end();
         Ok(())
     }
@@ -187,52 +207,42 @@ impl Context {
             if self.now() >= self.job.window_end {
                 return Err(MigrationError::Failed(window_ended(&self.job)));
             }
-            let now = self.now();
-            self.update(move |job| {
-                job.started_at.get_or_insert(now);
-                Ok(())
-            })
-            .await?;
-            emit(Event::MigrationStarted, &self.fields(), "migration started");
             return Ok(Ended::With(JobEvent::Done));
         }
         self.checkpoint().await?;
         let step = step(self.job.state).ok_or_else(|| MigrationError::Internal("a state without a step".to_owned()))?;
-        let (mut teller, mut recorder) = (tokio::time::interval(TELL), tokio::time::interval(Duration::from_secs(1)));
-        teller.tick().await;
+        let mut recorder = tokio::time::interval(Duration::from_secs(1));
         recorder.tick().await;
         let (progress, migrations, lease) = (Arc::clone(&self.progress), self.migrations.clone(), self.lease.clone());
         let seen = (*self.job).clone();
         let heart = self.migrations.hearts.begin(&format!("{} in {}", self.job.id, self.job.state.as_str()));
         let (clock, start) = (Arc::clone(&self.migrations.service.clock), self.migrations.service.clock.monotonic());
         let mut pace = Pace { done: self.progress.done(), since: start };
-        let telling = async move {
+        self.progress.enter(seen.clone(), start);
+        let stop = self.stop.clone();
+        let recording = async move {
+            let mut stopping = 0_u32;
             loop {
-                tokio::select! {
-                    biased;
-                    _ = teller.tick() => {
-                        let (done, spent) = (progress.done(), clock.monotonic().saturating_sub(start));
-                        let (percent, eta) = share(&seen, done, spent);
-                        emit(Event::MigrationProgress, &figures(&seen, done).estimate(percent, eta), "migration in progress");
-                    }
-                    _ = recorder.tick() => {
-                        // Before the first purge the window's end cuts a step that hangs; later only a restart does.
-                        if !pace.is_stuck(seen.state.is_past_return(), progress.done(), clock.monotonic()) {
-                            heart.beat();
-                        }
-                        progress.watch_window(&seen, migrations.service.clock.now());
-                        record(&migrations, &lease, progress.done()).await;
-                        if let Some(cut) = cut_short(&migrations, &seen).await {
-                            return cut;
-                        }
-                    }
+                recorder.tick().await;
+                // Before the first purge the window's end cuts a step that hangs; later only a restart does.
+                if !pace.is_stuck(seen.state.is_past_return(), progress.done(), clock.monotonic()) {
+                    heart.beat();
+                }
+                record(&migrations, &lease, progress.done()).await;
+                if let Some(cut) = cut_short(&migrations, &seen).await {
+                    return cut;
+                }
+                // A step ends in its own time, but not in that of an instance that does not answer.
+                stopping = if stop.is_cancelled() { stopping.saturating_add(1) } else { 0 };
+                if stopping > PARTING {
+                    return MigrationError::Stopped;
                 }
             }
         };
         tokio::select! {
             biased;
             ended = step.run(self) => ended,
-            cut = telling => Err(cut),
+            cut = recording => Err(cut),
         }
     }
 
@@ -241,6 +251,12 @@ impl Context {
         let now = self.now();
         let (walked, done) = (self.job.state.walks_plan(), self.progress.done());
         self.update(move |job| {
+            if job.state.is_final() {
+                return Err(MigrationError::Ended(job.id.clone()));
+            }
+            if job.state == JobState::Queued && event == JobEvent::Done {
+                job.started_at.get_or_insert(now);
+            }
             let wanted = job.cancel_requested && job.state.next(JobEvent::Cancel).is_ok();
             let late = now >= job.window_end && job.state == JobState::Confirming;
             let (event, failure) = match event {
@@ -297,7 +313,8 @@ impl Context {
             MigrationError::Interrupted => (JobEvent::Cancel, None),
             MigrationError::Failed(failure) => (JobEvent::Fail, Some(failure)),
             MigrationError::Refused(problems) => {
-                emit(Event::MigrationRefused, &self.fields(), &list(&problems));
+                let code = problems.first().map(|problem| problem.code.as_str()).unwrap_or_default();
+                emit(Event::MigrationRefused, &self.fields().code(code), &list(&problems));
                 (JobEvent::Fail, Some(refused(&problems)))
             }
             MigrationError::Unproved(why) => (JobEvent::Fail, Some(unproved(why))),
@@ -361,6 +378,25 @@ impl Pace {
             (self.done, self.since) = (done, now);
         }
         past_return && now.saturating_sub(self.since) >= STUCK
+    }
+}
+
+/// Tells how far the job is until told otherwise, also while a step is tried again and again.
+async fn tell(migrations: Migrations, progress: Arc<Progress>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.tick().await;
+    let mut told = tokio::time::Instant::now();
+    loop {
+        seconds.tick().await;
+        let Some((job, since)) = progress.phase() else { continue };
+        let clock = &migrations.service.clock;
+        progress.watch_window(&job, clock.now());
+        if told.elapsed() >= TELL {
+            told = tokio::time::Instant::now();
+            let done = progress.done();
+            let (percent, eta) = share(&job, done, clock.monotonic().saturating_sub(since));
+            emit(Event::MigrationProgress, &figures(&job, done).estimate(percent, eta), "migration in progress");
+        }
     }
 }
 

@@ -206,7 +206,10 @@ impl JobState {
     /// True for the phases before the first purge whose step asks the target, which may hang, and changes no entry.
     #[must_use]
     pub const fn waits_for_target(self) -> bool {
-        matches!(self, Self::Preflight | Self::Copying | Self::Verifying | Self::Activating | Self::Confirming)
+        matches!(
+            self,
+            Self::Preflight | Self::Locked | Self::Copying | Self::Verifying | Self::Activating | Self::Confirming
+        )
     }
 
     /// True for the phases that go through the plan resource by resource.

@@ -1,4 +1,4 @@
-"""The clock is set forward while a job runs: the job goes on to its end, and what falls due because of the step waits."""
+"""The clock is set forward while a job runs: the job goes on to its end, what falls due because of the step waits."""
 
 import json
 import pathlib
@@ -86,7 +86,7 @@ def test_a_job_completes_over_a_step_of_the_clock_and_a_deletion_waits_for_its_c
     deployment.log.wait("clock.stepped")
     assert deployment.job()["state"] == phase, "the phase was too short for this machine"
     deployment.log.wait("migration.complete")
-    # What falls due and destroys nothing is done: so the daemon has looked at what is due, by the new clock, after the lock.
+    # What falls due and destroys nothing is done: the daemon has looked at it by the new clock, after the lock.
     eventually(lambda: versions() == 2)
     assert states()[due] == "PendingDeletion"
     _, status = deployment.cli("status")

@@ -145,7 +145,8 @@ def end(directory, name, issuer, left=-864_000):
     """Gives somebody a certificate that has so many seconds left, by default none; the authority stays."""
     pem = issue(directory, name, issuer)
     ca_key, ca = issuer
-    command = ["faketime", "-f", f"{left - 30 * 86_400:+}s", "openssl", "x509", "-req", "-in", directory / f"{name}.csr", "-CA", ca]
+    begun = f"{left - 30 * 86_400:+}s"
+    command = ["faketime", "-f", begun, "openssl", "x509", "-req", "-in", directory / f"{name}.csr", "-CA", ca]
     command += ["-CAkey", ca_key, "-days", "30", "-extfile", directory / "extensions", "-out", pem]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
 
@@ -194,7 +195,8 @@ def test_an_ended_certificate_of_the_instance_is_refused_before_the_lock(gateway
 
     end(elsewhere.directory, "instance", elsewhere.issuer)
     take()
-    refused_before_the_lock(gateway, "its certificate is not accepted", "renew the certificate of the instance's listener")
+    listener = "renew the certificate of the instance's listener"
+    refused_before_the_lock(gateway, "its certificate is not accepted", listener)
     issue(elsewhere.directory, "instance", elsewhere.issuer)
     take()
     eventually(lambda: status(gateway) == "Connected")
@@ -276,7 +278,11 @@ def field(content):
 
 @pytest.mark.parametrize(
     ("protocols", "version", "shown", "older"),
-    [((0, 0), "0.0.9", "protocol 0", "upgrade the instance"), ((2, 5), "9.0.0", "protocol 2 to 5", "upgrade this gateway")],
+    [
+        ((0, 0), "0.0.9", "protocol 0", "upgrade the instance"),
+        ((2, 5), "9.0.0", "protocol 2 to 5", "upgrade this gateway"),
+    ],
+    ids=["older", "newer"],
 )
 def test_a_release_without_a_common_protocol_is_named_before_the_lock(
     unstarted, elsewhere, protocols, version, shown, older

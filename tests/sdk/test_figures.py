@@ -54,8 +54,8 @@ def test_the_age_of_the_newest_backup(unstarted):
     unstarted.stop()
 
     def every(interval):
-        lines = ["[backup]", f'directory = "{shelf}"', f'key_file = "{copies.key}"', f'every = "{interval}"', "keep = 2"]
-        return "\n".join(lines)
+        kept_there = [f'directory = "{shelf}"', f'key_file = "{copies.key}"', "keep = 2"]
+        return "\n".join(["[backup]", *kept_there, f'every = "{interval}"'])
 
     plain = unstarted.extra
     unstarted.extra = plain + every("24h")
@@ -131,8 +131,7 @@ def test_calls_that_an_instance_elsewhere_could_not_serve_are_counted(unstarted,
 
         def errors():
             found = scrape()
-            prefix = "keyferry_keystore_errors_total"
-            return {kind: found[f'{prefix}{{keystore="{kind}"}}'] for kind in ("shared", "software", "hardware", "remote")}
+            return {kind: found[f'keyferry_keystore_errors_total{{keystore="{kind}"}}'] for kind in none}
 
         none = dict.fromkeys(("shared", "software", "hardware", "remote"), 0)
         assert errors() == none

@@ -1,5 +1,5 @@
-"""Stores that are destroyed while a job runs, and a backup from the middle of it: the job ends by itself, and what is left of
-the earlier life is fenced out."""
+"""Stores that are destroyed while a job runs, and a backup from the middle of it: the job ends by itself, and what is
+left of the earlier life is fenced out."""
 
 import re
 import shutil
@@ -10,11 +10,15 @@ from deployment import INSTANCE, Deployment, eventually
 from held_backup import HeldBackup, lose_stores, restore
 from population import Population, moved
 from test_backup import Copies
-from test_remote import elsewhere, gateway  # noqa: F401 (fixtures)
+from test_remote import elsewhere, gateway
 
 # How far a restored store goes on above all that the earlier life can have given out (docs/design.md).
 EPOCH = 2**40
 SLOWLY = "[migration]\nmax_rate = {}\n"
+
+
+# Fixtures of another file, which pytest finds by their names.
+assert elsewhere and gateway
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def is_whole(deployment, population):
 def test_stores_lost_in_a_phase_come_back_from_its_backup_and_the_job_completes(deployment, copies, phase):
     population = Population(deployment.sdk()).fill()
     before = population.snapshot()
-    deployment.extra = SLOWLY.format(6)
+    deployment.extra = SLOWLY.format(4)
     deployment.schedule("move", seconds=1, window='"10m"')
     deployment.log.wait("migration.progress", phase=phase)
     # Inside of the phase, not at its beginning.
@@ -93,9 +97,9 @@ def stops(deployment):
     return [line for line in lines if line.startswith("the work on the job stops here")]
 
 
-def test_after_a_restore_the_instance_obeys_the_new_life_and_refuses_the_old_one(gateway, elsewhere, tmp_path):  # noqa: F811
-    """The fencing token of a job is the revision at which it was taken over, and an instance obeys the highest it has seen. The
-    instance is on another host here: it is not restored, and has seen tokens of after the backup."""
+def test_after_a_restore_the_instance_obeys_the_new_life_and_refuses_the_old_one(gateway, elsewhere, tmp_path):
+    """The fencing token of a job is the revision at which it was taken over, and an instance obeys the highest it has
+    seen. The instance is on another host here: it is not restored, and has seen tokens of after the backup."""
     population = Population(gateway.sdk()).fill()
     before = population.snapshot()
     copies = Copies(gateway)

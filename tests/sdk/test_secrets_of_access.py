@@ -1,4 +1,4 @@
-"""Secrets that the daemon is handed: access keys that are exchanged without a restart, a PIN as a systemd credential."""
+"""Secrets that the daemon is handed: access keys exchanged without a restart, a PIN as a systemd credential."""
 
 import subprocess
 

@@ -24,7 +24,7 @@ WHERE = ["--region", REGION, "--account", RETAIL.id]
 
 
 def on_a_terminal(deployment, *arguments):
-    """Exit code and what is on the screen, lines as they were written: both streams go to one terminal of 80 columns."""
+    """Exit code and what is on the screen, line by line: both streams go to one terminal of 80 columns."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     command = [binary(), "--socket", str(deployment.socket), *arguments]

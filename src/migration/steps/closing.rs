@@ -24,10 +24,12 @@ impl Step for Closing {
         let catalogue = context.migrations.service.catalogue.clone();
         let start = context.migrations.service.clock.monotonic();
         loop {
-            context.reload().await?;
-            if context.job.cancel_requested {
-                return Err(MigrationError::Interrupted);
+            // Also while a rotation is waited for: the window ends, somebody cancels, the daemon stops.
+            context.checkpoint().await?;
+            if context.stop.is_cancelled() {
+                return Ok(Ended::Paused);
             }
+            context.reload().await?;
             let mut job = context.job.clone();
             job.state = job.state.next(JobEvent::Done).map_err(|e| MigrationError::Internal(e.to_string()))?;
             match catalogue.put_lock(&context.lease, &job, context.now()).await {

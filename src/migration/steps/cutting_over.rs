@@ -62,9 +62,13 @@ impl Way {
 
 /// Rewrites all entries: of one kind several batches at a time, so that they share a sync, the next kind only after them.
 async fn all(context: &Context, plan: &[PlanItem], way: &Way) -> Result<(), MigrationError> {
-    let at_once = if context.migrations.settings().max_rate > 0 { 1 } else { AT_ONCE };
+    // A rate means one batch after the other, none of which takes longer than a second.
+    let (size, at_once) = match usize::try_from(context.migrations.settings().max_rate) {
+        Ok(rate) if rate > 0 => (rate.min(BATCH), 1),
+        _ => (BATCH, AT_ONCE),
+    };
     for same in plan.chunk_by(|a, b| a.resource.kind() == b.resource.kind()) {
-        let batches: Vec<_> = same.chunks(BATCH).map(|batch| one(context, batch, way)).collect();
+        let batches: Vec<_> = same.chunks(size).map(|batch| one(context, batch, way)).collect();
         stream::iter(batches).buffer_unordered(at_once).try_collect::<()>().await?;
     }
     Ok(())
@@ -74,6 +78,7 @@ async fn one(context: &Context, batch: &[PlanItem], way: &Way) -> Result<(), Mig
     if let Way::Over(_) = way {
         context.checkpoint().await?;
     }
+    context.between_batches()?;
     rewrite(context, batch, way).await?;
     if let Way::Over(_) = way {
         context.progress.add(batch);

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use super::{Ended, Step};
+use crate::catalogue::{CatalogueError, Demand};
 use crate::migration::MigrationError;
 use crate::migration::context::Context;
-use crate::model::{JobEvent, JobState, ProblemCode};
+use crate::model::{Failure, JobEvent, JobState, ProblemCode};
 
 pub(super) struct Locked;
 
@@ -22,9 +23,9 @@ impl Step for Locked {
         }
         let (keys, secrets) = (plan.keys(), plan.secrets());
         let reserved = (job.keys_total, job.secrets_total);
-        // The gate reserved what the first preflight counted; more than that would not be reserved.
+        // The gate reserved what the first preflight counted; more may have come until it closed.
         if keys > reserved.0 || secrets > reserved.1 {
-            return Err(MigrationError::Failed(grown()));
+            reserve(context, Demand { keys, secrets }).await?;
         }
         let catalogue = context.migrations.service.catalogue.clone();
         let pages = catalogue.save_plan(&context.lease, &plan.items, &plan.left_behind).await?;
@@ -45,10 +46,26 @@ impl Step for Locked {
     }
 }
 
-fn grown() -> crate::model::Failure {
-    crate::model::Failure {
+/// Reserves what the plan wants now, if there is still room for it.
+async fn reserve(context: &Context, demand: Demand) -> Result<(), MigrationError> {
+    let (service, job) = (&context.migrations.service, &context.job);
+    let facts = service.keystores.instance(&job.instance);
+    let facts = facts.ok_or_else(|| MigrationError::Internal(format!("{} is not configured any more", job.instance)))?;
+    let most = Demand { keys: facts.key_quota, secrets: facts.secret_quota };
+    loop {
+        match service.catalogue.reserve_anew(&context.lease, job, demand, most).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => return Err(MigrationError::Failed(grown())),
+            Err(CatalogueError::Conflict) => context.check_lease().await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn grown() -> Failure {
+    Failure {
         code: "QuotaExceeded".to_owned(),
-        message: "resources were added while the gate was closing; more would move than was reserved".to_owned(),
-        remedy: "run it again".to_owned(),
+        message: "resources were added while the gate was closing, and the instance has no room for them".to_owned(),
+        remedy: "raise key_quota or secret_quota, or delete what is not needed; then run it again".to_owned(),
     }
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{Ended, Step};
 use crate::migration::MigrationError;
 use crate::migration::context::Context;
-use crate::model::{JobEvent, ResourceId};
+use crate::model::{JobEvent, ProblemCode, ResourceId};
 use crate::observe::{Event, emit};
 
 pub(super) struct Preflight;
@@ -17,7 +17,9 @@ impl Step for Preflight {
         // staged beside them. An instance that cannot be reached for it is refused below.
         context.migrations.tend().await?;
         let job = &context.job;
-        let plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, (&job.id).into()).await?;
+        let mut plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, (&job.id).into()).await?;
+        // A hold keeps jobs from starting; this one has. `hold --now` asks for its cancel instead.
+        plan.problems.retain(|problem| problem.code != ProblemCode::Held);
         if plan.refuses(&job.selection) {
             return Err(MigrationError::Refused(plan.problems));
         }
