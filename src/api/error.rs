@@ -243,8 +243,8 @@ fixed! {
     deletion_protected: 409 "Forbidden.DeletionProtected" "Deletion protection is on for this key. Switch it off with SetDeletionProtection first.";
     /// The body did not arrive in time.
     request_timeout: 408 "RequestTimeout" "The request was not received in time.";
-    /// The body is larger than any request needs.
-    request_too_large: 413 "RequestTooLarge" "The request body is too large.";
+    /// The body or the request line is larger than any request needs.
+    request_too_large: 413 "RequestTooLarge" "The request is too large.";
 }
 
 #[cfg(test)]

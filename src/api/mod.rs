@@ -14,6 +14,7 @@ mod parameters;
 mod regions;
 mod remedies;
 pub mod request;
+pub mod request_lines;
 pub mod response;
 pub mod server;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Listeners: HTTP/1.1 with keep-alive on TCP, plain or TLS, that do not let a slow or greedy client hold them up.
 //!
-//! The request line may have a little under 64 KiB (65,534 bytes of path and query: a limit of the `http` crate).
+//! A request line may have 256 KiB, as a body may: [`super::request_lines`] carries long ones past the `http` crate, which
+//! takes 65,534 bytes of path and query.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use zeroize::Zeroizing;
 
 use super::gateway::{Arrival, Gateway};
 use super::request::{MAX_BODY_BYTES, RawRequest};
+use super::request_lines::{Lines, Query};
 use super::response::Reply;
 use super::{ApiError, tls};
 use crate::model::RegionId;
@@ -177,7 +179,7 @@ impl Server {
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Room for the longest request line and the headers behind it.
+/// Room for the longest request line that hyper gets and the headers behind it.
 const MAX_HEAD_BYTES: usize = 192 * 1024;
 
 struct Connection {
@@ -211,12 +213,24 @@ impl Connection {
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
-        let service = hyper::service::service_fn(|request| async { Ok::<_, Infallible>(self.answer(request).await) });
+        let (reader, writer) = tokio::io::split(stream);
+        let (reader, requests) = Lines::new(reader);
+        let this = &self;
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            // Here and not in the future: hyper calls a service before it reads anything behind the head.
+            let length = request.body().size_hint().exact();
+            let query = requests.take_up(length);
+            async move {
+                let reply = this.answer(request, query).await;
+                // Where a chunked body ends, and so where a next request would begin, only hyper knows.
+                Ok::<_, Infallible>(response(Reply { close: reply.close || length.is_none(), ..reply }))
+            }
+        });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.headers)
             .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(tokio::io::join(reader, writer)), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -230,23 +244,25 @@ impl Connection {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, query: Result<Query, ApiError>) -> Reply {
         let (head, body) = request.into_parts();
-        let reply = match tokio::time::timeout(self.limits.body, read_body(body)).await {
-            Ok(Ok(body)) => {
-                let raw = RawRequest {
-                    method: head.method,
-                    path: head.uri.path().to_owned(),
-                    query: Zeroizing::new(head.uri.query().unwrap_or_default().to_owned()),
-                    headers: head.headers,
-                    body,
+        let body = match tokio::time::timeout(self.limits.body, read_body(body)).await {
+            Ok(body) => body,
+            Err(_) => Err(ApiError::request_timeout()),
+        };
+        // A request is read to its end also where its line is refused: who still sends may not see the answer.
+        match body.and_then(|body| Ok((body, query?))) {
+            Ok((body, query)) => {
+                let query = match query {
+                    Query::InPlace => Zeroizing::new(head.uri.query().unwrap_or_default().to_owned()),
+                    Query::Carried(query) => query,
                 };
+                let path = head.uri.path().to_owned();
+                let raw = RawRequest { method: head.method, path, query, headers: head.headers, body };
                 self.gateway.answer(raw, &self.arrival).await
             }
-            Ok(Err(error)) => self.gateway.refuse(&error, self.arrival.source),
-            Err(_) => self.gateway.refuse(&ApiError::request_timeout(), self.arrival.source),
-        };
-        response(reply)
+            Err(error) => self.gateway.refuse(&error, self.arrival.source),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::gateway::Gateway;
 use super::nonces::NonceMemory;
 use super::server::{Endpoint, Limits, Server};
-use super::testing::{V3, access_keys};
+use super::testing::{V3, access_keys, join, v1_pairs};
 use super::{ApiError, Call, Dispatcher, Regions, tls};
 use crate::model::{SystemClock, format_utc};
 
@@ -153,6 +153,8 @@ async fn requests_over_tls() {
     let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();
     let (status, _, body) = ask(&mut stream, &wire("Encrypt", &[("KeyId", "k")], "")).await;
     assert_eq!((status, &body["Length"]), (200, &json!(1)));
+    let (status, _, body) = ask(&mut stream, &wire("Encrypt", &[("KeyId", &"k".repeat(200_000))], "")).await;
+    assert_eq!((status, &body["Length"]), (200, &json!(200_000)));
 
     // Plain HTTP on the TLS port hurts nobody else.
     let mut plain = TcpStream::connect(running.address).await.unwrap();
@@ -169,12 +171,107 @@ async fn requests_over_tls() {
 async fn long_request_lines_are_served_and_longer_ones_refused() {
     let running = start(Limits::default(), None, None).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
-    let long = "k".repeat(65_000);
-    let (status, _, body) = ask(&mut stream, &wire("Encrypt", &[("KeyId", &long)], "")).await;
-    assert_eq!((status, &body["Length"]), (200, &json!(65_000)));
-    let longer = "k".repeat(70_000);
-    let (status, _, _) = ask(&mut stream, &wire("Encrypt", &[("KeyId", &longer)], "")).await;
-    assert_eq!(status, 414);
+    for length in [1, 59_000, 65_000, 65_600, 2, 250_000, 3, 120_000] {
+        let name = "k".repeat(length);
+        let (status, _, body) = ask(&mut stream, &wire("Encrypt", &[("KeyId", &name)], "SecretData=a")).await;
+        assert_eq!((status, &body["Length"]), (200, &json!(length)));
+    }
+    let longer = wire("Encrypt", &[("KeyId", &"k".repeat(300_000))], "SecretData=a");
+    let (status, head, body) = ask(&mut stream, &longer).await;
+    assert_eq!((status, &body["Code"]), (413, &json!("RequestTooLarge")));
+    assert!(head.contains(&format!("x-acs-request-id: {}", body["RequestId"].as_str().unwrap())), "{head}");
+    assert!(head.contains("connection: close"), "{head}");
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn pipelined_requests_keep_their_queries() {
+    let running = start(Limits::default(), None, None).await;
+    let lengths = [70_000, 1, 100_000, 80_000, 2, 3, 90_000];
+    let request = |length: usize| wire("Encrypt", &[("KeyId", &"k".repeat(length))], "SecretData=GET+/?");
+    let all: String = lengths.iter().map(|length| request(*length)).collect();
+    for size in [1000, 1_000_000] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (mut reader, mut writer) = stream.split();
+        let sending = async {
+            for piece in all.as_bytes().chunks(size) {
+                writer.write_all(piece).await.unwrap();
+            }
+        };
+        let receiving = async {
+            for length in lengths {
+                let (status, _, body) = receive(&mut reader).await;
+                // The same requests for the second time: each is known by its nonce.
+                let expected = if size == 1000 { (200, json!(length)) } else { (400, Value::Null) };
+                assert_eq!((status, body["Length"].clone()), expected);
+            }
+        };
+        tokio::join!(sending, receiving);
+    }
+}
+
+#[tokio::test]
+async fn a_long_query_is_signed_and_counts_for_no_other_request() {
+    let running = start(Limits::default(), None, None).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let name = "k".repeat(70_000);
+    let time = now();
+    let nonce = nonce();
+    let common = [
+        ("AccessKeyId", "AKID"),
+        ("Action", "Encrypt"),
+        ("SignatureMethod", "HMAC-SHA1"),
+        ("SignatureNonce", &nonce),
+        ("SignatureVersion", "1.0"),
+        ("Timestamp", &time),
+        ("Version", "2016-01-20"),
+    ];
+    let signed = v1_pairs("POST", "SECRET", &[("KeyId", &name)], &common);
+    let mut signed: Vec<_> = signed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    signed.push(("KeyId", &name));
+    let good = format!("POST /?{} HTTP/1.1\r\nhost: x\r\n\r\n", join(&signed));
+    let tampered = good.replacen("KeyId=k", "KeyId=j", 1);
+    let bare = "POST / HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all([&tampered, bare, &good, bare].concat().as_bytes()).await.unwrap();
+    assert_eq!(receive(&mut stream).await.2["Code"], "SignatureDoesNotMatch");
+    assert_eq!(receive(&mut stream).await.2["Code"], "IncompleteSignature");
+    assert_eq!(receive(&mut stream).await.2["Length"], 70_000);
+    assert_eq!(receive(&mut stream).await.2["Code"], "IncompleteSignature");
+}
+
+#[tokio::test]
+async fn the_next_request_waits_for_the_answer_before_it() {
+    let running = start(Limits::default(), None, None).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(wire("GetSecretValue", &[("KeyId", &"k".repeat(70_000))], "").as_bytes()).await.unwrap();
+    running.operations.began.notified().await;
+    // hyper reads ahead meanwhile, to see whether the client is still there.
+    stream.write_all(wire("Encrypt", &[("KeyId", &"k".repeat(80_000))], "").as_bytes()).await.unwrap();
+    stream.write_all(wire("Encrypt", &[("KeyId", "k")], "").as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    running.operations.go_on.notify_one();
+    for length in [70_000, 80_000, 1] {
+        assert_eq!(receive(&mut stream).await.2["Length"], length);
+    }
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_the_last_of_its_connection() {
+    let running = start(Limits::default(), None, None).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let chunked = wire("Encrypt", &[("KeyId", "k")], "SecretData=a")
+        .replace("content-length: 12", "transfer-encoding: chunked")
+        .replace("SecretData=a", "c\r\nSecretData=a\r\n0\r\n\r\n");
+    stream.write_all(chunked.as_bytes()).await.unwrap();
+    stream.write_all(wire("Encrypt", &[("KeyId", "k")], "").as_bytes()).await.unwrap();
+    let (status, head, _) = receive(&mut stream).await;
+    assert_eq!(status, 200);
+    assert!(head.contains("connection: close"), "{head}");
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(rest.is_empty());
+    assert_eq!(running.operations.served.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -209,10 +306,20 @@ async fn slow_clients_are_hung_up_on() {
     let mut silent = TcpStream::connect(running.address).await.unwrap();
     let mut half = TcpStream::connect(running.address).await.unwrap();
     half.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+    let mut lineless = TcpStream::connect(running.address).await.unwrap();
+    lineless.write_all(format!("GET /?{}", "a".repeat(100_000)).as_bytes()).await.unwrap();
+    // One that goes on sending, a byte at a time, gets no more time than others.
+    let mut trickling = TcpStream::connect(running.address).await.unwrap();
+    let dripping = async {
+        while trickling.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), dripping).await.is_ok(), "the connection stayed open");
     let mut bodiless = TcpStream::connect(running.address).await.unwrap();
     let (status, _, body) = ask(&mut bodiless, "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc").await;
     assert_eq!((status, &body["Code"]), (408, &json!("RequestTimeout")));
-    for stream in [&mut silent, &mut half, &mut bodiless] {
+    for stream in [&mut silent, &mut half, &mut lineless, &mut bodiless] {
         let mut rest = Vec::new();
         let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
         assert!(ended.is_ok(), "the connection stayed open");
