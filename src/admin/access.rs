@@ -7,7 +7,8 @@ use axum::extract::{ConnectInfo, State as Context};
 use jiff::SignedDuration;
 
 use super::protocol::{
-    CredentialsRequest, CredentialsShape, DecisionShape, ExplainRequest, ExplanationShape, IdentitiesShape,
+    CredentialsRequest, CredentialsShape, DecisionShape, ExplainRequest, ExplanationShape, FurtherShape,
+    IdentitiesShape,
 };
 use super::{AdminError, Peer, State, views};
 use crate::access::{
@@ -52,12 +53,24 @@ pub(super) async fn explain(
         resource_tags: found.subject.tags.as_ref(),
         request_tags: None,
     };
-    let decided = |policy: Option<&str>| decide(&identity, &action, &found.subject, circumstances, policy);
-    let after = found.default_policy.as_deref().map(|policy| decided(Some(policy)));
+    let on_each = |action: &str, found: &Found, circumstances: Circumstances<'_>| {
+        let decided = |policy: Option<&str>| decide(&identity, action, &found.subject, circumstances, policy);
+        let after = found.default_policy.as_deref().map(|policy| decided(Some(policy)));
+        (decided(found.subject.policy.as_deref()), after)
+    };
+    let (now, after) = on_each(&action, &found, circumstances);
+    let mut also = Vec::new();
+    if let (Some((_, right)), Some(key)) = (ALSO.iter().find(|(operation, _)| *operation == name), &found.key) {
+        let (action, key) = (format!("kms:{right}"), find(&state, key).await?);
+        let circumstances = Circumstances { resource_tags: key.subject.tags.as_ref(), ..circumstances };
+        let (now, after_migration) = on_each(&action, &key, circumstances);
+        also.push(FurtherShape { action, resource: key.subject.arn, now, after_migration });
+    }
     Ok(Json(ExplanationShape {
         identity: asked.identity,
-        now: decided(found.subject.policy.as_deref()),
+        now,
         after_migration: after,
+        also,
         exists: found.subject.exists,
         instance: found.instance,
         resource: found.subject.arn,
@@ -111,7 +124,12 @@ struct Found {
     instance: Option<String>,
     /// The policy that a migration would set; `None` where there is nothing to migrate.
     default_policy: Option<String>,
+    /// The key that a secret lies under.
+    key: Option<String>,
 }
+
+/// Operations on secrets that need a right on the secret's key too, if it has one (docs/access.md).
+const ALSO: [(&str, &str); 2] = [("GetSecretValue", "Decrypt"), ("PutSecretValue", "GenerateDataKey")];
 
 async fn find(state: &State, text: &str) -> Result<Found, AdminError> {
     let wrong = || {
@@ -139,17 +157,20 @@ async fn find(state: &State, text: &str) -> Result<Found, AdminError> {
     if let Some(name) = local.strip_prefix("secret/") {
         let name = name.parse()?;
         let subject = state.service().secret_subject(&scope, &name).await.map_err(failed)?;
-        let keystore = state.catalogue().secret(&scope, &name).await?.map(|secret| secret.into_value().keystore);
-        return Ok(of(subject, keystore, ResourceKind::Secret, false));
+        let secret = state.catalogue().secret(&scope, &name).await?;
+        let key = secret.as_ref().and_then(|secret| secret.encryption_key.clone());
+        let found = of(subject, secret.map(|secret| secret.into_value().keystore), ResourceKind::Secret, false);
+        let key = key.map(|id| format!("acs:kms:{}:{}:key/{id}", scope.region, scope.account));
+        return Ok(Found { key, ..found });
     }
-    Ok(Found { subject: Subject::plain(&scope, local), instance: None, default_policy: None })
+    Ok(Found { subject: Subject::plain(&scope, local), instance: None, default_policy: None, key: None })
 }
 
 fn of(subject: Subject, keystore: Option<KeystoreId>, kind: ResourceKind, service: bool) -> Found {
     let instance = keystore.as_ref().and_then(|keystore| keystore.instance()).map(ToString::to_string);
     let moves = subject.exists && instance.is_none() && !service;
     let default_policy = moves.then(|| default_policy(kind, &subject.owner));
-    Found { subject, instance, default_policy }
+    Found { subject, instance, default_policy, key: None }
 }
 
 /// The key that the end of an ARN names, if it names one.

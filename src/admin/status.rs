@@ -78,7 +78,11 @@ fn warnings(state: &State, around: &Surroundings) -> Vec<Advice> {
             let renewed = if facts.auto_renew { "; it is renewed automatically, so check that it was" } else { "" };
             warnings.push(Advice {
                 code: ProblemCode::InstanceExpiring.to_string(),
-                message: format!("{} expires at {expires}{renewed}", facts.id),
+                message: format!(
+                    "{} {} at {expires}{renewed}",
+                    facts.id,
+                    if expires <= now { "has ended" } else { "expires" }
+                ),
                 remedy: "renew the instance and change `expires`; no migration whose window ends later starts"
                     .to_owned(),
             });

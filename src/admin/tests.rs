@@ -1,7 +1,6 @@
 //! Over a real socket, as a client sees it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-
 use serde_json::{Value, json};
 
 use super::testing::{ACCOUNT, INSTANCE, REGION, TestDaemon};

@@ -76,7 +76,8 @@ async fn explain(terminal: &mut Terminal, client: &Client, asked: &ExplainArgume
     } else {
         terminal.print(&text(&shape));
     }
-    Ok(if shape.now.allowed { Exit::Done } else { Exit::Failed })
+    let allowed = shape.now.allowed && shape.also.iter().all(|also| also.now.allowed);
+    Ok(if allowed { Exit::Done } else { Exit::Failed })
 }
 
 fn text(shape: &ExplanationShape) -> String {
@@ -102,6 +103,12 @@ fn text(shape: &ExplanationShape) -> String {
     }
     lines.push(format!("Now        {}", said(&shape.now)));
     lines.extend(after.map(|after| format!("Migrated   {after}")));
+    for also in &shape.also {
+        lines.push(format!("Also needs {} on {}", also.action, also.resource));
+        lines.push(format!("Now        {}", said(&also.now)));
+        let changed = also.after_migration.as_ref().filter(|after| after.allowed != also.now.allowed);
+        lines.extend(changed.map(|after| format!("Migrated   {}", said(after))));
+    }
     lines.join("\n")
 }
 

@@ -76,6 +76,12 @@ pub(super) fn left(items: &[LeftShape]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A fact whose text may be long: its further lines stand under its first.
+fn fact(name: &str, text: &str) -> Vec<String> {
+    let lines = wrap(text, 69).into_iter().enumerate();
+    lines.map(|(n, line)| format!("{:<11}{line}", if n == 0 { name } else { "" })).collect()
+}
+
 /// A job, one fact a line.
 pub(super) fn job(job: &JobShape) -> String {
     let rehearsal = if job.rehearsal { " (rehearsal)" } else { "" };
@@ -105,11 +111,11 @@ pub(super) fn job(job: &JobShape) -> String {
         lines.push(format!("Approval   asked for by {}; {by}", approval.asked_by));
     }
     if let Some(failure) = &job.failure {
-        lines.push(format!("Failure    {}: {}", failure.code, failure.message));
-        lines.push(format!("           -> {}", failure.remedy));
+        lines.extend(fact("Failure", &format!("{}: {}", failure.code, failure.message)));
+        lines.extend(fact("", &format!("-> {}", failure.remedy)));
     }
     for warning in &job.warnings {
-        lines.push(format!("Warning    {}", super::outcome::problem_line(warning)));
+        lines.extend(fact("Warning", &super::outcome::problem_line(warning)));
     }
     if !job.left_behind.is_empty() {
         lines.push(format!("\nLeft behind ({}):", job.left_behind.len()));

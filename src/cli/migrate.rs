@@ -8,8 +8,8 @@ use super::client::{Answer, Client};
 use super::describe;
 use super::instructions::INSTRUCTIONS;
 use super::jobs::exit_of;
-use super::outcome::{Exit, Failure, problem_line};
-use super::table::{Table, wrap};
+use super::outcome::{Exit, Failure, indented, problem_line};
+use super::table::Table;
 use super::terminal::Terminal;
 use super::terraform;
 use super::watch::{self, Telling};
@@ -204,10 +204,4 @@ fn next_step(plan: &PlanShape) -> &'static str {
         "Next: `keyferry migrate` with the same options, first with --rehearse: it stops after the proofs and puts everything \
          back."
     }
-}
-
-/// A paragraph at two blanks, its further lines at four, that fits 80 columns.
-fn indented(text: &str) -> Vec<String> {
-    let lines = wrap(text, 76).into_iter().enumerate();
-    lines.map(|(n, line)| if n == 0 { format!("  {line}") } else { format!("    {line}") }).collect()
 }

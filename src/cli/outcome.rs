@@ -3,6 +3,7 @@
 use serde::Serialize;
 use thiserror::Error;
 
+use super::table::wrap;
 use super::terminal::Terminal;
 use crate::admin::protocol::{Advice, ErrorShape, ProblemShape};
 
@@ -85,7 +86,7 @@ impl Failure {
         } else {
             terminal.talk(&format!("keyferry: {}", self.error.message));
             for problem in &self.problems {
-                terminal.talk(&format!("  {}", problem_line(problem)));
+                indented(&problem_line(problem)).iter().for_each(|line| terminal.talk(line));
             }
             if !self.error.remedy.is_empty() {
                 terminal.talk(&format!("  -> {}", self.error.remedy));
@@ -93,6 +94,12 @@ impl Failure {
         }
         self.exit
     }
+}
+
+/// A paragraph at two blanks, its further lines at four, that fits 80 columns.
+pub(super) fn indented(text: &str) -> Vec<String> {
+    let lines = wrap(text, 76).into_iter().enumerate();
+    lines.map(|(n, line)| if n == 0 { format!("  {line}") } else { format!("    {line}") }).collect()
 }
 
 /// A problem in one line.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::client::{Answer, Client, segment};
 use super::outcome::{Exit, Failure};
 use super::progress::Progress;
@@ -36,11 +38,13 @@ pub(super) async fn until_ended(
         telling,
         progress: Progress::new(terminal.draws() && telling != Telling::Documents),
     };
+    // Caught from here on: who presses Ctrl-C at the first line is told what goes on, too.
+    let mut interrupt = signal(SignalKind::interrupt()).ok();
     let mut tries = 0;
     loop {
         let outcome = tokio::select! {
             outcome = followed.follow(terminal, client) => outcome,
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupted(&mut interrupt) => {
                 followed.progress.clear();
                 terminal.talk(&format!("{job} goes on; follow it with `keyferry job watch {job}`, stop it with `keyferry job cancel {job}`."));
                 return Ok(None);
@@ -64,6 +68,14 @@ pub(super) async fn until_ended(
             terminal.talk("The connection to the daemon broke off; trying again.");
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits for Ctrl-C; for ever where it cannot be caught: then it ends the process.
+async fn interrupted(caught: &mut Option<Signal>) {
+    match caught {
+        Some(caught) => drop(caught.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -141,6 +141,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         workers: usize::try_from(config.migration.workers).unwrap_or(1),
         max_rate: config.migration.max_rate,
         approval: config.migration.approval,
+        allowed_hours: config.migration.allowed_hours.clone(),
         ..Settings::default()
     }
 }

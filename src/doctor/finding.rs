@@ -100,6 +100,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Whether both say the same of the same thing, in whatever words.
+    pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
+        let about = |f: &Self| (f.code, f.kind.clone(), f.id.clone(), f.account.clone(), f.region.clone());
+        about(self) == about(other) && self.keystore == other.keystore
+    }
+
     fn new(code: FindingCode, message: String) -> Self {
         let remedy = code.remedy().to_owned();
         Self { code, kind: None, id: None, account: None, region: None, keystore: None, message, remedy }

@@ -26,7 +26,8 @@ pub async fn examine(service: &Service) -> Result<Examination, CatalogueError> {
         return Ok(first);
     }
     let mut second = look(service).await?;
-    second.findings.retain(|finding| first.findings.contains(finding));
+    // The words may differ: an instance that is away does not answer in one way only.
+    second.findings.retain(|finding| first.findings.iter().any(|seen| seen.is_about_the_same(finding)));
     Ok(second)
 }
 

@@ -4,7 +4,7 @@ use super::preflight::run_problem;
 use super::{MigrationError, Migrations, Order};
 use crate::audit::{Actor, Entry};
 use crate::catalogue::{AskedRecord, CatalogueError, Demand, Hold};
-use crate::model::{Job, JobEvent, JobId, JobState, Problem, ProblemCode, Scope};
+use crate::model::{Job, JobEvent, JobId, JobState, Method, Problem, ProblemCode, Scope};
 use crate::observe::{Event, Fields, emit};
 use crate::store::{Stored, Transaction};
 
@@ -18,7 +18,7 @@ impl Migrations {
     pub async fn submit(&self, order: Order, extra: Transaction) -> Result<Vec<JobId>, MigrationError> {
         // Of two that do not queue and come at once the second has to see the first one's job.
         let _one_after_the_other = self.submitting.lock().await;
-        if order.method == crate::model::Method::Manual {
+        if order.method == Method::Manual {
             let only = match order.accounts.as_slice() {
                 [account] => Some(Scope { region: order.region.clone(), account: account.clone() }),
                 _ => None,
@@ -110,13 +110,13 @@ impl Migrations {
     }
 
     /// Whether a queued job may start, given all jobs, oldest first.
-    pub(super) fn may_start(job: &Job, all: &[Stored<Job>], holds: &[Stored<Hold>]) -> bool {
-        if held(job, holds) {
+    pub(super) fn may_start(job: &Job, all: &[Stored<Job>], barriers: &Barriers) -> bool {
+        if barriers.keep(job) {
             return false;
         }
         all.iter().filter(|other| other.id != job.id && !other.state.is_final()).all(|other| {
-            // What a hold, or an approval that it lacks, keeps from starting keeps nobody waiting, in a group neither: one account does not stop the others.
-            let held = other.state == JobState::Queued && held(other, holds);
+            // What is kept from starting keeps nobody waiting, in a group neither: one account does not stop the others.
+            let held = other.state == JobState::Queued && barriers.keep(other);
             let before_in_group =
                 job.group.is_some() && other.group == job.group && other.group_index < job.group_index;
             let meets = other.scope == job.scope || other.instance == job.instance;
@@ -126,11 +126,17 @@ impl Migrations {
         })
     }
 
+    /// What keeps queued jobs from starting, now.
+    pub(super) async fn barriers(&self) -> Result<Barriers, MigrationError> {
+        let closed = !self.settings().allowed_hours.contains(self.service.clock.now());
+        Ok(Barriers { holds: self.service.catalogue.holds().await?, closed })
+    }
+
     /// `scope`: that of the only account; of a group one that is busy waits, and the others go on.
     async fn busy(&self, scope: Option<&Scope>, order: &Order) -> Result<Option<Problem>, MigrationError> {
-        let (jobs, holds) = (self.service.catalogue.jobs().await?, self.service.catalogue.holds().await?);
-        // One that a hold or a missing approval keeps in the queue keeps nobody waiting.
-        let waits = |job: &Job| job.state == JobState::Queued && held(job, &holds);
+        let (jobs, barriers) = (self.service.catalogue.jobs().await?, self.barriers().await?);
+        // One that is kept in the queue keeps nobody waiting.
+        let waits = |job: &Job| job.state == JobState::Queued && barriers.keep(job);
         let other = jobs.iter().find(|job| {
             !job.state.is_final() && !waits(job) && (Some(&job.scope) == scope || job.instance == order.instance)
         });
@@ -226,6 +232,17 @@ impl Migrations {
     }
 }
 
-fn held(job: &Job, holds: &[Stored<Hold>]) -> bool {
-    job.awaits_approval() || holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account))
+/// What keeps queued jobs from starting, now.
+pub(super) struct Barriers {
+    holds: Vec<Stored<Hold>>,
+    closed: bool,
+}
+
+impl Barriers {
+    /// A hold, an approval that is missing, or the hour of the day.
+    fn keep(&self, job: &Job) -> bool {
+        let at_another_hour = self.closed && job.method == Method::Scheduled;
+        let held = || self.holds.iter().any(|hold| hold.covers(&job.scope.region, &job.scope.account));
+        at_another_hour || job.awaits_approval() || held()
+    }
 }

@@ -83,12 +83,12 @@ impl Migrations {
     ) -> Result<Vec<(Stored<Job>, bool)>, MigrationError> {
         let catalogue = &self.service.catalogue;
         let jobs = catalogue.jobs().await?;
-        let holds = catalogue.holds().await?;
+        let barriers = self.barriers().await?;
         let mut picked = Vec::new();
         for job in jobs.iter().filter(|job| !job.state.is_final() && !active.contains_key(&job.id)) {
             if job.state == JobState::Queued {
                 let over = self.service.clock.now() >= job.window_end;
-                if over || Self::may_start(job, &jobs, &holds) {
+                if over || Self::may_start(job, &jobs, &barriers) {
                     picked.push((job.clone(), false));
                     if !over {
                         break;

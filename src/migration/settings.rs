@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::AllowedHours;
+
 /// The `[migration]` table, and how long a lease lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -11,6 +13,8 @@ pub struct Settings {
     pub max_rate: u32,
     /// A migration that somebody asks for starts only after somebody else's approval.
     pub approval: bool,
+    /// When jobs of schedules may start, also those that had to wait for their turn.
+    pub allowed_hours: AllowedHours,
     /// A lease whose renewal has not moved for this long on the watcher's monotonic clock may be taken over.
     pub lease: Duration,
     /// The store's engine excludes a second process, so jobs of an earlier process are taken over at once.
@@ -28,6 +32,7 @@ impl Default for Settings {
             workers: 4,
             max_rate: 0,
             approval: false,
+            allowed_hours: AllowedHours::default(),
             exclusive: true,
             lease: Duration::from_secs(10),
             first_pause: Duration::from_millis(200),

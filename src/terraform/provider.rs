@@ -258,7 +258,7 @@ pub fn effect_on_dependent(resource_type: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -286,6 +286,41 @@ mod tests {
         assert!(forced.contains(&(Kind::Key, INSTANCE_ID)) && forced.contains(&(Kind::Key, PROTECTION_LEVEL)));
         assert!(forced.contains(&(Kind::Secret, INSTANCE_ID)));
         assert_eq!(DEFAULT_PROTECTION_LEVEL, ProtectionLevel::Software);
+    }
+
+    /// What the reference says of the schema lies in a file of its own, which the model is held to.
+    #[test]
+    fn the_model_agrees_with_the_facts_on_file() {
+        let facts: toml::Table = toml::from_str(include_str!("../../tests/sdk/terraform/schema-facts.toml")).unwrap();
+        let strings = |value: &toml::Value| -> Vec<String> {
+            value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+        };
+        let mut held = 0;
+        for (resource, attributes) in facts["attribute"].as_table().unwrap() {
+            let kind = Kind::of_type(resource).unwrap();
+            for (name, said) in attributes.as_table().unwrap() {
+                let modelled = fact(kind, name).unwrap();
+                let text = |member: &str| said.get(member).map(|value| value.as_str().unwrap().to_owned());
+                assert_eq!(Some(modelled.force_new), said["force_new"].as_bool(), "{resource} {name}");
+                assert_eq!(modelled.default.map(str::to_owned), text("default"), "{resource} {name}");
+                let until = modelled.not_computed_until.map(|version| version.to_string());
+                assert_eq!(until, text("not_computed_until"), "{resource} {name}");
+                held += 1;
+            }
+        }
+        assert!(held >= 2, "{held} attributes");
+        let key = &facts["ignore_changes"]["alicloud_kms_key"];
+        let (whole, until) = (strings(&key["list"]), key["until"].as_str().unwrap().parse::<Version>().unwrap());
+        assert_eq!(Kind::Key.remedy(None), whole);
+        assert_eq!(Kind::Key.remedy(Some(until)), whole);
+        let gone = strings(&key["not_needed_after"]);
+        let later: Vec<String> = whole.into_iter().filter(|name| !gone.contains(name)).collect();
+        assert_eq!(Kind::Key.remedy(Some(Version(until.0, until.1, until.2 + 1))), later);
+        for name in strings(&facts["ignore_changes"]["alicloud_kms_secret"]["at_least"]) {
+            assert!(Kind::Secret.remedy(None).contains(&name.as_str()), "{name}");
+        }
+        assert_eq!(facts["instance_id"]["attribute"].as_str(), Some(INSTANCE_ID));
+        assert!(strings(&facts["instance_id"]["does_not_solve"]).contains(&PROTECTION_LEVEL.to_owned()));
     }
 
     #[test]

@@ -277,6 +277,24 @@ def outcomes(kms, keys, secrets):
     return seen
 
 
+def test_policy_explain_says_what_a_value_needs_beside_its_own_right(unstarted):
+    """The answer is the request's: a secret's value needs its key, too."""
+    unstarted.of_account = identities()
+    unstarted.start()
+    root, team = unstarted.sdk(), unstarted.sdk(account=TEAM)
+    for name, tags, may in [("pay/tagged", '[{"TagKey":"team","TagValue":"pay"}]', True), ("pay/other", "[]", False)]:
+        key = root.call("CreateKey", Tags=tags)["KeyMetadata"]["KeyId"]
+        root.call("CreateSecret", SecretName=name, SecretData="v", VersionId="v1", EncryptionKeyId=key)
+        asked = ["--identity", f"acs:ram::{RETAIL.id}:user/team", "--action", "kms:GetSecretValue"]
+        secret = f"acs:kms:{REGION}:{RETAIL.id}:secret/{name}"
+        exit_code, told = unstarted.cli("policy", "explain", *asked, "--resource", secret)
+        assert told["now"]["allowed"], told
+        [also] = told["also"]
+        assert (also["action"], also["resource"], also["now"]["allowed"]) == ("kms:Decrypt", arn(key), may), told
+        assert exit_code == (0 if may else 1)
+        assert code(team.call, "GetSecretValue", SecretName=name) == ("ok" if may else DENIED)
+
+
 def test_a_migration_changes_no_decision_and_isolates_as_before(unstarted):
     unstarted.of_account = identities()
     unstarted.start()

@@ -1,6 +1,7 @@
 """What meets a job while it starts, waits or leaves: applications that create, orders that come at once, rotations, holds,
 SIGTERM, an instance that does not answer."""
 
+import datetime
 import json
 import subprocess
 import threading
@@ -68,6 +69,27 @@ def test_a_job_that_a_hold_keeps_waiting_locks_nobody_out(deployment):
     deployment.log.wait("migration.complete", job=document["id"])
     waiting = [job for job in deployment.cli("job", "list")[1]["jobs"] if job["schedule"] == "second"]
     assert [job["state"] for job in waiting] == ["queued"]
+
+
+def test_a_scheduled_job_that_queued_starts_in_the_allowed_hours_only(deployment):
+    """Two schedules meet in one instance; while the first one soaks, the hours end."""
+    for account in (RETAIL, LOGISTICS):
+        Population(deployment.sdk(account=account)).fill_small()
+    deployment.schedule("first", seconds=2, soak='"6s"')
+    deployment.schedule("second", account=LOGISTICS, seconds=3, window='"1h"')
+    deployment.log.wait("migration.queued", schedule="second")
+    # Of the day only an hour that is not now.
+    hour = (datetime.datetime.now(datetime.timezone.utc).hour + 12) % 24
+    deployment.extra = f'[migration]\nallowed_hours = ["{hour:02}:00-{hour:02}:30 UTC"]\n'
+    deployment.reload()
+    first = deployment.log.wait("migration.complete", schedule="first")
+    code, document = deployment.migrate("--all", account=LOGISTICS, wait=False, extra=["--rehearse"])
+    assert code == 0, (first, document)
+    deployment.log.wait("migration.rehearsed", job=document["id"])
+    assert deployment.log.all("migration.started", schedule="second") == []
+    deployment.extra = ""
+    deployment.reload()
+    deployment.log.wait("migration.complete", schedule="second")
 
 
 def test_a_job_tells_how_it_stands_while_a_step_is_tried_again_and_again(unstarted):

@@ -248,7 +248,7 @@ def test_an_instance_is_used_once_its_owner_has_enabled_it(unstarted, refused):
     sdk = unstarted.sdk()
     sdk.call("CreateKey")
     assert sdk.call("GetKmsInstance", KmsInstanceId=INSTANCE)["KmsInstance"]["Status"] == "Uninitialized"
-    refused("Forbidden.DKMSInstanceStateInvalid", sdk.call, "CreateKey", DKMSInstanceId=INSTANCE)
+    refused("Rejected.Uninitialized", sdk.call, "CreateKey", DKMSInstanceId=INSTANCE)
     code, refusal = unstarted.migrate("--all")
     assert code == 4 and "InstanceNotActive" in json.dumps(refusal), refusal
     sdk.call("ConnectKmsInstance", KmsInstanceId=INSTANCE, KMProvider="Aliyun", VpcId="v", VSwitchIds="s", ZoneIds="z")

@@ -115,10 +115,10 @@ def test_without_a_state_what_has_a_name_is_found_by_it(tmp_path):
     assert certain == secrets | {"alicloud_kms_key.used"}, found
 
 
-def list_for(tmp_path, kind, version, stated=""):
+def list_for(tmp_path, kind, version):
     """What `rewrite` makes the resource ignore for a version of the provider."""
     text = {
-        "alicloud_kms_key": f'resource "alicloud_kms_key" "it" {{\n{stated}}}\n',
+        "alicloud_kms_key": 'resource "alicloud_kms_key" "it" {}\n',
         "alicloud_kms_secret": 'resource "alicloud_kms_secret" "it" {\n  secret_name = "it"\n  secret_data = "x"\n}\n',
     }[kind]
     directory = put_down(tmp_path, text)

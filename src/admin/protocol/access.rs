@@ -39,6 +39,22 @@ pub struct ExplanationShape {
     pub now: DecisionShape,
     /// The decision after a migration now, which sets the default policy; `null` for what cannot migrate any more.
     pub after_migration: Option<DecisionShape>,
+    /// What the operation needs beside it: the key of a secret.
+    #[serde(default)]
+    pub also: Vec<FurtherShape>,
+}
+
+/// A further right that an operation needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherShape {
+    /// What for.
+    pub action: String,
+    /// On what.
+    pub resource: String,
+    /// The decision now.
+    pub now: DecisionShape,
+    /// The decision after a migration now; `null` for what cannot migrate any more.
+    pub after_migration: Option<DecisionShape>,
 }
 
 /// A decision.

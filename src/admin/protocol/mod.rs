@@ -11,7 +11,8 @@ mod scopes;
 mod seal;
 
 pub use access::{
-    CredentialsRequest, CredentialsShape, DecisionShape, ExplainRequest, ExplanationShape, IdentitiesShape,
+    CredentialsRequest, CredentialsShape, DecisionShape, ExplainRequest, ExplanationShape, FurtherShape,
+    IdentitiesShape,
 };
 pub use audit::{AuditKeyShape, AuditShape, FindingShape, SignedHeadShape};
 pub use backup::{BackupRequest, KeyText};

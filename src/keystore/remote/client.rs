@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use super::link::Clients;
 pub use super::link::{Link, Timeouts};
 use super::wire::{
     Bytes, CALL, Call, HELLO, Hello, MAX_ANSWER, PROTOCOL_HEADER, PURPOSE, Protocols, Reply, Request, SIGNATURE_HEADER,
@@ -27,7 +28,7 @@ pub struct RemoteKeystore {
     link: Link,
     timeouts: Timeouts,
     pub(super) random: std::sync::Arc<dyn Random>,
-    http: RwLock<Result<reqwest::Client, TlsError>>,
+    http: RwLock<Result<Clients, TlsError>>,
     standing: Mutex<Standing>,
 }
 
@@ -67,7 +68,7 @@ impl RemoteKeystore {
         pinned: Option<PublicIdentity>,
         random: std::sync::Arc<dyn Random>,
     ) -> Self {
-        let http = RwLock::new(link.client(&timeouts));
+        let http = RwLock::new(link.clients(&timeouts));
         Self {
             id: KeystoreId::Instance(instance.clone()),
             instance,
@@ -87,7 +88,7 @@ impl RemoteKeystore {
 
     /// Reads certificates and keys again; later connections use them. What is wrong with them shows in the state.
     pub fn reload(&self) {
-        *self.http.write().unwrap_or_else(PoisonError::into_inner) = self.link.client(&self.timeouts);
+        *self.http.write().unwrap_or_else(PoisonError::into_inner) = self.link.clients(&self.timeouts);
         let mut standing = self.standing();
         standing.protocol = None;
         standing.state = standing.state.next(InstanceEvent::Enable);
@@ -235,7 +236,8 @@ impl RemoteKeystore {
         protocol: Option<u16>,
     ) -> Result<Signed, Sending> {
         let http = match &*self.http.read().unwrap_or_else(PoisonError::into_inner) {
-            Ok(http) => http.clone(),
+            Ok(clients) if path == HELLO => clients.fresh.clone(),
+            Ok(clients) => clients.pooled.clone(),
             Err(error) => {
                 return Err(Sending::Failed(Failure::Certificate {
                     detail: error.to_string(),

@@ -39,8 +39,8 @@ impl Default for Timeouts {
 }
 
 impl Link {
-    /// Reads the files and makes the client.
-    pub(super) fn client(&self, timeouts: &Timeouts) -> Result<reqwest::Client, TlsError> {
+    /// Reads the files and makes the clients.
+    pub(super) fn clients(&self, timeouts: &Timeouts) -> Result<Clients, TlsError> {
         let roots = authorities(&self.ca)?;
         let (chain, key) = pair(&self.certificate, &self.private_key)?;
         let unusable = |error| TlsError::Unusable {
@@ -57,19 +57,31 @@ impl Link {
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A session taken up again would not show that the certificate has ended since.
         tls.resumption = rustls::client::Resumption::disabled();
-        let built = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .connect_timeout(timeouts.connect)
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_SIZE)
-            .build();
-        built.map_err(|error| unusable(rustls::Error::General(error.to_string())))
+        let build = |tls: ClientConfig, idle: usize| {
+            let built = reqwest::Client::builder()
+                .tls_backend_preconfigured(tls)
+                .https_only(true)
+                .http1_only()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .tcp_nodelay(true)
+                .connect_timeout(timeouts.connect)
+                .pool_idle_timeout(POOL_IDLE)
+                .pool_max_idle_per_host(idle)
+                .build();
+            built.map_err(|error| unusable(rustls::Error::General(error.to_string())))
+        };
+        Ok(Clients { pooled: build(tls.clone(), POOL_SIZE)?, fresh: build(tls, 0)? })
     }
+}
+
+/// The two ways to an instance.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    /// Over connections that are kept, for work.
+    pub(super) pooled: reqwest::Client,
+    /// Over a connection of its own, for hellos: certificates are looked at when a connection is made, and at no other time.
+    pub(super) fresh: reqwest::Client,
 }
 
 /// Shorter than the server keeps an idle connection.

@@ -50,7 +50,8 @@ impl Step for Locked {
 async fn reserve(context: &Context, demand: Demand) -> Result<(), MigrationError> {
     let (service, job) = (&context.migrations.service, &context.job);
     let facts = service.keystores.instance(&job.instance);
-    let facts = facts.ok_or_else(|| MigrationError::Internal(format!("{} is not configured any more", job.instance)))?;
+    let facts =
+        facts.ok_or_else(|| MigrationError::Internal(format!("{} is not configured any more", job.instance)))?;
     let most = Demand { keys: facts.key_quota, secrets: facts.secret_quota };
     loop {
         match service.catalogue.reserve_anew(&context.lease, job, demand, most).await {
