@@ -93,6 +93,8 @@ impl StoredSchedule {
             source,
             state: ScheduleState::Active,
             not_before,
+            // Whoever may write the file needs nobody's approval.
+            added_by: self.added_by.clone().filter(|_| source == ScheduleSource::Cli),
             ..self.clone()
         };
         stored.settle();
@@ -236,6 +238,17 @@ pub(super) mod tests {
         let mut entry = canceled.entry.clone();
         entry.soak = Duration::from_secs(60);
         assert_eq!(canceled.changed(entry, ScheduleSource::Config, now).state, ScheduleState::Done);
+    }
+
+    #[test]
+    fn what_the_file_takes_over_was_added_by_nobody() {
+        let mut by_hand =
+            StoredSchedule::register(at_entry("2026-12-01T02:00:00Z"), ScheduleSource::Cli, ts("2026-11-01T00:00:00Z"));
+        by_hand.added_by = Some("uid 1000".to_owned());
+        let now = ts("2026-11-02T00:00:00Z");
+        let again = by_hand.changed(by_hand.entry.clone(), ScheduleSource::Cli, now);
+        assert_eq!(again.added_by, by_hand.added_by);
+        assert_eq!(by_hand.changed(by_hand.entry.clone(), ScheduleSource::Config, now).added_by, None);
     }
 
     #[test]
