@@ -5,7 +5,7 @@ use super::*;
 use crate::catalogue::Catalogue;
 use crate::kms::{Keystores, Service};
 use crate::migration::Settings;
-use crate::model::{Clock, ScheduleState, SystemRandom};
+use crate::model::{Clock, MAX_ACCOUNTS, MAX_SELECTED, ScheduleState, Selection, SystemRandom};
 use crate::schedule::stored::tests::{at_entry, ts};
 use crate::store::SharedStore;
 use crate::store::memory::MemoryStore;
@@ -118,6 +118,20 @@ async fn a_hold_waits_and_a_pause_skips() {
     let schedule = world.book().get("retail-hangzhou").await.unwrap();
     assert_eq!(schedule.decided.unwrap().outcome, Outcome::Skipped);
     assert!(world.jobs().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_largest_group_is_made_in_one_transaction() {
+    let world = World::new("2026-12-01T01:00:00Z");
+    let accounts = (0..MAX_ACCOUNTS).map(|n| format!("2{n:015}").parse().unwrap()).collect();
+    let resources = Selection::Picked {
+        keys: (0..MAX_SELECTED).map(|n| format!("key-{n:060}").parse().unwrap()).collect(),
+        secrets: (0..MAX_SELECTED).map(|n| format!("{n:0192}").parse().unwrap()).collect(),
+    };
+    world.book().add(ScheduleEntry { accounts, resources, ..at_entry(AT) }).await.unwrap();
+    world.set(AT);
+    world.process().await.tick().await.unwrap();
+    assert_eq!(world.jobs().await.len(), MAX_ACCOUNTS);
 }
 
 #[tokio::test]

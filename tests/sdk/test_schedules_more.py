@@ -37,3 +37,20 @@ def test_what_the_file_takes_over_from_the_command_line_waits_for_nobody(deploym
     made.schedules = [entry("mine", [RETAIL], 2)]
     made.reload()
     made.log.wait("migration.complete", schedule="mine")
+
+
+def test_a_group_has_as_many_accounts_as_one_transaction_makes_jobs(unstarted):
+    made = unstarted
+    many = [Account(f"2{number:015}", f"LTAImany{number}", "a-secret-0123456789") for number in range(65)]
+    made.accounts += many
+    made.start()
+    named = [word for account in many for word in ("--account", account.id)]
+    code, document = made.cli("migrate", "--region", REGION, "--instance", INSTANCE, "--all", "--yes", *named)
+    assert code == 2 and "at most 64" in document["error"]["message"], document
+    made.schedules = [entry("large", many, 5)]
+    made.reload("config.rejected")
+    checked = subprocess.run([binary(), "--config", str(made.config), "config", "check"], capture_output=True, text=True)
+    assert checked.returncode == 2 and "at most 64 accounts in one schedule" in checked.stdout + checked.stderr
+    made.schedules = [entry("large", many[1:], 2)]
+    made.reload()
+    eventually(lambda: len(jobs(made)) == 64)
