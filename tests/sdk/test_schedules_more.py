@@ -26,6 +26,19 @@ def jobs(made):
     return made.cli("job", "list")[1]["jobs"]
 
 
+def test_a_hold_on_one_account_keeps_no_other_of_its_group(deployment):
+    made = deployment
+    for account in (RETAIL, LOGISTICS):
+        Population(made.sdk(account=account)).fill_small()
+    assert made.cli("hold", "--account", RETAIL.id, "--reason", "freeze")[0] == 0
+    made.schedules = [entry("group", [RETAIL, LOGISTICS], 2)]
+    made.reload()
+    made.log.wait("migration.complete", account=LOGISTICS.id)
+    assert made.log.all("migration.complete", account=RETAIL.id) == []
+    assert made.cli("release", "--account", RETAIL.id)[0] == 0
+    made.log.wait("migration.complete", account=RETAIL.id)
+
+
 def test_what_the_file_takes_over_from_the_command_line_waits_for_nobody(deployment):
     made = deployment
     made.extra = "[migration]\napproval = true"
