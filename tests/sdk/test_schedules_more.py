@@ -26,6 +26,29 @@ def jobs(made):
     return made.cli("job", "list")[1]["jobs"]
 
 
+def test_what_was_canceled_stays_so_when_its_entry_is_removed_and_put_back(deployment):
+    made = deployment
+    made.schedules = [entry("once", [RETAIL], 6)]
+    made.reload()
+    assert made.cli("schedule", "cancel", "once")[0] == 0
+    mine, made.schedules = made.schedules, []
+    made.reload()
+    assert made.cli("schedule", "list")[1]["schedules"] == []
+    made.stop()
+    made.start()
+    made.schedules = mine
+    mark = made.log.mark()
+    made.reload()
+    assert "canceled" in made.log.wait("schedule.registered", since=mark)["message"]
+    assert made.cli("schedule", "show", "once")[1]["state"] == "canceled"
+    time.sleep(7)
+    assert jobs(made) == []
+    # Another text is another entry.
+    made.schedules = [entry("once", [RETAIL], 3)]
+    made.reload()
+    made.log.wait("migration.complete", schedule="once")
+
+
 def test_a_hold_on_one_account_keeps_no_other_of_its_group(deployment):
     made = deployment
     for account in (RETAIL, LOGISTICS):
