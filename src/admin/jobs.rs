@@ -13,7 +13,8 @@ use crate::audit::read_report;
 use crate::catalogue::Demand;
 use crate::migration::Order;
 use crate::model::{
-    AccountId, InstanceId, Job, JobId, JobState, MAX_SELECTED, Method, ProblemCode, RegionId, Scope, Selection,
+    AccountId, InstanceId, Job, JobId, JobState, MAX_ACCOUNTS, MAX_SELECTED, Method, ProblemCode, RegionId, Scope,
+    Selection,
 };
 use crate::observe::Fields;
 use crate::store::{Stored, Transaction};
@@ -217,8 +218,12 @@ pub(super) fn check_size(selection: &Selection) -> Result<(), AdminError> {
     Ok(())
 }
 
-/// Checks accounts in the protocol's words: at least one, all known, none twice.
+/// Checks accounts in the protocol's words: at least one, not too many, all known, none twice.
 pub(super) fn accounts(state: &State, texts: &[String]) -> Result<Vec<AccountId>, AdminError> {
+    if texts.len() > MAX_ACCOUNTS {
+        let message = format!("{} accounts are named; at most {MAX_ACCOUNTS} run as one group", texts.len());
+        return Err(AdminError::usage("InvalidValue", message, "name fewer, and the others in a run of their own"));
+    }
     let mut accounts: Vec<AccountId> = Vec::new();
     for text in texts {
         let account = state.known_account(text)?;

@@ -23,6 +23,8 @@ pub struct ApiError {
     pub internal: Option<String>,
     /// Sent as `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// The migration because of which it is refused; goes to the log.
+    pub job: Option<String>,
 }
 
 macro_rules! fixed {
@@ -57,7 +59,7 @@ impl ApiError {
     /// Any error; prefer a constructor with a name.
     #[must_use]
     pub fn new(http: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { http, code, message: message.into(), remedy: None, internal: None, retry_after: None }
+        Self { http, code, message: message.into(), remedy: None, internal: None, retry_after: None, job: None }
     }
 
     /// With what the caller can do about it.
@@ -96,16 +98,16 @@ impl ApiError {
     /// A management operation in a locked scope. `retry_after`: an estimate of when the lock goes.
     #[must_use]
     pub fn migrating(job: &str, retry_after: Duration) -> Self {
-        Self::new(
+        let error = Self::new(
             409,
             "Rejected.Migrating",
             format!(
                 "The migration {job} is moving the keys and secrets of this account and region. Creating, changing and \
                  deleting them is refused until it ends; reading and cryptographic operations go on."
             ),
-        )
-        .with_remedy("Repeat the request after the migration.")
-        .with_retry_after(retry_after)
+        );
+        let error = Self { job: Some(job.to_owned()), ..error };
+        error.with_remedy("Repeat the request after the migration.").with_retry_after(retry_after)
     }
 
     /// Something failed inside; the caller learns no more than that.

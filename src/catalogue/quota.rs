@@ -63,6 +63,19 @@ impl Catalogue {
         Ok(self.stored_quota(id).await?.map(Stored::into_value).unwrap_or_default())
     }
 
+    /// The quota record of every instance in which something was ever stored, or reserved.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn quotas(&self) -> Result<BTreeMap<InstanceId, QuotaRecord>, CatalogueError> {
+        let found = scan_records::<QuotaRecord>(self.store().as_ref(), paths::QUOTAS, None, usize::MAX).await?;
+        let named = found.into_iter().filter_map(|(path, quota)| {
+            let id = std::str::from_utf8(path.get(paths::QUOTAS.len()..)?).ok()?.parse().ok()?;
+            Some((id, quota.into_value()))
+        });
+        Ok(named.collect())
+    }
+
     /// What an account holds in an instance; `None` when it never held anything.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::quota::TenantRecord;
 use super::{Catalogue, CatalogueError, Demand, QuotaRecord, paths};
 use crate::model::{AccountId, InstanceId};
-use crate::store::{MAX_OPERATIONS, Transaction, scan_records};
+use crate::store::{MAX_OPERATIONS, Transaction};
 
 type Tenants = BTreeMap<InstanceId, BTreeMap<AccountId, Demand>>;
 
@@ -19,12 +19,10 @@ impl Catalogue {
             return Ok(());
         }
         let mut records = Vec::new();
-        let quotas = scan_records::<QuotaRecord>(self.store().as_ref(), paths::QUOTAS, None, usize::MAX).await?;
+        let quotas = self.quotas().await?;
         if !quotas.is_empty() {
             let mut tenants = self.tenants().await?;
-            for (path, quota) in quotas {
-                let id = path.get(paths::QUOTAS.len()..).and_then(|id| std::str::from_utf8(id).ok());
-                let Some(id) = id.and_then(|id| id.parse::<InstanceId>().ok()) else { continue };
+            for (id, quota) in quotas {
                 let mut held = tenants.remove(&id).unwrap_or_default();
                 self.without_reserved(&quota, &mut held).await?;
                 records.extend(held.into_iter().map(|(account, used)| (paths::tenant(&id, &account), used)));

@@ -207,7 +207,7 @@ pub struct SelectionArguments {
     /// Region
     #[arg(long)]
     pub region: String,
-    /// Account; several run one after the other as one group
+    /// Account; several (at most 64) run one after the other as one group
     #[arg(long = "account", required = true, num_args = 1.., value_name = "ACCOUNT")]
     pub accounts: Vec<String>,
     /// Target instance

@@ -35,6 +35,7 @@ mod terminal;
 mod terraform;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod watch;
 
 pub use arguments::{Arguments, Command};
@@ -50,8 +51,10 @@ use client::Client;
 /// Reads the arguments of the process, carries the command out and answers its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    // clap itself writes help and usage errors, and leaves with 0 or 2.
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return ExitCode::from(usage::tell(&error, std::env::args_os())),
+    };
     let mut terminal = Terminal::of_process(arguments.json);
     let exit = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(execute(arguments, &mut terminal)),

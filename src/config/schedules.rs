@@ -7,8 +7,8 @@ use super::reader::{Found, Table};
 use super::resources::{ACCOUNT, INSTANCE, Named, REGION};
 use super::settings::Instance;
 use crate::model::{
-    AccountId, Cron, Directories, IfMissed, InstanceId, KeyId, MAX_SELECTED, ProblemCode, RegionId, ScheduleEntry,
-    SecretName, Selection, When,
+    AccountId, Cron, Directories, IfMissed, InstanceId, KeyId, MAX_ACCOUNTS, MAX_SELECTED, ProblemCode, RegionId,
+    ScheduleEntry, SecretName, Selection, When,
 };
 
 pub(super) fn schedules(
@@ -116,6 +116,11 @@ fn accounts(table: &Table<'_>, named: &Named) -> Vec<Found<AccountId>> {
         table.source.problem(table.at, found, EITHER);
     }
     let accounts = several.unwrap_or_else(|| one.into_iter().collect());
+    if accounts.len() > MAX_ACCOUNTS {
+        let at = table.get("accounts").map_or(table.at, |list| list.span().start);
+        let allowed = format!("at most {MAX_ACCOUNTS} accounts in one schedule: split it into several");
+        table.source.problem(at, format!("{} accounts", accounts.len()), allowed);
+    }
     for account in &accounts {
         named.check_account(table, account);
     }

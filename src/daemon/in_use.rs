@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalogue::{Catalogue, CatalogueError, Demand};
+use crate::catalogue::{Catalogue, CatalogueError, Demand, QuotaRecord};
 use crate::config::{Config, InUse, InstanceIdentity, Tenant};
 use crate::model::{AccountId, InstanceId, JobState};
 use crate::store::{Outcome, Record, StoreError, Transaction, get_record, scan_records};
@@ -23,13 +23,15 @@ pub(super) async fn read(catalogue: &Catalogue) -> Result<InUse, CatalogueError>
         }
     }
     let mut tenants: BTreeMap<InstanceId, BTreeSet<AccountId>> = BTreeMap::new();
-    for (id, identity) in known(catalogue).await? {
+    let mut known: BTreeMap<_, _> = known(catalogue).await?.into_iter().collect();
+    // Not only those that are known: what is stored in an instance says by itself that it is needed.
+    for (id, quota) in catalogue.quotas().await? {
         let used = catalogue.usage_by_account(&id).await?;
         let there = used.into_iter().filter(|(_, used)| *used != Demand::default()).map(|(account, _)| account);
         tenants.entry(id.clone()).or_default().extend(there);
-        let quota = catalogue.quota(&id).await?;
-        if quota.used != Demand::default() || !quota.reserved.is_empty() {
-            in_use.instances.insert(id, Some(identity));
+        if is_used(&quota) {
+            let identity = known.remove(&id);
+            in_use.instances.insert(id, identity);
         }
     }
     for job in catalogue.jobs().await?.into_iter().filter(|job| !job.state.is_final()) {
@@ -50,10 +52,14 @@ pub(super) async fn read(catalogue: &Catalogue) -> Result<InUse, CatalogueError>
     Ok(in_use)
 }
 
-/// Stores what identifies each configured instance, for the next start and reload.
+/// Stores what identifies each configured instance, for the next start and reload. What is known of one that holds
+/// something stays, whatever the configuration says.
 pub(super) async fn remember(catalogue: &Catalogue, config: &Config) -> Result<(), CatalogueError> {
     let store = catalogue.store();
     for (id, _) in known(catalogue).await?.into_iter().filter(|(id, _)| config.instance(id).is_none()) {
+        if is_used(&catalogue.quota(&id).await?) {
+            continue;
+        }
         let mut transaction = Transaction::new();
         transaction.delete(path(&id));
         settle(store.commit(transaction).await?)?;
@@ -68,6 +74,10 @@ pub(super) async fn remember(catalogue: &Catalogue, config: &Config) -> Result<(
         }
     }
     Ok(())
+}
+
+fn is_used(quota: &QuotaRecord) -> bool {
+    quota.used != Demand::default() || !quota.reserved.is_empty()
 }
 
 const PREFIX: &[u8] = b"d/instance/";
@@ -90,5 +100,60 @@ const fn settle(outcome: Outcome) -> Result<(), CatalogueError> {
         Outcome::Committed(_) => Ok(()),
         Outcome::Conflict => Err(CatalogueError::Conflict),
         Outcome::Unknown => Err(CatalogueError::Unknown),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::check_start;
+    use crate::store::memory::MemoryStore;
+
+    const CONFIG: &str = r#"
+[[region]]
+id = "cn-hangzhou"
+[[account]]
+id = "1000000000000001"
+"#;
+    const INSTANCES: &str = r#"
+[[instance]]
+id = "kst-hz1"
+region = "cn-hangzhou"
+owner = "1000000000000001"
+kind = "software"
+[[instance]]
+id = "kst-hz2"
+region = "cn-hangzhou"
+owner = "1000000000000001"
+kind = "software"
+"#;
+
+    fn config(text: &str) -> Config {
+        Config::parse(std::path::Path::new("/etc/keyferry/keyferry.toml"), text).unwrap().config
+    }
+
+    #[tokio::test]
+    async fn what_holds_something_is_in_use_whatever_is_known_of_it() {
+        let catalogue = Catalogue::new(Arc::new(MemoryStore::new()));
+        let (with, without) = (config(&format!("{CONFIG}{INSTANCES}")), config(CONFIG));
+        remember(&catalogue, &with).await.unwrap();
+        assert_eq!(known(&catalogue).await.unwrap().len(), 2);
+        let mut transaction = Transaction::new();
+        let used = QuotaRecord { used: Demand { keys: 1, secrets: 0 }, ..QuotaRecord::default() };
+        transaction.create(b"k/quota/kst-hz1", &used).unwrap();
+        settle(catalogue.store().commit(transaction).await.unwrap()).unwrap();
+        remember(&catalogue, &without).await.unwrap();
+        let kept: Vec<_> = known(&catalogue).await.unwrap().into_iter().map(|(id, _)| id.to_string()).collect();
+        assert_eq!(kept, ["kst-hz1"]);
+        assert!(check_start(&without, &read(&catalogue).await.unwrap()).iter().any(|text| text.contains("kst-hz1")));
+
+        let mut transaction = Transaction::new();
+        transaction.delete(b"d/instance/kst-hz1".to_vec());
+        settle(catalogue.store().commit(transaction).await.unwrap()).unwrap();
+        let in_use = read(&catalogue).await.unwrap();
+        assert_eq!(in_use.instances.into_iter().collect::<Vec<_>>(), [("kst-hz1".parse().unwrap(), None)]);
     }
 }

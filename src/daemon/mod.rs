@@ -15,6 +15,7 @@ mod facts;
 mod in_use;
 mod inherited;
 mod instance_role;
+mod leaving;
 mod notify;
 mod offline;
 mod pulse;

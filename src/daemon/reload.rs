@@ -2,19 +2,34 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::build::{Open, Parts, pin as pin_identity};
+use super::leaving::{leaving, left};
 use super::stores::pin;
 use super::{DaemonError, admin, facts, in_use, remotes};
+use crate::api::tls::Fresh;
 use crate::audit::{Actor, Entry};
 use crate::catalogue::CatalogueError;
-use crate::config::{Changes, Config, reload_diff};
+use crate::config::{Changes, Config, Loaded, reload_diff};
 use crate::kms::Keystores;
 use crate::model::{AccountId, InstanceId};
-use crate::notify::Notifier;
+use crate::notify::{Notifier, Receivers};
 use crate::observe::metrics::METRICS;
 use crate::observe::{Event, Fields, LogHandle, emit};
+use crate::rotator::Serving;
 use crate::store::{MAX_OPERATIONS, Outcome, Transaction};
+
+/// How long a reload waits for the changes that have begun before it.
+const CHANGES_END: Duration = Duration::from_secs(10);
+
+/// What was read and opened for the new file.
+struct Ready {
+    certificate: Option<Fresh>,
+    rotators: Vec<Serving>,
+    open: Open,
+    receivers: Option<Receivers>,
+}
 
 impl Parts {
     /// Reads the file again; tells what came of it in the log.
@@ -38,21 +53,57 @@ impl Parts {
         let loaded = tokio::task::spawn_blocking(move || Config::load(&path)).await;
         let loaded = loaded.map_err(|error| DaemonError::Ended(format!("reading the file ({error})")))?;
         let loaded = loaded.map_err(DaemonError::Config)?;
-        let (old, new) = (self.config(), loaded.config);
-        let catalogue = &self.service.catalogue;
-        let changes = reload_diff(&old, &new, &in_use::read(catalogue).await?).map_err(DaemonError::Unfitting)?;
+        let (old, new) = (self.config(), &loaded.config);
+        let changes = self.fit(&old, new).await?;
         // Everything that can fail comes first.
         let certificate = self.tls.as_ref().map(|tls| tls.read_again()).transpose()?;
-        let rotators = facts::rotators(&new)?;
-        let open = self.reopen(&new, &changes).await?;
-        pin_identity(catalogue, &open, &new).await?;
-        let held = self.held(&new).await?;
+        let rotators = facts::rotators(new)?;
+        let open = self.reopen(new, &changes).await?;
+        pin_identity(&self.service.catalogue, &open, new).await?;
         let receivers = changes.notify.then(|| Notifier::prepare(&new.notify)).transpose()?;
-        let registered = self.book.reconcile(&new.schedules).await?;
-        in_use::remember(catalogue, &new).await?;
-        self.note(&old, &new, &changes).await?;
-        loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let ready = Ready { certificate, rotators, open, receivers };
+        // That took a while, in which anything may have been made.
+        self.fit(&old, new).await?;
         let keystores: &Keystores = &self.service.keystores;
+        let before = keystores.withdrawn();
+        keystores.withdraw(leaving(&old, new, &changes, &before));
+        let outcome = self.put_in_force(&old, loaded, &changes, ready, log).await;
+        if outcome.is_err() {
+            keystores.withdraw((*before).clone());
+        }
+        outcome?;
+        // One may have ended since it was asked.
+        self.tend_unlocked().await?;
+        self.make_service_keys().await;
+        Ok(changes)
+    }
+
+    /// What the new file changes; refused when what is in use does not fit it.
+    async fn fit(&self, old: &Config, new: &Config) -> Result<Changes, DaemonError> {
+        reload_diff(old, new, &in_use::read(&self.service.catalogue).await?).map_err(DaemonError::Unfitting)
+    }
+
+    /// Makes sure that what goes is still unused, now that nothing new begins there, and lets the new file be in force.
+    async fn put_in_force(
+        &self,
+        old: &Config,
+        loaded: Loaded,
+        changes: &Changes,
+        Ready { certificate, rotators, open, receivers }: Ready,
+        log: Option<&LogHandle>,
+    ) -> Result<(), DaemonError> {
+        let new = loaded.config;
+        let keystores: &Keystores = &self.service.keystores;
+        if tokio::time::timeout(CHANGES_END, keystores.changes_ended()).await.is_err() {
+            let text = "what was begun before the signal has not ended yet; send it again".to_owned();
+            return Err(DaemonError::Unfitting(vec![text]));
+        }
+        self.fit(old, &new).await?;
+        let held = self.held(&new).await?;
+        let registered = self.book.reconcile(&new.schedules).await?;
+        in_use::remember(&self.service.catalogue, &new).await?;
+        self.note(old, &new, changes).await?;
+        loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         keystores.set_directories(new.directories.clone());
         keystores.reload_held(facts::instances(&new), facts::regions(&new), &held);
         keystores.exchange(open.sources(), open.targets());
@@ -85,12 +136,10 @@ impl Parts {
         {
             tracing::warn!(%error, "the log level stays as it was");
         }
+        keystores.withdraw(left(&new, (*keystores.withdrawn()).clone(), &held));
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
-        // One may have ended since it was asked.
-        self.tend_unlocked().await?;
         super::running::tell_registered(&registered);
-        self.make_service_keys().await;
-        Ok(changes)
+        Ok(())
     }
 
     /// Notes the reload in the audit trail, and apart from it each share that comes or goes with it.

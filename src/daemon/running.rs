@@ -19,7 +19,7 @@ use crate::admin::{Backups, Seal, Vitals};
 use crate::api::server::{Endpoint, Limits, Server};
 use crate::config::Loaded;
 use crate::migration::in_background;
-use crate::model::RegionId;
+use crate::model::{RegionId, ScheduleState};
 use crate::observe::{Event, Fields, LogHandle, emit};
 use crate::schedule::StoredSchedule;
 
@@ -183,9 +183,13 @@ pub(super) fn tell_registered(schedules: &[StoredSchedule]) {
         if let [only] = entry.accounts.as_slice() {
             fields = fields.account(only);
         }
-        let text = match schedule.next_run() {
-            Some(next) => format!("registered; runs next at {next}"),
-            None => "registered; will not run: its instant is past".to_owned(),
+        let text = match (schedule.next_run(), schedule.state) {
+            (Some(next), _) => format!("registered; runs next at {next}"),
+            (None, ScheduleState::Canceled) => {
+                "registered; will not run: it was canceled, and its entry is the same".to_owned()
+            }
+            (None, ScheduleState::Paused) => "registered; is paused, and its entry is the same".to_owned(),
+            (None, _) => "registered; will not run: its instant is past".to_owned(),
         };
         emit(Event::ScheduleRegistered, &fields, &text);
         if !entry.acknowledge {

@@ -60,6 +60,7 @@ impl Service {
     {
         let nonce = by.nonce();
         for _ in 0..ATTEMPTS {
+            let _under_way = self.keystores.begin_change();
             let guarded = self.admit(scope, nonce).await?;
             let (mut change, answer) = attempt(guarded).await?;
             if let Some(nonce) = nonce {
@@ -106,8 +107,12 @@ impl Service {
     /// Refuses early what the transaction would refuse: before material is made.
     ///
     /// # Errors
-    /// `Migrating` while the scope is locked, `NonceUsed` when the nonce was claimed before.
+    /// `Migrating` while the scope is locked, `NonceUsed` when the nonce was claimed before, `Unavailable` when a reload
+    /// takes the scope away.
     pub async fn admit(&self, scope: &Scope, nonce: Option<&NonceClaim>) -> Result<Guarded, KmsError> {
+        if !self.keystores.withdrawn().is_open(scope) {
+            return Err(KmsError::Unavailable(format!("a reload takes account or region of {scope} away")));
+        }
         let guarded = self.catalogue.guard(scope).await?;
         if let Some(nonce) = nonce
             && self.catalogue.nonce_used(nonce).await?

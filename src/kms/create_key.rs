@@ -85,6 +85,7 @@ impl Service {
         // Read in any case: somebody else's instance takes as long as one that does not exist.
         let record = self.catalogue.instance(id).await?;
         let facts = self.keystores.instance(id).filter(|facts| facts.region == scope.region);
+        let facts = facts.filter(|facts| !self.keystores.withdrawn().instances.contains(&facts.id));
         let facts = facts.ok_or(KmsError::InstanceNotFound)?;
         let shared = facts.shared_with.contains(&scope.account)
             || record.is_some_and(|record| record.shared_with.contains(&scope.account));

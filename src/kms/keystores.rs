@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::withdrawn::{UnderWay, Withdrawn};
 use crate::keystore::{Keystore, SharedSource, SharedTarget};
 use crate::model::{AccountId, Directories, InstanceId, KeystoreId, RegionId, ShareRefusal};
 
@@ -51,6 +53,8 @@ pub struct Keystores {
     directories: RwLock<Arc<Directories>>,
     /// What is to be said of instances that a job holds, from its unlock on.
     waiting: RwLock<BTreeMap<InstanceId, InstanceFacts>>,
+    withdrawn: RwLock<Arc<Withdrawn>>,
+    under_way: UnderWay,
     sweeping: tokio::sync::Mutex<()>,
 }
 
@@ -70,6 +74,8 @@ impl Keystores {
             regions: RwLock::default(),
             directories: RwLock::default(),
             waiting: RwLock::default(),
+            withdrawn: RwLock::default(),
+            under_way: UnderWay::default(),
             sweeping: tokio::sync::Mutex::default(),
         };
         keystores.reload(facts, regions);
@@ -80,6 +86,28 @@ impl Keystores {
     /// intent long ago must not destroy what has come since.
     pub(super) async fn sweeping(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.sweeping.lock().await
+    }
+
+    /// Replaces what is withdrawn; answers what was.
+    pub fn withdraw(&self, withdrawn: Withdrawn) -> Arc<Withdrawn> {
+        let mut current = self.withdrawn.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, Arc::new(withdrawn))
+    }
+
+    /// What is withdrawn.
+    #[must_use]
+    pub fn withdrawn(&self) -> Arc<Withdrawn> {
+        Arc::clone(&self.withdrawn.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A change begins; it ends with the token.
+    pub(super) fn begin_change(&self) -> TaskTrackerToken {
+        self.under_way.begin()
+    }
+
+    /// Waits for the changes that may have begun before the last [`Keystores::withdraw`].
+    pub async fn changes_ended(&self) {
+        self.under_way.ended().await;
     }
 
     /// Replaces the facts.
@@ -132,6 +160,9 @@ impl Keystores {
     /// # Errors
     /// Why the resource directories do not let it.
     pub fn check_share(&self, owner: &AccountId, account: &AccountId) -> Result<(), ShareRefusal> {
+        if let Some(coming) = &self.withdrawn().directories {
+            coming.check_share(owner, account)?;
+        }
         self.directories.read().unwrap_or_else(PoisonError::into_inner).check_share(owner, account)
     }
 
@@ -146,7 +177,7 @@ impl Keystores {
     pub fn get(&self, id: &KeystoreId) -> Option<Arc<dyn Keystore>> {
         match id {
             KeystoreId::Shared(region) => self.source(region).map(|s| s as Arc<dyn Keystore>),
-            KeystoreId::Instance(id) => self.target(id).map(|t| t as Arc<dyn Keystore>),
+            KeystoreId::Instance(id) => self.connected(id).map(|t| t as Arc<dyn Keystore>),
         }
     }
 
@@ -156,16 +187,25 @@ impl Keystores {
         self.shared.read().unwrap_or_else(PoisonError::into_inner).get(region).cloned()
     }
 
-    /// An instance, as the target of a migration.
+    /// An instance, as the target of a migration; none into one that is withdrawn.
     #[must_use]
     pub fn target(&self, id: &InstanceId) -> Option<SharedTarget> {
+        if self.withdrawn().instances.contains(id) { None } else { self.connected(id) }
+    }
+
+    fn connected(&self, id: &InstanceId) -> Option<SharedTarget> {
         self.instances.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    /// What is known of an instance.
+    /// What is known of an instance, without the shares that are withdrawn.
     #[must_use]
     pub fn instance(&self, id: &InstanceId) -> Option<InstanceFacts> {
-        self.facts().get(id).cloned()
+        let mut facts = self.facts().get(id).cloned()?;
+        let withdrawn = self.withdrawn();
+        if !withdrawn.shares.is_empty() {
+            facts.shared_with.retain(|account| !withdrawn.shares.contains(&(id.clone(), account.clone())));
+        }
+        Some(facts)
     }
 
     /// All instances.

@@ -41,6 +41,7 @@ mod testing;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;
+mod withdrawn;
 mod wording;
 
 use std::sync::Arc;
@@ -67,6 +68,7 @@ pub use rotators::Rotators;
 pub use state::state_at;
 pub use symmetric::{Opened, Sealed};
 pub use tags::{TagRow, Tagged, Untag};
+pub use withdrawn::Withdrawn;
 pub use wording::{alias_arn, key_arn, key_name, secret_arn, secret_name};
 
 use crate::catalogue::Catalogue;

@@ -24,6 +24,7 @@ mod policy;
 mod reencryption;
 mod sharing;
 mod symmetric;
+mod withdrawal;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -39,5 +39,5 @@ pub use report::{Report, ReportResource, ReportRotation, ReportStep, ReportVersi
 pub use right::AdminRight;
 pub use schedule::{IfMissed, ScheduleEntry, ScheduleSource, ScheduleState, When};
 pub use secret::{SecretRecord, SecretType, SecretVersionRecord};
-pub use selection::{MAX_SELECTED, Selection};
+pub use selection::{MAX_ACCOUNTS, MAX_SELECTED, Selection};
 pub use zone::{ZoneError, first_instant, time_zone};

@@ -1,7 +1,7 @@
 //! Lines that repeat: the first ones are written, the others counted, and the count is written when its time is over.
 //!
 //! A line of a job is never left out, and neither is an event, unless a client can bring it about without end
-//! ([`Event::repeats`]). What is left is warnings and errors of the program's own and of libraries, by the place in the
+//! ([`Event::repeats`]), also one that names a job. What is left is warnings and errors of the program's own and of libraries, by the place in the
 //! program that they come from: there are as many of these as the program has.
 
 use std::collections::HashMap;
@@ -38,9 +38,9 @@ impl Limiter {
         let event = line.event();
         let limited = match event {
             Some(event) => event.repeats(),
-            None => line.level <= Level::WARN,
+            None => line.level <= Level::WARN && !line.fields.contains_key("job"),
         };
-        if !limited || line.fields.contains_key("job") {
+        if !limited {
             return true;
         }
         let place = self.places.entry((place, event)).or_insert_with(|| Place {

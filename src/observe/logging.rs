@@ -384,6 +384,7 @@ mod tests {
                 emit(Event::RequestDenied, &Fields::new().code("X"), "a request was denied");
                 // Events of a job, its plain warnings, and single events in any number.
                 let job = Fields { job: Some("mig-1".to_owned()), ..Fields::new() };
+                emit(Event::LockAcquired, &job, "locked");
                 emit(Event::OperationRefused, &job, "refused");
                 tracing::warn!(job = "mig-1", "a step is tried again");
                 emit(Event::ScheduleRegistered, &Fields::new(), "registered");
@@ -396,14 +397,15 @@ mod tests {
         let burst = usize::try_from(super::super::limit::BURST).unwrap();
         assert_eq!(count(&|line| line["message"].as_str().is_some_and(|m| m.starts_with("trouble"))), burst);
         assert_eq!(count(&|line| line["event"] == "request.denied"), burst);
-        assert_eq!(count(&|line| line["job"] == "mig-1"), 1000);
+        assert_eq!(count(&|line| line["event"] == "operation.refused"), burst);
+        assert_eq!(count(&|line| line["job"] == "mig-1"), 1000 + burst);
         assert_eq!(count(&|line| line["event"] == "schedule.registered"), 500);
         let told: Vec<&str> = out
             .iter()
             .filter(|line| line["event"] == "log.suppressed")
             .map(|line| line["message"].as_str().unwrap())
             .collect();
-        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told.len(), 3, "{told:?}");
         assert!(told.iter().all(|text| text.contains("came 480 more times")), "{told:?}");
         assert!(told.iter().any(|text| text.ends_with("the last one: trouble 499")), "{told:?}");
         assert!(told.iter().any(|text| text.starts_with("request.denied came")), "{told:?}");

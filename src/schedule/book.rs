@@ -43,6 +43,11 @@ impl Book {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self) -> Result<Vec<Stored<StoredSchedule>>, ScheduleError> {
+        Ok(self.all().await?.into_iter().filter(|schedule| schedule.removed_at.is_none()).collect())
+    }
+
+    /// Every schedule, also those that are only remembered.
+    async fn all(&self) -> Result<Vec<Stored<StoredSchedule>>, ScheduleError> {
         let found = scan_records(self.store.as_ref(), PREFIX, None, usize::MAX).await?;
         Ok(found.into_iter().map(|(_, record)| record).collect())
     }
@@ -52,7 +57,8 @@ impl Book {
     /// # Errors
     /// [`ScheduleError::Unknown`], or when the store cannot be read.
     pub async fn get(&self, name: &str) -> Result<Stored<StoredSchedule>, ScheduleError> {
-        self.find(name).await?.ok_or_else(|| ScheduleError::Unknown(name.to_owned()))
+        let found = self.find(name).await?.filter(|schedule| schedule.removed_at.is_none());
+        found.ok_or_else(|| ScheduleError::Unknown(name.to_owned()))
     }
 
     /// Adds a schedule of the command line.
@@ -71,7 +77,7 @@ impl Book {
             let mut transaction = Transaction::new();
             let added = match &change {
                 StoreChange::Add(schedule) | StoreChange::Replace(schedule) => schedule.clone(),
-                StoreChange::Remove(name) => return Err(ScheduleError::Unknown(name.clone())),
+                StoreChange::Retire(_) | StoreChange::Remove(_) => return Err(ScheduleError::Unknown(entry.name)),
             };
             write(&mut transaction, change, known)?;
             if self.commit(transaction).await? {
@@ -113,7 +119,7 @@ impl Book {
     /// # Errors
     /// [`ScheduleError::NameTaken`] with all of them.
     pub async fn check(&self, entries: &[ScheduleEntry]) -> Result<(), ScheduleError> {
-        let stored = plain(&self.list().await?);
+        let stored = plain(&self.all().await?);
         reconcile(entries, &stored, self.clock.now()).map(|_| ()).map_err(ScheduleError::NameTaken)
     }
 
@@ -123,7 +129,7 @@ impl Book {
     /// [`ScheduleError::NameTaken`], and then nothing was changed.
     pub async fn reconcile(&self, entries: &[ScheduleEntry]) -> Result<Vec<StoredSchedule>, ScheduleError> {
         for _ in 0..ATTEMPTS {
-            let stored = self.list().await?;
+            let stored = self.all().await?;
             let changes = reconcile(entries, &plain(&stored), self.clock.now()).map_err(ScheduleError::NameTaken)?;
             let registered: Vec<StoredSchedule> = changes.iter().filter_map(changed).collect();
             if self.apply(changes, &stored).await? {
@@ -239,13 +245,15 @@ fn plain(stored: &[Stored<StoredSchedule>]) -> Vec<StoredSchedule> {
 fn changed(change: &StoreChange) -> Option<StoredSchedule> {
     match change {
         StoreChange::Add(schedule) | StoreChange::Replace(schedule) => Some(schedule.clone()),
-        StoreChange::Remove(_) => None,
+        StoreChange::Retire(_) | StoreChange::Remove(_) => None,
     }
 }
 
 fn name_of(change: &StoreChange) -> &str {
     match change {
-        StoreChange::Add(schedule) | StoreChange::Replace(schedule) => &schedule.entry.name,
+        StoreChange::Add(schedule) | StoreChange::Replace(schedule) | StoreChange::Retire(schedule) => {
+            &schedule.entry.name
+        }
         StoreChange::Remove(name) => name,
     }
 }
@@ -259,14 +267,14 @@ fn write(
         (StoreChange::Add(schedule), _) => {
             transaction.create(&path(&schedule.entry.name), &schedule)?;
         }
-        (StoreChange::Replace(schedule), Some(mut stored)) => {
+        (StoreChange::Replace(schedule) | StoreChange::Retire(schedule), Some(mut stored)) => {
             *stored = schedule;
             transaction.replace(&path(&stored.entry.name), &stored)?;
         }
         (StoreChange::Remove(name), Some(stored)) => {
             transaction.remove(&path(&name), &stored);
         }
-        (StoreChange::Replace(_) | StoreChange::Remove(_), None) => {}
+        (StoreChange::Replace(_) | StoreChange::Retire(_) | StoreChange::Remove(_), None) => {}
     }
     Ok(())
 }
@@ -291,7 +299,8 @@ impl From<NameTaken> for ScheduleError {
 mod tests {
     use super::*;
     use crate::model::{ScheduleSource, SystemClock};
-    use crate::schedule::stored::tests::at_entry;
+    use crate::schedule::Decided;
+    use crate::schedule::stored::tests::{at_entry, ts};
     use crate::store::memory::MemoryStore;
 
     fn book() -> Book {
@@ -329,6 +338,39 @@ mod tests {
         let edited = ScheduleEntry { acknowledge: !named("a").acknowledge, ..named("a") };
         assert_eq!(book.reconcile(&[edited]).await.unwrap()[0].state, ScheduleState::Active);
         assert!(matches!(book.resume("nobody").await, Err(ScheduleError::Unknown(_))));
+    }
+
+    #[tokio::test]
+    async fn what_is_removed_and_put_back_is_as_it_was() {
+        let book = book();
+        let ran = ts("2026-12-01T02:00:00Z");
+        book.reconcile(&[named("canceled"), named("paused"), named("open"), named("ran")]).await.unwrap();
+        book.cancel("canceled").await.unwrap();
+        book.pause("paused").await.unwrap();
+        let mut fired = book.get("ran").await.unwrap();
+        let decided = Decided { instant: book.clock.now(), outcome: crate::schedule::Outcome::Fired, decided_at: ran };
+        fired.decided = Some(decided);
+        assert!(book.save(&fired).await.unwrap());
+
+        assert!(book.reconcile(&[]).await.unwrap().is_empty());
+        assert!(book.list().await.unwrap().is_empty(), "nobody is shown what is gone");
+        assert!(matches!(book.resume("paused").await, Err(ScheduleError::Unknown(_))));
+        let kept: Vec<String> = book.all().await.unwrap().iter().map(|s| s.entry.name.clone()).collect();
+        assert_eq!(kept, ["canceled", "paused", "ran"], "of the open one there is nothing to remember");
+        assert!(book.reconcile(&[]).await.unwrap().is_empty());
+
+        let back = book.reconcile(&[named("canceled"), named("open"), named("ran")]).await.unwrap();
+        assert_eq!(back.len(), 3);
+        assert_eq!(book.get("canceled").await.unwrap().state, ScheduleState::Canceled);
+        assert_eq!(book.get("open").await.unwrap().state, ScheduleState::Active);
+        assert_eq!(book.get("ran").await.unwrap().decided, Some(decided));
+        // The command line may take a name that is only remembered.
+        assert_eq!(book.add(named("paused")).await.unwrap().state, ScheduleState::Active);
+        // Another text is another entry.
+        book.reconcile(&[named("open"), named("ran")]).await.unwrap();
+        let edited = ScheduleEntry { rehearse: true, ..named("canceled") };
+        book.reconcile(&[named("open"), named("ran"), edited]).await.unwrap();
+        assert_eq!(book.get("canceled").await.unwrap().state, ScheduleState::Active);
     }
 
     #[tokio::test]

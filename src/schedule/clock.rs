@@ -272,8 +272,9 @@ impl Memory {
     }
 }
 
+/// Whether nobody of the group could run: an account of several that is held waits in the queue, and keeps no other.
 fn is_held(holds: &[Stored<Hold>], entry: &ScheduleEntry) -> bool {
-    holds.iter().any(|hold| entry.accounts.iter().any(|account| hold.covers(&entry.region, account)))
+    entry.accounts.iter().all(|account| holds.iter().any(|hold| hold.covers(&entry.region, account)))
 }
 
 fn order(entry: &ScheduleEntry, instant: Timestamp) -> Order {

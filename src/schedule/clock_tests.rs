@@ -5,7 +5,7 @@ use super::*;
 use crate::catalogue::Catalogue;
 use crate::kms::{Keystores, Service};
 use crate::migration::Settings;
-use crate::model::{Clock, ScheduleState, SystemRandom};
+use crate::model::{AccountId, Clock, MAX_ACCOUNTS, MAX_SELECTED, ScheduleState, Selection, SystemRandom};
 use crate::schedule::stored::tests::{at_entry, ts};
 use crate::store::SharedStore;
 use crate::store::memory::MemoryStore;
@@ -118,6 +118,46 @@ async fn a_hold_waits_and_a_pause_skips() {
     let schedule = world.book().get("retail-hangzhou").await.unwrap();
     assert_eq!(schedule.decided.unwrap().outcome, Outcome::Skipped);
     assert!(world.jobs().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_hold_on_one_account_keeps_no_other_of_the_group() {
+    let world = World::new("2026-12-01T01:00:00Z");
+    let accounts: Vec<AccountId> =
+        ["1000000000000001", "1000000000000002"].iter().map(|account| account.parse().unwrap()).collect();
+    world.book().add(ScheduleEntry { accounts: accounts.clone(), ..at_entry(AT) }).await.unwrap();
+    let process = world.process().await;
+    let catalogue = Catalogue::new(Arc::clone(&world.store));
+    let hold = |account: &AccountId| Hold {
+        region: None,
+        account: Some(account.clone()),
+        reason: "freeze".to_owned(),
+        since: ts(AT),
+    };
+    catalogue.put_hold(&hold(&accounts[0])).await.unwrap();
+    catalogue.put_hold(&hold(&accounts[1])).await.unwrap();
+    world.set(AT);
+    process.tick().await.unwrap();
+    assert!(world.jobs().await.is_empty(), "all of the group are held");
+    let holds = catalogue.holds().await.unwrap();
+    let of_second = holds.iter().find(|hold| hold.account.as_ref() == Some(&accounts[1])).unwrap();
+    catalogue.remove_hold(of_second).await.unwrap();
+    process.tick().await.unwrap();
+    assert_eq!(world.jobs().await.len(), 2, "the queue keeps the held one waiting");
+}
+
+#[tokio::test]
+async fn the_largest_group_is_made_in_one_transaction() {
+    let world = World::new("2026-12-01T01:00:00Z");
+    let accounts = (0..MAX_ACCOUNTS).map(|n| format!("2{n:015}").parse().unwrap()).collect();
+    let resources = Selection::Picked {
+        keys: (0..MAX_SELECTED).map(|n| format!("key-{n:060}").parse().unwrap()).collect(),
+        secrets: (0..MAX_SELECTED).map(|n| format!("{n:0192}").parse().unwrap()).collect(),
+    };
+    world.book().add(ScheduleEntry { accounts, resources, ..at_entry(AT) }).await.unwrap();
+    world.set(AT);
+    world.process().await.tick().await.unwrap();
+    assert_eq!(world.jobs().await.len(), MAX_ACCOUNTS);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub struct Circumstances<'a> {
     pub now: Timestamp,
     /// The hours in which migrations may start.
     pub allowed: &'a AllowedHours,
-    /// An operator holds migrations in one of the schedule's scopes.
+    /// An operator holds migrations in every one of the schedule's scopes.
     pub held: bool,
     /// The downtime before this daemon; `None` when there was no earlier one.
     pub downtime: Option<Downtime>,

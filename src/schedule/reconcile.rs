@@ -11,8 +11,10 @@ use crate::model::{ScheduleEntry, ScheduleSource, ScheduleState};
 pub enum StoreChange {
     /// Store a schedule seen for the first time.
     Add(StoredSchedule),
-    /// Store a schedule whose entry changed.
+    /// Store a schedule whose entry changed, or came back.
     Replace(StoredSchedule),
+    /// Remember of a schedule that left the file what counts if it comes back; its running job goes on.
+    Retire(StoredSchedule),
     /// Remove the schedule of this name; its running job goes on.
     Remove(String),
 }
@@ -66,13 +68,17 @@ pub fn reconcile(
             Some(known) if known.source == ScheduleSource::Cli || known.digest != super::digest(entry) => {
                 changes.push(StoreChange::Replace(known.changed(entry.clone(), ScheduleSource::Config, now)));
             }
+            Some(known) if known.removed_at.is_some() => changes.push(StoreChange::Replace(known.put_back(now))),
             Some(_) => {}
         }
     }
     let gone = stored
         .iter()
         .filter(|s| s.source == ScheduleSource::Config && entries.iter().all(|entry| entry.name != s.entry.name));
-    changes.extend(gone.map(|s| StoreChange::Remove(s.entry.name.clone())));
+    changes.extend(gone.filter_map(|s| match s.removed(now) {
+        Some(removed) => (removed != *s).then_some(StoreChange::Retire(removed)),
+        None => Some(StoreChange::Remove(s.entry.name.clone())),
+    }));
     if taken.is_empty() { Ok(changes) } else { Err(taken) }
 }
 
@@ -87,6 +93,9 @@ pub fn check_new(
 ) -> Result<StoreChange, NameTaken> {
     match same_name {
         None => Ok(StoreChange::Add(StoredSchedule::register(entry, ScheduleSource::Cli, now))),
+        Some(known) if known.removed_at.is_some() => {
+            Ok(StoreChange::Replace(known.changed(entry, ScheduleSource::Cli, now)))
+        }
         Some(known) if known.source == ScheduleSource::Config => Err(NameTaken::ByConfig { name: entry.name }),
         Some(known) if is_open(known) => Err(NameTaken::Open { name: entry.name }),
         Some(known) => Ok(StoreChange::Replace(known.changed(entry, ScheduleSource::Cli, now))),

@@ -1,6 +1,6 @@
 //! A schedule as the store keeps it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::due::instant_after;
@@ -53,6 +53,9 @@ pub struct StoredSchedule {
     /// Who added it on the command line; `None`: it stands in the configuration file, or that was not noted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub added_by: Option<String>,
+    /// When its entry left the configuration file; what is remembered of it counts if the entry comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_at: Option<Timestamp>,
 }
 
 impl Record for StoredSchedule {
@@ -75,6 +78,7 @@ impl StoredSchedule {
             decided: None,
             last_job: None,
             added_by: None,
+            removed_at: None,
         };
         stored.settle();
         stored
@@ -84,7 +88,7 @@ impl StoredSchedule {
     /// decided; a new `at` or `cron` counts from now, as does everything after a pause or cancellation.
     #[must_use]
     pub fn changed(&self, entry: ScheduleEntry, source: ScheduleSource, now: Timestamp) -> Self {
-        let asleep = matches!(self.state, ScheduleState::Paused | ScheduleState::Canceled);
+        let asleep = self.removed_at.is_some() || matches!(self.state, ScheduleState::Paused | ScheduleState::Canceled);
         let not_before =
             if asleep || entry.when != self.entry.when { self.not_before.max(now) } else { self.not_before };
         let mut stored = Self {
@@ -93,8 +97,33 @@ impl StoredSchedule {
             source,
             state: ScheduleState::Active,
             not_before,
+            // Whoever may write the file needs nobody's approval.
+            added_by: self.added_by.clone().filter(|_| source == ScheduleSource::Cli),
+            removed_at: None,
             ..self.clone()
         };
+        stored.settle();
+        stored
+    }
+
+    /// The schedule whose entry has left the file, if there is anything to remember of it: that an operator paused or
+    /// canceled it, until its instant has passed; that an instant was decided, for some time, since a clock can be set back.
+    #[must_use]
+    pub fn removed(&self, now: Timestamp) -> Option<Self> {
+        let asleep = matches!(self.state, ScheduleState::Paused | ScheduleState::Canceled);
+        let to_come = match self.entry.when {
+            When::At(at) => at > now,
+            When::Cron { .. } => true,
+        };
+        let decided = self.decided.is_some_and(|decided| now.duration_since(decided.instant) < REMEMBERED);
+        let removed_at = Some(self.removed_at.unwrap_or(now));
+        ((asleep && to_come) || decided).then(|| Self { removed_at, ..self.clone() })
+    }
+
+    /// The schedule whose entry came back as it was: as it was left, but what passed meanwhile is gone.
+    #[must_use]
+    pub fn put_back(&self, now: Timestamp) -> Self {
+        let mut stored = Self { removed_at: None, not_before: self.not_before.max(now), ..self.clone() };
         stored.settle();
         stored
     }
@@ -161,6 +190,9 @@ impl StoredSchedule {
         }
     }
 }
+
+/// How long a decided instant is remembered of an entry that is gone.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -236,6 +268,40 @@ pub(super) mod tests {
         let mut entry = canceled.entry.clone();
         entry.soak = Duration::from_secs(60);
         assert_eq!(canceled.changed(entry, ScheduleSource::Config, now).state, ScheduleState::Done);
+    }
+
+    #[test]
+    fn what_is_gone_is_remembered_until_it_can_matter_no_more() {
+        let (at, before, after) = ("2026-12-01T02:00:00Z", ts("2026-11-30T00:00:00Z"), ts("2026-12-01T02:00:01Z"));
+        let open = stored(at, "2026-11-01T00:00:00Z");
+        assert_eq!(open.removed(before), None);
+        let mut canceled = open.clone();
+        assert!(canceled.cancel());
+        let removed = canceled.removed(before).unwrap();
+        assert_eq!((removed.removed_at, removed.removed(after)), (Some(before), None));
+        assert_eq!(removed.put_back(before).state, ScheduleState::Canceled);
+        let mut ran = open.clone();
+        ran.note(ts(at), Outcome::Fired, after);
+        let removed = ran.removed(after).unwrap();
+        // The clock was set back meanwhile.
+        let back = removed.put_back(before);
+        assert_eq!((back.state, back.next_run()), (ScheduleState::Done, None));
+        assert_eq!(removed.removed(ts("2026-12-09T00:00:00Z")), None);
+        let mut paused = StoredSchedule::register(cron_entry("0 2 * * *", "UTC"), ScheduleSource::Config, before);
+        assert!(paused.pause());
+        let back = paused.removed(before).unwrap().put_back(after);
+        assert_eq!((back.state, back.pending()), (ScheduleState::Paused, Some(ts("2026-12-02T02:00:00Z"))));
+    }
+
+    #[test]
+    fn what_the_file_takes_over_was_added_by_nobody() {
+        let mut by_hand =
+            StoredSchedule::register(at_entry("2026-12-01T02:00:00Z"), ScheduleSource::Cli, ts("2026-11-01T00:00:00Z"));
+        by_hand.added_by = Some("uid 1000".to_owned());
+        let now = ts("2026-11-02T00:00:00Z");
+        let again = by_hand.changed(by_hand.entry.clone(), ScheduleSource::Cli, now);
+        assert_eq!(again.added_by, by_hand.added_by);
+        assert_eq!(by_hand.changed(by_hand.entry.clone(), ScheduleSource::Config, now).added_by, None);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::table;
 use super::testing::{INSTANCE, World};
+use super::{refused, table};
 use crate::api::{ApiError, Plane, actions};
 use crate::audit::{Entry, Trail};
 use crate::catalogue::GateRecord;
@@ -255,10 +255,20 @@ async fn each_refused_by_a_lock_leaves_one_entry() {
     let before = records.await.unwrap();
     for case in CASES {
         let (answer, entry) = world.one_entry(case, &known).await;
-        assert_eq!(answer.err().map(|error| error.code), Some("Rejected.Migrating"), "{}", case.0);
+        let error = answer.unwrap_err();
+        assert_eq!(error.code, "Rejected.Migrating", "{}", case.0);
         assert_eq!(entry.outcome, "Rejected.Migrating", "{}", case.0);
         let named = case.1.iter().any(|(name, _)| ["KeyId", "SecretName"].contains(name));
         assert_eq!(entry.detail.is_some(), named, "{}", case.0);
+        // What the event tells.
+        let fields = refused(&world.caller("1000000000000001", case.0, entry.detail.as_deref()), &error);
+        assert_eq!(fields.job.as_deref(), Some("job-0198a1b2c3d4e5f60718"), "{}", case.0);
+        assert_eq!(
+            (fields.resource, fields.account.as_deref()),
+            (entry.detail.clone(), Some("1000000000000001")),
+            "{}",
+            case.0
+        );
     }
     let records = scan_records::<crate::model::KeyRecord>(world.store.as_ref(), b"c/key/", None, usize::MAX);
     assert_eq!(records.await.unwrap(), before);

@@ -71,8 +71,8 @@ impl Operations {
             && error.code == "Rejected.Migrating"
         {
             METRICS.refused.inc();
-            let fields = Fields::new().scope(&call.caller.scope()).code(error.code);
-            emit(Event::OperationRefused, &fields, &format!("{} is refused while a migration runs", call.action.name));
+            let text = format!("{} is refused while a migration runs", call.action.name);
+            emit(Event::OperationRefused, &refused(&call.caller, error), &text);
         }
         if call.action.plane == Plane::Management {
             let outcome = answer.as_ref().map_or_else(|error| error.code, |_| OK);
@@ -83,6 +83,12 @@ impl Operations {
         }
         answer
     }
+}
+
+/// Which job refuses, in which scope, and what the request names.
+fn refused(caller: &Caller, error: &ApiError) -> Fields {
+    let resource = caller.ticket.subject().map(str::to_owned);
+    Fields { job: error.job.clone(), resource, ..Fields::new() }.scope(&caller.scope()).code(error.code)
 }
 
 /// One operation.

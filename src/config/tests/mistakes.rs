@@ -1,6 +1,7 @@
 //! Every mistake that the reader knows, one file each.
 
 use super::{BASE, bad, good, schedule};
+use crate::model::MAX_ACCOUNTS;
 
 #[test]
 fn mistakes_one_by_one() {
@@ -10,6 +11,12 @@ fn mistakes_one_by_one() {
     let picked = |n: usize| {
         let names: Vec<_> = (0..n).map(|n| format!("\"s{n}\"")).collect();
         schedule(at).replace("resources = \"all\"", &format!("resources = {{ secrets = [{}] }}", names.join(",")))
+    };
+    let group = |n: usize| {
+        let ids: Vec<_> = (0..n).map(|n| format!("2{n:015}")).collect();
+        let tables: String = ids.iter().map(|id| format!("\n[[account]]\nid = \"{id}\"")).collect();
+        let list = format!("accounts = {ids:?}\ninstance");
+        schedule(at).replace("account = \"1000000000000001\"\ninstance", &list) + &tables
     };
     let webhook = |lines: &str| {
         let key = "0123456789abcdef0123456789abcdef";
@@ -204,6 +211,7 @@ fn mistakes_one_by_one() {
         (schedule(at).replace("resources = \"all\"", "resources = { key = [\"x\"] }"), "did you mean \"keys\""),
         (schedule(at).replace("name = \"s\"", "name = \"a b\""), "letters, digits"),
         (picked(51), "TooManySelected"),
+        (group(MAX_ACCOUNTS + 1), "at most 64 accounts"),
         (format!("{}{}", schedule(at), schedule(at).replace(BASE, "")), "schedule s a second time"),
     ];
     for (text, words) in cases {
@@ -214,4 +222,5 @@ fn mistakes_one_by_one() {
         assert_eq!(shown.len(), 1 + usize::from(words == "cannot be read" && text.contains("tls")), "{shown:#?}");
     }
     assert_eq!(good(&picked(50)).config.schedules.len(), 1);
+    assert_eq!(good(&group(MAX_ACCOUNTS)).config.schedules.len(), 1);
 }
