@@ -18,13 +18,13 @@ pub struct ApiError {
     /// Text for a person. Never contains a secret or a parameter's value.
     pub message: String,
     /// What to do about it, sent as `Recommend`.
-    pub remedy: Option<String>,
+    pub remedy: Option<Box<str>>,
     /// What happened inside; goes to the log only.
     pub internal: Option<String>,
     /// Sent as `Retry-After`.
     pub retry_after: Option<Duration>,
     /// The migration because of which it is refused; goes to the log.
-    pub job: Option<String>,
+    pub job: Option<Box<str>>,
 }
 
 macro_rules! fixed {
@@ -65,7 +65,7 @@ impl ApiError {
     /// With what the caller can do about it.
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy = Some(remedy.into());
+        self.remedy = Some(remedy.into().into_boxed_str());
         self
     }
 
@@ -106,7 +106,7 @@ impl ApiError {
                  deleting them is refused until it ends; reading and cryptographic operations go on."
             ),
         );
-        let error = Self { job: Some(job.to_owned()), ..error };
+        let error = Self { job: Some(job.into()), ..error };
         error.with_remedy("Repeat the request after the migration.").with_retry_after(retry_after)
     }
 

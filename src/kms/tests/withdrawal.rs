@@ -24,9 +24,9 @@ async fn meet(round: usize, who: &'static str, new: NewKey, withdrawn: Withdrawn
     kms.service.keystores.withdraw(withdrawn);
     kms.service.keystores.changes_ended().await;
     let id: InstanceId = INSTANCE.parse().unwrap();
-    let inside = kms.service.catalogue.usage_by_account(&id).await.unwrap().into_values();
+    let mut inside = kms.service.catalogue.usage_by_account(&id).await.unwrap().into_values();
     let seen = kms.service.catalogue.holds_own(&caller(who).scope()).await.unwrap()
-        || inside.fold(false, |seen, used| seen || used != Demand::default());
+        || inside.any(|used| used != Demand::default());
     let made = match creating.await.unwrap() {
         Ok(_) => true,
         Err(KmsError::InstanceNotFound | KmsError::Unavailable(_)) => false,
