@@ -88,7 +88,9 @@ impl Operations {
 /// Which job refuses, in which scope, and what the request names.
 fn refused(caller: &Caller, error: &ApiError) -> Fields {
     let resource = caller.ticket.subject().map(str::to_owned);
-    Fields { job: error.job.as_deref().map(str::to_owned), resource, ..Fields::new() }.scope(&caller.scope()).code(error.code)
+    Fields { job: error.job.as_deref().map(str::to_owned), resource, ..Fields::new() }
+        .scope(&caller.scope())
+        .code(error.code)
 }
 
 /// One operation.
