@@ -20,6 +20,13 @@ use crate::observe::{Event, Fields, LogHandle, emit};
 use crate::rotator::Serving;
 use crate::store::{MAX_OPERATIONS, Outcome, Transaction};
 
+/// Waits for the changes that have begun before what goes was withdrawn.
+async fn changes_end(keystores: &Keystores) -> Result<(), DaemonError> {
+    let text = || vec!["what was begun before the signal has not ended yet; send it again".to_owned()];
+    let ended = tokio::time::timeout(CHANGES_END, keystores.changes_ended()).await;
+    ended.map_err(|_| DaemonError::Unfitting(text()))
+}
+
 /// How long a reload waits for the changes that have begun before it.
 const CHANGES_END: Duration = Duration::from_secs(10);
 
@@ -66,8 +73,17 @@ impl Parts {
         self.fit(&old, new).await?;
         let keystores: &Keystores = &self.service.keystores;
         let before = keystores.withdrawn();
-        keystores.withdraw(leaving(&old, new, &changes, &before));
-        let outcome = self.put_in_force(&old, loaded, &changes, ready, log).await;
+        let leaving = leaving(&old, new, &changes, &before);
+        let leaves = leaving != *before;
+        keystores.withdraw(leaving);
+        let outcome = async {
+            // Where nothing goes nobody is in the way: writes may be waiting for a backup.
+            if leaves {
+                changes_end(keystores).await?;
+            }
+            self.put_in_force(&old, loaded, &changes, ready, log).await
+        };
+        let outcome = outcome.await;
         if outcome.is_err() {
             keystores.withdraw((*before).clone());
         }
@@ -94,10 +110,6 @@ impl Parts {
     ) -> Result<(), DaemonError> {
         let new = loaded.config;
         let keystores: &Keystores = &self.service.keystores;
-        if tokio::time::timeout(CHANGES_END, keystores.changes_ended()).await.is_err() {
-            let text = "what was begun before the signal has not ended yet; send it again".to_owned();
-            return Err(DaemonError::Unfitting(vec![text]));
-        }
         self.fit(old, &new).await?;
         let held = self.held(&new).await?;
         let registered = self.book.reconcile(&new.schedules).await?;
