@@ -122,8 +122,10 @@ impl Migrations {
             }
         };
         let progress = Arc::new(Progress::default());
-        let renewing = tokio::spawn(renew(self.clone(), lease.clone(), Arc::clone(&progress)));
-        let telling = tokio::spawn(tell(self.clone(), Arc::clone(&progress)));
+        // They end with this work, however it ends.
+        let mut beside = JoinSet::new();
+        beside.spawn(renew(self.clone(), lease.clone(), Arc::clone(&progress)));
+        beside.spawn(tell(self.clone(), Arc::clone(&progress)));
         let ended = stop.clone();
         let mut context = Context { migrations: self.clone(), lease, job, stop, offer: None, progress, planned: None };
         if resumed {
@@ -131,12 +133,10 @@ impl Migrations {
         }
         if let Err(error) = context.drive().await {
             tracing::warn!(job = %id, %error, "the work on the job stops here");
-            renewing.abort();
-            telling.abort();
+            beside.abort_all();
             self.rest(&ended).await;
         }
-        renewing.abort();
-        telling.abort();
+        drop(beside);
         self.touch();
     }
 
