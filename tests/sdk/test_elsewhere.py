@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from clients import Refused
-from deployment import INSTANCE, REGION, RETAIL, Log, binary, eventually
+from deployment import INSTANCE, PATIENCE, REGION, RETAIL, Log, binary, eventually
 from population import Population
 from test_crypto import b64
 from test_hardware import Token, still_opens, symmetric
@@ -94,6 +95,28 @@ def token_elsewhere(tmp_path):
     yield made
     if made.process.poll() is None:
         made.kill()
+
+
+@pytest.mark.parametrize("fault", ["away", "another PIN"])
+def test_a_token_that_cannot_be_used_makes_nobody_start_its_process_anew(tmp_path, fault):
+    """Each start tries the PIN once; a watchdog that asked the token would try it until the token locks."""
+    token = Token(tmp_path / "token")
+    if fault == "away":
+        token.files.rename(token.directory / "elsewhere")
+    else:
+        token.set_pin("000000")
+    place = tmp_path / "notify"
+    token.environment |= {"NOTIFY_SOCKET": str(place), "WATCHDOG_USEC": "1000000"}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(place))
+        notify.settimeout(PATIENCE)
+        made = TokenElsewhere(tmp_path / "elsewhere", token).start()
+        try:
+            beats = 0
+            while beats < 4:
+                beats += notify.recv(4096).split(b"\n").count(b"WATCHDOG=1")
+        finally:
+            made.kill()
 
 
 def test_keys_move_into_a_token_on_another_host_and_work_there(unstarted, token_elsewhere):
