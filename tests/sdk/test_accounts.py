@@ -323,3 +323,25 @@ def test_a_hold_on_one_account_does_not_stop_its_group(deployment):
         eventually(lambda: all(job["state"] == "complete" for job in jobs_of(made, order)))  # noqa: B023
     for population in populations.values():
         population.check_use()
+
+
+def test_a_reload_is_in_the_audit_trail_and_so_is_each_share_that_comes_or_goes_with_it(unstarted):
+    def shared_with(*accounts):
+        names = ", ".join(f'"{account.id}"' for account in accounts)
+        fields = [f'region = "{REGION}"', f'owner = "{RETAIL.id}"', 'kind = "software"', f"shared_with = [{names}]"]
+        unstarted.extra = "\n".join(["[[instance]]", 'id = "kst-third"', *fields])
+
+    def entries():
+        verdict = unstarted.cli("audit", "verify")[1]
+        return verdict["entries"] + verdict["pending"]
+
+    shared_with()
+    unstarted.start()
+    # That somebody verifies is noted as well, at the first time.
+    before = entries()
+    eventually(lambda: entries() == before + 1)
+    for accounts, more in [((), 1), ((LOGISTICS, STRANGER), 3), ((STRANGER,), 2), ((), 2)]:
+        before = entries()
+        shared_with(*accounts)
+        unstarted.reload()
+        assert entries() == before + more, accounts

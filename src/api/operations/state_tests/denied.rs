@@ -1,5 +1,6 @@
 //! Identities × operations: who may do what, and that whoever may not learns nothing, neither by words nor by reads.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::foreign::{BY_NAME, MISSING, STRANGER, as_seen, of_missing_key, plain};
@@ -8,7 +9,9 @@ use super::*;
 use crate::access::{Attached, Identity, Policy, Principal};
 use crate::api::operations::testing::OWNER;
 use crate::api::{Plane, actions};
+use crate::catalogue::Change;
 use crate::kms::Acting;
+use crate::model::Scope;
 
 /// A user of an account with a policy.
 fn user(account: &str, policies: Vec<Attached>) -> Acting {
@@ -95,6 +98,53 @@ async fn a_user_without_a_right_is_told_the_same_of_what_is_there_and_what_is_no
         assert_eq!(seen[0], seen[1], "{} {:?}", row.operation, row.parameters);
         assert_eq!(seen[0].0, DENIED, "{} {:?}", row.operation, row.parameters);
     }
+}
+
+/// The policies of key and secret, and the caller's own, allow another account everything: it may use, and nothing else.
+#[tokio::test]
+async fn another_account_uses_and_never_administers_whatever_policies_allow() {
+    let (world, known) = world().await;
+    let all = format!(
+        r#"{{"Version":"1","Statement":[{{"Effect":"Allow","Principal":{{"RAM":["acs:ram::{STRANGER}:*"]}},"Action":"kms:*"}}]}}"#
+    );
+    let scope = Scope { region: "cn-hangzhou".parse().unwrap(), account: OWNER.parse().unwrap() };
+    let catalogue = &world.service().catalogue;
+    let (mut used, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    for (number, row) in rows().enumerate() {
+        let names = |name: &str| row.parameters.iter().any(|(_, value)| *value == format!("{{{name}}}"));
+        if !(names("key") || names("secret")) || row.operation == "CreateSecret" {
+            continue;
+        }
+        let mut there = Subject { world: &world, known: &known, number }.make(row.kind, Enabled).await;
+        for key in catalogue.keys(&scope).await.unwrap() {
+            let mut change = Change::guarded(&catalogue.guard(&scope).await.unwrap());
+            let mut key = key;
+            key.policy = Some(all.clone());
+            change.update_key(&key).unwrap();
+            catalogue.commit(change).await.unwrap();
+        }
+        for secret in catalogue.secrets(&scope).await.unwrap() {
+            let mut change = Change::guarded(&catalogue.guard(&scope).await.unwrap());
+            let mut secret = secret;
+            secret.policy = Some(all.clone());
+            change.update_secret(&secret).unwrap();
+            catalogue.commit(change).await.unwrap();
+        }
+        for (name, kind) in [("key", "key/"), ("secret", "secret/")] {
+            let arn = format!("acs:kms:cn-hangzhou:{OWNER}:{kind}{}", there[name]);
+            there.insert(name, arn);
+        }
+        let seen = code(&world, STRANGER, &user(STRANGER, allowing("kms:*", "*")), &row, &there).await;
+        let uses = crate::access::is_use(&format!("kms:{}", row.operation));
+        assert_eq!(seen != DENIED, uses, "{} {:?}: {seen}", row.operation, row.parameters);
+        if uses {
+            used.insert(row.operation)
+        } else {
+            refused.insert(row.operation)
+        };
+    }
+    // Neither kind is missing from the walk.
+    assert!(used.len() >= 12 && refused.len() >= 20, "{used:?} {refused:?}");
 }
 
 #[tokio::test]
