@@ -195,6 +195,11 @@ def lines(deployment):
         return list(deployment.log.lines)
 
 
+def own(account):
+    """A value of the account's; its bare ID would be found in every log."""
+    return f"the order book of {account.id}"
+
+
 @pytest.mark.parametrize("migrated", [False, True], ids=["shared", "in one instance"])
 def test_the_same_names_in_two_accounts_never_meet(deployment, refused, migrated):
     """Key IDs are made by the daemon and cannot be chosen, so that only names can be tried: aliases and secrets."""
@@ -203,8 +208,8 @@ def test_the_same_names_in_two_accounts_never_meet(deployment, refused, migrated
     for account, sdk in sdks.items():
         keys[account] = sdk.call("CreateKey")["KeyMetadata"]["KeyId"]
         sdk.call("CreateAlias", KeyId=keys[account], AliasName="alias/orders")
-        sdk.call("CreateSecret", SecretName="orders/db", SecretData=account.id, VersionId="v1")
-        made = sdk.call("Encrypt", KeyId="alias/orders", Plaintext=b64(account.id.encode()))
+        sdk.call("CreateSecret", SecretName="orders/db", SecretData=own(account), VersionId="v1")
+        made = sdk.call("Encrypt", KeyId="alias/orders", Plaintext=b64(own(account).encode()))
         assert made["KeyId"] == keys[account]
         sealed[account] = made["CiphertextBlob"]
     assert keys[RETAIL] != keys[LOGISTICS]
@@ -215,8 +220,8 @@ def test_the_same_names_in_two_accounts_never_meet(deployment, refused, migrated
     for account, other in [(RETAIL, LOGISTICS), (LOGISTICS, RETAIL)]:
         sdk = sdks[account]
         assert sdk.call("DescribeKey", KeyId="alias/orders")["KeyMetadata"]["KeyId"] == keys[account]
-        assert sdk.call("Decrypt", CiphertextBlob=sealed[account])["Plaintext"] == b64(account.id.encode())
-        assert sdk.call("GetSecretValue", SecretName="orders/db")["SecretData"] == account.id
+        assert sdk.call("Decrypt", CiphertextBlob=sealed[account])["Plaintext"] == b64(own(account).encode())
+        assert sdk.call("GetSecretValue", SecretName="orders/db")["SecretData"] == own(account)
         refused("InvalidParameter", sdk.call, "Decrypt", CiphertextBlob=sealed[other])
         refused("Forbidden.KeyNotFound", sdk.call, "CreateAlias", KeyId=keys[other], AliasName="alias/theirs")
         aliases = sdk.call("ListAliases", PageSize=100)["Aliases"]
@@ -226,5 +231,5 @@ def test_the_same_names_in_two_accounts_never_meet(deployment, refused, migrated
     sdks[RETAIL].call("DeleteSecret", SecretName="orders/db", ForceDeleteWithoutRecovery="true")
     other = sdks[LOGISTICS]
     assert other.call("DescribeKey", KeyId="alias/orders")["KeyMetadata"]["KeyId"] == keys[LOGISTICS]
-    assert other.call("GetSecretValue", SecretName="orders/db")["SecretData"] == LOGISTICS.id
+    assert other.call("GetSecretValue", SecretName="orders/db")["SecretData"] == own(LOGISTICS)
     assert json.dumps(keys[RETAIL]) not in json.dumps(other.call("ListKeys", PageSize=100))
