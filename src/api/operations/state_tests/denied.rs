@@ -74,6 +74,15 @@ fn without(there: &Known) -> Known {
     missing
 }
 
+/// The owner's key and secret as another account names them.
+fn by_arn(known: &Known) -> Known {
+    let mut named = known.clone();
+    for (name, kind) in [("key", "key/"), ("secret", "secret/")] {
+        named.insert(name, format!("acs:kms:cn-hangzhou:{OWNER}:{kind}{}", known[name]));
+    }
+    named
+}
+
 async fn code(world: &World, account: &str, acting: &Acting, row: &Row, known: &Known) -> String {
     match world.ask_acting(account, acting.clone(), row.operation, row.parameters, known).await {
         Ok(answer) => answer["Errors"][0]["Code"].as_str().unwrap_or_default().to_owned(),
@@ -115,26 +124,20 @@ async fn another_account_uses_and_never_administers_whatever_policies_allow() {
         if !(names("key") || names("secret")) || row.operation == "CreateSecret" {
             continue;
         }
-        let mut there = Subject { world: &world, known: &known, number }.make(row.kind, Enabled).await;
-        for key in catalogue.keys(&scope).await.unwrap() {
+        let there = Subject { world: &world, known: &known, number }.make(row.kind, Enabled).await;
+        for mut key in catalogue.keys(&scope).await.unwrap() {
             let mut change = Change::guarded(&catalogue.guard(&scope).await.unwrap());
-            let mut key = key;
             key.policy = Some(all.clone());
             change.update_key(&key).unwrap();
             catalogue.commit(change).await.unwrap();
         }
-        for secret in catalogue.secrets(&scope).await.unwrap() {
+        for mut secret in catalogue.secrets(&scope).await.unwrap() {
             let mut change = Change::guarded(&catalogue.guard(&scope).await.unwrap());
-            let mut secret = secret;
             secret.policy = Some(all.clone());
             change.update_secret(&secret).unwrap();
             catalogue.commit(change).await.unwrap();
         }
-        for (name, kind) in [("key", "key/"), ("secret", "secret/")] {
-            let arn = format!("acs:kms:cn-hangzhou:{OWNER}:{kind}{}", there[name]);
-            there.insert(name, arn);
-        }
-        let seen = code(&world, STRANGER, &user(STRANGER, allowing("kms:*", "*")), &row, &there).await;
+        let seen = code(&world, STRANGER, &user(STRANGER, allowing("kms:*", "*")), &row, &by_arn(&there)).await;
         let uses = crate::access::is_use(&format!("kms:{}", row.operation));
         assert_eq!(seen != DENIED, uses, "{} {:?}: {seen}", row.operation, row.parameters);
         if uses {
@@ -157,13 +160,6 @@ async fn another_account_is_told_the_same_by_arn() {
             continue;
         }
         let there = Subject { world: &world, known: &known, number }.make(row.kind, Enabled).await;
-        let by_arn = |known: &Known| {
-            let mut named = known.clone();
-            for (name, kind) in [("key", "key/"), ("secret", "secret/")] {
-                named.insert(name, format!("acs:kms:cn-hangzhou:{OWNER}:{kind}{}", known[name]));
-            }
-            named
-        };
         for acting in [Acting::default(), user(STRANGER, allowing("kms:*", "*"))] {
             let mut seen = Vec::new();
             for known in [by_arn(&there), by_arn(&without(&there))] {
