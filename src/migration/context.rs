@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::cutover::Destination;
-use super::{MigrationError, Migrations};
+use super::{MigrationError, Migrations, failures};
 use crate::catalogue::{CatalogueError, Lease, Locked, PlanItem};
 use crate::crypto::parcel::{PublicIdentity, SignedOffer};
 use crate::keystore::{SharedSource, SharedTarget};
-use crate::model::{Failure, Job, JobState, ResourceId};
+use crate::model::{Job, JobState, ResourceId};
 use crate::observe::{Event, Fields, emit};
 use crate::store::Stored;
 
@@ -113,7 +113,7 @@ impl Context {
     pub(super) fn target(&self) -> Result<SharedTarget, MigrationError> {
         let id = &self.job.instance;
         let target = self.migrations.service.keystores.target(id);
-        target.ok_or_else(|| MigrationError::Failed(unreachable(&format!("{id} is not connected"))))
+        target.ok_or_else(|| MigrationError::Failed(failures::unreachable(&format!("{id} is not connected"))))
     }
 
     /// The identity pinned for the target.
@@ -189,23 +189,21 @@ impl Context {
         }
     }
 
-    /// Between batches: the lease still holds and, before the first purge, nobody wants the job back.
+    /// Between batches: the lease still holds, the daemon does not stop and, before the first purge, nobody wants the job
+    /// back.
     pub(super) async fn checkpoint(&self) -> Result<(), MigrationError> {
         if self.progress.lost.load(Ordering::Relaxed) {
             self.check_lease().await?;
         }
-        if self.job.state.is_past_return() || self.job.state == JobState::RollingBack {
-            return Ok(());
+        if !self.job.state.is_past_return() && self.job.state != JobState::RollingBack {
+            if self.now() >= self.job.window_end {
+                return Err(MigrationError::Failed(failures::window_ended(&self.job)));
+            }
+            let job = self.migrations.service.catalogue.job_summary(&self.job.id).await?;
+            if job.is_some_and(|job| job.cancel_requested) {
+                return Err(MigrationError::Interrupted);
+            }
         }
-        if self.now() >= self.job.window_end {
-            return Err(MigrationError::Failed(window_ended(&self.job)));
-        }
-        let job = self.migrations.service.catalogue.job_summary(&self.job.id).await?;
-        if job.is_some_and(|job| job.cancel_requested) { Err(MigrationError::Interrupted) } else { Ok(()) }
-    }
-
-    /// Between batches: a daemon that stops does not wait for the rest.
-    pub(super) fn between_batches(&self) -> Result<(), MigrationError> {
         if self.stop.is_cancelled() { Err(MigrationError::Stopped) } else { Ok(()) }
     }
 
@@ -221,7 +219,7 @@ pub(super) async fn cut_short(migrations: &Migrations, job: &Job) -> Option<Migr
         return None;
     }
     if migrations.service.clock.now() >= job.window_end {
-        return Some(MigrationError::Failed(window_ended(job)));
+        return Some(MigrationError::Failed(failures::window_ended(job)));
     }
     let job = migrations.service.catalogue.job_summary(&job.id).await.ok().flatten()?;
     job.cancel_requested.then_some(MigrationError::Interrupted)
@@ -234,20 +232,4 @@ pub(super) fn figures(job: &Job, done: (u64, u64)) -> Fields {
         return fields;
     }
     fields.progress((done.0, job.keys_total), (done.1, job.secrets_total))
-}
-
-pub(super) fn window_ended(job: &Job) -> Failure {
-    Failure {
-        code: "WindowEnded".to_owned(),
-        message: format!("the window ended at {} before the first purge", job.window_end),
-        remedy: "everything is as it was before; run it again with a longer window".to_owned(),
-    }
-}
-
-pub(super) fn unreachable(detail: &str) -> Failure {
-    Failure {
-        code: "InstanceUnreachable".to_owned(),
-        message: detail.to_owned(),
-        remedy: "everything is as it was before; bring the instance back and run it again".to_owned(),
-    }
 }

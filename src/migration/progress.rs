@@ -44,12 +44,11 @@ impl Context {
                 while running.len() >= parallel {
                     self.settle(running.join_next().await).await?;
                 }
-                self.checkpoint().await?;
-                if let Err(stopped) = self.between_batches() {
-                    while !running.is_empty() {
+                if let Err(end) = self.checkpoint().await {
+                    while matches!(end, MigrationError::Stopped) && !running.is_empty() {
                         self.settle(running.join_next().await).await?;
                     }
-                    return Err(stopped);
+                    return Err(end);
                 }
                 let (work, batch) = (work(self.now(), batch.to_vec()), batch.to_vec());
                 running.spawn(async move { work.await.map(|()| batch) });

@@ -28,7 +28,7 @@ def of_the_provider():
     """The examples of the provider's pages on the KMS, each a configuration of its own."""
     pages = os.environ.get("KEYFERRY_PROVIDER_DOCS")
     if pages is None:
-        return [pytest.param("", marks=pytest.mark.skip(reason="KEYFERRY_PROVIDER_DOCS is not set"))]
+        return []
     found = []
     for page in sorted(pathlib.Path(pages).glob("[rd]/kms_*.html.markdown")):
         blocks = re.findall(r"^```[a-z]*\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)

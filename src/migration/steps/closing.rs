@@ -26,9 +26,6 @@ impl Step for Closing {
         loop {
             // Also while a rotation is waited for: the window ends, somebody cancels, the daemon stops.
             context.checkpoint().await?;
-            if context.stop.is_cancelled() {
-                return Ok(Ended::Paused);
-            }
             context.reload().await?;
             let mut job = context.job.clone();
             job.state = job.state.next(JobEvent::Done).map_err(|e| MigrationError::Internal(e.to_string()))?;

@@ -19,8 +19,8 @@ const LOOK: Duration = Duration::from_millis(100);
 #[async_trait]
 impl Step for Confirming {
     async fn run(&self, context: &mut Context) -> Result<Ended, MigrationError> {
-        if !context.job.soak.is_zero() && !soak(context).await? {
-            return Ok(Ended::Paused);
+        if !context.job.soak.is_zero() {
+            soak(context).await?;
         }
         let proofs = Arc::new(Proofs::of(context)?);
         let plan = context.plan().await?;
@@ -38,8 +38,7 @@ impl Step for Confirming {
     }
 }
 
-/// False when the daemon stops meanwhile.
-async fn soak(context: &mut Context) -> Result<bool, MigrationError> {
+async fn soak(context: &mut Context) -> Result<(), MigrationError> {
     let now = context.now();
     context
         .update(move |job| {
@@ -54,9 +53,9 @@ async fn soak(context: &mut Context) -> Result<bool, MigrationError> {
         let stop = context.stop.clone();
         tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(false),
+            () = stop.cancelled() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }
-    Ok(true)
+    Ok(())
 }

@@ -75,10 +75,7 @@ async fn all(context: &Context, plan: &[PlanItem], way: &Way) -> Result<(), Migr
 }
 
 async fn one(context: &Context, batch: &[PlanItem], way: &Way) -> Result<(), MigrationError> {
-    if let Way::Over(_) = way {
-        context.checkpoint().await?;
-    }
-    context.between_batches()?;
+    context.checkpoint().await?;
     rewrite(context, batch, way).await?;
     if let Way::Over(_) = way {
         context.progress.add(batch);

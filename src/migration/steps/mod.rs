@@ -30,8 +30,6 @@ pub(super) enum Ended {
     With(JobEvent),
     /// The step has written the new state itself, in the transaction of what it did.
     Saved,
-    /// The daemon is stopping; the step is run again later.
-    Paused,
 }
 
 /// One step.

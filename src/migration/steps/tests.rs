@@ -88,7 +88,6 @@ async fn run(context: &mut Context) -> Result<(), MigrationError> {
     match step(context.job.state).unwrap().run(context).await? {
         Ended::With(event) => advance(context, event).await,
         Ended::Saved => context.reload().await?,
-        Ended::Paused => panic!("nobody stops it"),
     }
     Ok(())
 }
