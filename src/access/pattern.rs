@@ -1,5 +1,7 @@
 //! Wildcards: `*` for any text, `?` for one character.
 
+use memchr::{memchr, memchr2};
+
 /// A text with wildcards, as it was written; matching allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
@@ -18,28 +20,21 @@ pub(super) enum Case {
 }
 
 /// What most patterns are is decided when they are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Form {
     /// `*` alone.
     Any,
     /// No wildcard.
     Exact,
-    /// One `*`, at the end.
-    Prefix,
-    /// Everything else.
+    /// `*` alone is in it: what stands before the first, between them and behind the last.
+    Pieces { head: Box<[u8]>, middle: Vec<Box<[u8]>>, tail: Box<[u8]> },
+    /// `?` is in it.
     Glob,
 }
 
 impl Pattern {
     pub(super) fn new(text: &str, case: Case) -> Self {
-        let wildcards = text.bytes().filter(|b| matches!(b, b'*' | b'?')).count();
-        let form = match wildcards {
-            0 => Form::Exact,
-            1 if text == "*" => Form::Any,
-            1 if text.ends_with('*') => Form::Prefix,
-            _ => Form::Glob,
-        };
-        Self { text: text.to_owned(), form, case }
+        Self { text: text.to_owned(), form: Form::of(text), case }
     }
 
     /// The pattern as written.
@@ -52,14 +47,41 @@ impl Pattern {
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let (pattern, text) = (self.text.as_bytes(), text.as_bytes());
-        match self.form {
+        match &self.form {
             Form::Any => true,
             Form::Exact => self.same(pattern, text),
-            Form::Prefix => {
-                let head = pattern.split_last().map_or(pattern, |(_, head)| head);
-                text.get(..head.len()).is_some_and(|start| self.same(head, start))
-            }
+            Form::Pieces { head, middle, tail } => self.holds(head, middle, tail, text).unwrap_or(false),
             Form::Glob => self.glob(pattern, text),
+        }
+    }
+
+    /// Whether the pieces are in the text, one behind the other: each as early as it can be, since that leaves the most to
+    /// those behind it. `None`, too, where one is missing.
+    fn holds(&self, head: &[u8], middle: &[Box<[u8]>], tail: &[u8], text: &[u8]) -> Option<bool> {
+        let (start, mut rest) = text.split_at_checked(head.len())?;
+        if !self.same(head, start) {
+            return None;
+        }
+        for piece in middle {
+            rest = self.behind(piece, rest)?;
+        }
+        let (_, end) = rest.split_at_checked(rest.len().checked_sub(tail.len())?)?;
+        Some(self.same(tail, end))
+    }
+
+    /// What stands behind the first occurrence of a piece.
+    fn behind<'a>(&self, piece: &[u8], mut text: &'a [u8]) -> Option<&'a [u8]> {
+        let Some(&first) = piece.first() else { return Some(text) };
+        loop {
+            let at = match self.case {
+                Case::Counts => memchr(first, text),
+                Case::Ignored => memchr2(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text),
+            };
+            let (found, rest) = text.get(at?..)?.split_at_checked(piece.len())?;
+            if self.same(piece, found) {
+                return Some(rest);
+            }
+            text = text.get(at?.saturating_add(1)..)?;
         }
     }
 
@@ -102,6 +124,24 @@ impl Pattern {
     }
 }
 
+impl Form {
+    fn of(text: &str) -> Self {
+        if text == "*" {
+            return Self::Any;
+        }
+        if text.contains('?') {
+            return Self::Glob;
+        }
+        let mut pieces = text.split('*').map(|piece| Box::from(piece.as_bytes()));
+        let head = pieces.next().unwrap_or_default();
+        let mut middle: Vec<Box<[u8]>> = pieces.collect();
+        match middle.pop() {
+            None => Self::Exact,
+            Some(tail) => Self::Pieces { head, middle, tail },
+        }
+    }
+}
+
 /// Where the character behind the one at `at` begins (UTF-8: bytes 10xxxxxx continue one).
 fn next_character(text: &[u8], at: usize) -> usize {
     let mut next = at.saturating_add(1);
@@ -131,9 +171,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn matching_is_what_its_definition_says(pattern in "[ab*?ä]{0,8}", text in "[abä]{0,10}") {
-            let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-            prop_assert_eq!(Pattern::new(&pattern, Case::Counts).matches(&text), defined(&p, &t));
+        fn matching_is_what_its_definition_says(pattern in "[ab*?ä]{0,8}|[abB*ä]{0,8}", text in "[abBä]{0,10}") {
+            let chars = |text: &str| text.chars().collect::<Vec<char>>();
+            prop_assert_eq!(Pattern::new(&pattern, Case::Counts).matches(&text), defined(&chars(&pattern), &chars(&text)));
+            let (lower, text_of_it) = (pattern.to_ascii_lowercase(), text.to_ascii_lowercase());
+            let defined = defined(&chars(&lower), &chars(&text_of_it));
+            prop_assert_eq!(Pattern::new(&pattern, Case::Ignored).matches(&text), defined);
         }
     }
 
