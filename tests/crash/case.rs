@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::clear::found_in_the_clear;
 use crate::client::Client;
 use crate::daemon::{Came, Daemon, copy};
+use crate::intruder::Intruder;
 use crate::population::Known;
 use crate::stores::{Holdings, look};
 
@@ -29,6 +31,8 @@ pub enum Blow {
 pub struct Verdict {
     /// How many of the blows fell.
     pub fell: usize,
+    /// How often a client was kept from managing because of the migration.
+    pub refused: usize,
     /// The last state of the job; `none` when it was never created.
     pub state: String,
     /// What does not hold.
@@ -43,6 +47,7 @@ impl Region {
         daemon.stop().await;
         let found = look(directory.path()).await;
         assert_eq!(found.broken, Vec::<String>::new());
+        assert_eq!(found_in_the_clear(directory.path()), Vec::<String>::new());
         Self { directory, known, holdings: found.holdings }
     }
 
@@ -75,20 +80,27 @@ impl Region {
     pub async fn run(&self, blows: &[Blow]) -> Verdict {
         let room = tempfile::tempdir().unwrap();
         let directory = self.copied(room.path());
-        let mut fell = 0;
+        let (mut fell, mut refused) = (0, 0);
         for (n, blow) in blows.iter().enumerate() {
-            fell += usize::from(strike(&directory, blow, n == 0).await);
+            let (this_fell, this_refused) = strike(&directory, blow, n == 0, self.known.managed()).await;
+            fell += usize::from(this_fell);
+            refused += this_refused;
         }
         let mut daemon = match Daemon::start(&directory, "").await {
             Ok(daemon) => daemon,
-            Err(tail) => return Verdict { fell, state: "unknown".into(), broken: vec![format!("no start: {tail}")] },
+            Err(tail) => {
+                let broken = vec![format!("no start: {tail}")];
+                return Verdict { fell, refused, state: "unknown".into(), broken };
+            }
         };
+        let intruder = Intruder::begin(&daemon, self.known.managed(), true);
         let mut job = daemon.job();
         if job.as_ref().is_some_and(|job| job["finished_at"].is_null()) {
             let came = daemon.outcome().await;
             assert_eq!(came, Came::End, "{}", daemon.tail());
             job = daemon.job();
         }
+        refused += intruder.end();
         let state = job.map_or("none".to_owned(), |job| job["state"].as_str().unwrap().to_owned());
         let moved = state == "complete";
         if !moved {
@@ -114,24 +126,26 @@ impl Region {
         if !right {
             broken.push(format!("material lies where it must not: {:?}", found.holdings));
         }
-        Verdict { fell, state, broken }
+        broken.extend(found_in_the_clear(&directory).iter().map(|file| format!("something secret is in {file}")));
+        Verdict { fell, refused, state, broken }
     }
 }
 
-/// Lets one process run into its blow; true when it fell.
-async fn strike(directory: &Path, blow: &Blow, first: bool) -> bool {
+/// Lets one process run into its blow; whether it fell, and how often a client was refused until then.
+async fn strike(directory: &Path, blow: &Blow, first: bool, managed: &str) -> (bool, usize) {
     let failpoints = match blow {
         Blow::At(failpoints) => failpoints.as_str(),
         Blow::Kill(_) => "",
     };
     let Ok(mut daemon) = Daemon::start(directory, failpoints).await else {
         // It died while it recovered.
-        return true;
+        return (true, 0);
     };
     if first {
         daemon.migrate();
     }
-    match blow {
+    let intruder = Intruder::begin(&daemon, managed, !first);
+    let fell = match blow {
         Blow::Kill(after) => {
             // A job that ended before this process began cannot be interrupted by it.
             let over = !first && daemon.has_ended();
@@ -159,7 +173,8 @@ async fn strike(directory: &Path, blow: &Blow, first: bool) -> bool {
                 }
             }
         }
-    }
+    };
+    (fell, intruder.end())
 }
 
 /// Points of what is tended after a roll-back, and when that comes at the latest.

@@ -1,10 +1,14 @@
 //! The real binary over a directory of its own, to be killed at will.
 
-use std::io::{BufRead, BufReader};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -27,6 +31,9 @@ pub struct Daemon {
     pub seen: Vec<Value>,
     directory: PathBuf,
     pub address: String,
+    /// It has told of a lock.
+    pub locked: Arc<AtomicBool>,
+    reader: Option<JoinHandle<()>>,
 }
 
 /// What became of a wait.
@@ -57,16 +64,30 @@ impl Daemon {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = unbounded_channel();
-        std::thread::spawn(move || {
+        let mut kept = OpenOptions::new().create(true).append(true).open(directory.join("daemon.log")).unwrap();
+        let locked = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&locked);
+        let reader = std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
+                writeln!(kept, "{line}").unwrap();
                 let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if line["event"] == "lock.acquired" {
+                    told.store(true, Ordering::Relaxed);
+                }
                 if sender.send(line).is_err() {
                     break;
                 }
             }
         });
-        let mut daemon =
-            Self { child, lines, seen: Vec::new(), directory: directory.to_owned(), address: String::new() };
+        let mut daemon = Self {
+            child,
+            lines,
+            seen: Vec::new(),
+            directory: directory.to_owned(),
+            address: String::new(),
+            locked,
+            reader: Some(reader),
+        };
         while let Some(line) = daemon.next().await {
             if line["event"] == "daemon.started" {
                 let message = line["message"].as_str().unwrap();
@@ -177,6 +198,10 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // What it said last is kept, too.
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
     }
 }
 

@@ -14,11 +14,14 @@
 
 mod campaign;
 mod case;
+mod clear;
 mod client;
 mod daemon;
+mod intruder;
 mod population;
 mod stores;
 mod stranded;
+mod trail;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -58,6 +61,9 @@ fn a_crash_at_every_failpoint_heals_by_itself() {
         }
     }
     assert!(wrong.is_empty(), "{} of {} points:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    // Otherwise that nothing was changed in a locked scope would show nothing.
+    let refused: usize = verdicts.iter().map(|verdict| verdict.refused).sum();
+    assert!(refused > 0, "nobody was kept out of a locked scope");
 }
 
 #[test]

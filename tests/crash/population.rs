@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::clear::MARKER;
 use crate::client::Client;
 use crate::daemon::INSTANCE;
 
@@ -32,7 +34,7 @@ impl Known {
         let mut calls: Vec<(&'static str, Parameters)> = Vec::new();
         let rotating = create(client, &[("EnableAutomaticRotation", "true"), ("RotationInterval", "30d")]).await?;
         for text in ["first", "second"] {
-            let plaintext = BASE64.encode(text);
+            let plaintext = BASE64.encode(secret(text));
             let parameters = [("KeyId", rotating.as_str()), ("Plaintext", &plaintext), ("EncryptionContext", CONTEXT)];
             let blob = client.text("Encrypt", &parameters, "/CiphertextBlob").await?;
             calls.push(("Decrypt", vec![("CiphertextBlob", blob), ("EncryptionContext", CONTEXT.to_owned())]));
@@ -60,22 +62,27 @@ impl Known {
             ("KeyId", opening.clone()),
             ("KeyVersionId", first_version(client, &opening).await?),
             ("Algorithm", "RSAES_OAEP_SHA_256".to_owned()),
-            ("Plaintext", BASE64.encode("sealed before")),
+            ("Plaintext", BASE64.encode(secret("sealed before"))),
         ];
         let blob = client.text("AsymmetricEncrypt", &borrowed(&oaep), "/CiphertextBlob").await?;
         oaep[3] = ("CiphertextBlob", blob);
         calls.push(("AsymmetricDecrypt", oaep));
         let disabled = create(client, &[]).await?;
         client.call("DisableKey", &[("KeyId", &disabled)]).await?;
+        let own = import(client).await?;
+        let plaintext = BASE64.encode(secret("under material of its own"));
+        let blob = client.text("Encrypt", &[("KeyId", &own), ("Plaintext", &plaintext)], "/CiphertextBlob").await?;
+        calls.push(("Decrypt", vec![("CiphertextBlob", blob)]));
 
-        let under = [("SecretName", "db/password"), ("SecretData", "one"), ("VersionId", "v1")];
+        let (one, two, three) = (secret("one"), secret("two"), secret("three"));
+        let under = [("SecretName", "db/password"), ("SecretData", one.as_str()), ("VersionId", "v1")];
         client.call("CreateSecret", &[&under[..], &[("EncryptionKeyId", &rotating)]].concat()).await?;
-        let second = [("SecretName", "db/password"), ("SecretData", "two"), ("VersionId", "v2")];
+        let second = [("SecretName", "db/password"), ("SecretData", two.as_str()), ("VersionId", "v2")];
         client.call("PutSecretValue", &second).await?;
-        let plain = [("SecretName", "plain"), ("SecretData", "three"), ("VersionId", "v1")];
+        let plain = [("SecretName", "plain"), ("SecretData", three.as_str()), ("VersionId", "v1")];
         client.call("CreateSecret", &plain).await?;
 
-        let keys = vec![rotating, signing, opening, disabled];
+        let mut keys = vec![rotating, signing, opening, disabled, own];
         let secrets = vec!["db/password".to_owned(), "plain".to_owned()];
         for key in &keys {
             for action in ["DescribeKey", "ListKeyVersions", "ListAliasesByKeyId", "ListResourceTags"] {
@@ -96,7 +103,14 @@ impl Known {
             let answer = bare(client.call(action, &borrowed(&parameters)).await?);
             answers.push((action, parameters, answer));
         }
+        // Its description is not among the answers: whoever may change it does.
+        keys.push(create(client, &[]).await?);
         Ok(Self { answers, keys, secrets })
+    }
+
+    /// The key that is changed as often as the daemon allows.
+    pub fn managed(&self) -> &str {
+        self.keys.last().unwrap()
     }
 
     /// The key that rotates.
@@ -144,6 +158,34 @@ impl Known {
         }
         broken
     }
+}
+
+/// A value or plaintext that may be found nowhere.
+fn secret(text: &str) -> String {
+    format!("{MARKER}{text}")
+}
+
+/// 32 bytes that begin with [`MARKER`].
+const MATERIAL: &[u8; 32] = b"k7Vq2-crash-material-of-its-own!";
+
+/// A key with material of its own.
+async fn import(client: &Client) -> Result<String, String> {
+    let key = create(client, &[("Origin", "EXTERNAL")]).await?;
+    let wrapping = [("WrappingAlgorithm", "RSAES_OAEP_SHA_256"), ("WrappingKeySpec", "RSA_2048")];
+    let offer = client.call("GetParametersForImport", &[&wrapping[..], &[("KeyId", key.as_str())]].concat()).await?;
+    let public = PublicEncryptingKey::from_der(&BASE64.decode(offer["PublicKey"].as_str().unwrap()).unwrap()).unwrap();
+    let public = OaepPublicEncryptingKey::new(public).unwrap();
+    let mut room = vec![0; public.ciphertext_size()];
+    let wrapped = public.encrypt(&OAEP_SHA256_MGF1SHA256, MATERIAL, &mut room, None).unwrap();
+    let wrapped = BASE64.encode(wrapped);
+    let parameters = [
+        ("KeyId", key.as_str()),
+        ("EncryptedKeyMaterial", wrapped.as_str()),
+        ("ImportToken", offer["ImportToken"].as_str().unwrap()),
+        ("KeyMaterialExpireUnix", "0"),
+    ];
+    client.call("ImportKeyMaterial", &parameters).await?;
+    Ok(key)
 }
 
 async fn create(client: &Client, parameters: &[(&str, &str)]) -> Result<String, String> {

@@ -5,11 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keyferry::catalogue::{Catalogue, Demand};
-use keyferry::model::{KeystoreId, Scope};
+use keyferry::kms::default_policy;
+use keyferry::model::{KeystoreId, ResourceKind, Scope};
 use keyferry::store::SharedStore;
 use keyferry::store::sled::{Options, SledStore};
+use serde_json::Value;
 
 use crate::daemon::{ACCOUNT, INSTANCE, REGION};
+use crate::trail;
 
 /// The account of keys that the deployment itself uses.
 const SYSTEM_ACCOUNT: &str = "0000000000000000";
@@ -84,6 +87,14 @@ pub async fn look(directory: &Path) -> Found {
         };
         hold(&format!("{incarnation} names {keystore}, shared: {here}, instance: {there}"), right);
     }
+    let policies = keys.iter().map(|key| (ResourceKind::Key, key.id.to_string(), &key.keystore, &key.policy));
+    let more = secrets.iter().map(|s| (ResourceKind::Secret, s.name.to_string(), &s.keystore, &s.policy));
+    for (kind, name, keystore, policy) in policies.chain(more) {
+        let expected = there(keystore).then(|| document(&default_policy(kind, &scope.account)));
+        let right = policy.as_deref().map(document) == expected;
+        hold(&format!("{kind} {name} in {keystore} has the policy {policy:?}"), right);
+    }
+    broken.extend(trail::broken(&trail::read(&control).await));
     Found { holdings, broken }
 }
 
@@ -92,6 +103,10 @@ impl Holdings {
     pub fn are_moved_from(&self, before: &Self) -> bool {
         self.shared.is_empty() && self.instance == before.shared
     }
+}
+
+fn document(policy: &str) -> Value {
+    serde_json::from_str(policy).unwrap()
 }
 
 /// Names of the records of material and values.
