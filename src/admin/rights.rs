@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State as Context};
 use axum::http::Method;
@@ -127,6 +128,7 @@ pub(super) async fn guard(
     if has.is_none_or(|has| has < needed) {
         let refusal = refusal(needed, has, peer);
         note(&state, peer, &command, refusal.body().error.code.as_str()).await;
+        take_in(request).await;
         return refusal.into_response();
     }
     if needed <= AdminRight::Plan
@@ -138,6 +140,13 @@ pub(super) async fn guard(
         tokio::spawn(async move { note(&state, peer, &noted, OK).await });
     }
     next.run(request).await
+}
+
+/// Reads the body of a request that is refused: answered before it has come, its sender could meet a closed connection
+/// instead of the answer. As much as any command has, and not for long.
+async fn take_in(request: Request) {
+    const MOST: usize = 64 * 1024;
+    let _ = tokio::time::timeout(Duration::from_secs(1), axum::body::to_bytes(request.into_body(), MOST)).await;
 }
 
 /// The right that a request needs.

@@ -366,10 +366,9 @@ class OverTheSocket(http.client.HTTPConnection):
 
     def ask(self, method, path, body=None):
         headers = {"content-type": "application/json"}
-        self.request(method, f"/v1{path}", json.dumps(body), headers)
+        self.request(method, f"/v1{path}", None if body is None else json.dumps(body), headers)
         answer = self.getresponse()
         told = answer.status, json.loads(answer.read())
-        # A body that nobody read makes the daemon close the connection, sooner or later.
         self.close()
         return told
 
