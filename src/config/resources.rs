@@ -33,9 +33,11 @@ pub(super) const ACCOUNT: &str = "an account of this file: 16 digits in quotes";
 pub(super) const INSTANCE: &str = "an instance of this file, such as \"kst-hzz0000000000000001\"";
 
 impl Named {
-    /// Notes a token: it belongs to one instance.
+    /// Notes a token: it belongs to one instance. One module under two names is one module.
     pub(super) fn token(&mut self, table: &Table<'_>, token: &TokenIdentity, at: usize) {
-        note(&mut self.tokens, table, &Found { value: token.clone(), at }, "token");
+        let module = token.module.canonicalize().unwrap_or_else(|_| token.module.clone());
+        let value = TokenIdentity { module, label: token.label.clone() };
+        note(&mut self.tokens, table, &Found { value, at }, "token");
     }
 
     /// Notes a listener; port 0 (any free one) never collides.

@@ -3,6 +3,7 @@
 
 mod identities;
 mod mistakes;
+mod tokens;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

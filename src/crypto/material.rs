@@ -13,6 +13,7 @@ use k256::pkcs8::EncodePrivateKey;
 use zeroize::Zeroizing;
 
 use super::CryptoError;
+use super::oaep::OaepHash;
 pub use super::opened::OpenedMaterial;
 use crate::model::{KeySpec, Random};
 
@@ -166,10 +167,22 @@ impl DecryptAlgorithm {
     /// The longest plaintext for a modulus of `modulus` bytes.
     #[must_use]
     pub const fn max_plaintext(self, modulus: usize) -> usize {
+        self.oaep().max_plaintext(modulus)
+    }
+
+    /// Its hash.
+    #[must_use]
+    pub const fn oaep(self) -> OaepHash {
         match self {
-            Self::OaepSha256 => modulus.saturating_sub(66),
-            Self::OaepSha1 => modulus.saturating_sub(42),
+            Self::OaepSha256 => OaepHash::Sha256,
+            Self::OaepSha1 => OaepHash::Sha1,
         }
+    }
+}
+
+impl From<DecryptAlgorithm> for OaepHash {
+    fn from(algorithm: DecryptAlgorithm) -> Self {
+        algorithm.oaep()
     }
 }
 

@@ -11,6 +11,7 @@ mod error;
 pub mod identity;
 pub mod mac;
 pub mod material;
+pub mod oaep;
 pub mod offer;
 mod opened;
 pub mod parcel;

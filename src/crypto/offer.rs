@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::identity::{Identity, PublicIdentity};
 use super::material::{DecryptAlgorithm, KeyMaterial, OpenedMaterial};
+use super::oaep::OaepHash;
 use super::{CryptoError, Writer, base64_bytes};
 use crate::model::{JobId, KeySpec, KeystoreId, Random};
 
@@ -20,10 +21,12 @@ pub const WRAPPING: &str = "RSA_OAEP_SHA_256+AES_256_KWP+AES_256_GCM";
 
 /// Names of the wrappings for a token and the process that uses it: RSA-OAEP around an ephemeral AES-256 key and AES-KWP
 /// around keys, for the token; RSA-OAEP-SHA-256 around the value key and AES-256-GCM around secret envelopes, for the
-/// process. The token's OAEP is with SHA-256, or with SHA-1 where it takes nothing stronger.
-const TOKEN_WRAPPINGS: [(&str, DecryptAlgorithm); 2] = [
-    ("RSA_OAEP_SHA_256+AES_256_KWP/RSA_OAEP_SHA_256+AES_256_GCM", DecryptAlgorithm::OaepSha256),
-    ("RSA_OAEP_SHA_1+AES_256_KWP/RSA_OAEP_SHA_256+AES_256_GCM", DecryptAlgorithm::OaepSha1),
+/// process. The token's OAEP is with the strongest hash that it takes.
+const TOKEN_WRAPPINGS: [(&str, OaepHash); 4] = [
+    ("RSA_OAEP_SHA_512+AES_256_KWP/RSA_OAEP_SHA_256+AES_256_GCM", OaepHash::Sha512),
+    ("RSA_OAEP_SHA_384+AES_256_KWP/RSA_OAEP_SHA_256+AES_256_GCM", OaepHash::Sha384),
+    ("RSA_OAEP_SHA_256+AES_256_KWP/RSA_OAEP_SHA_256+AES_256_GCM", OaepHash::Sha256),
+    ("RSA_OAEP_SHA_1+AES_256_KWP/RSA_OAEP_SHA_256+AES_256_GCM", OaepHash::Sha1),
 ];
 
 /// How a source wraps for an offer.
@@ -32,7 +35,7 @@ pub enum Wrapping {
     /// For one holder of keys and values: [`WRAPPING`].
     Whole,
     /// Keys for a token, with this OAEP, and values for the process that uses it.
-    Split(DecryptAlgorithm),
+    Split(OaepHash),
 }
 
 impl Wrapping {
@@ -164,3 +167,26 @@ impl OfferKey {
 }
 
 const PURPOSE: &str = "keyferry transport offer v1";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wrapping_is_read_back_from_its_name() {
+        for wrapping in [Wrapping::Whole].into_iter().chain(OaepHash::ALL.map(Wrapping::Split)) {
+            let offer = Offer {
+                target: "kst-a".parse().unwrap(),
+                job: "job-00000000000000000001".parse().unwrap(),
+                token: 7,
+                public_key: Vec::new(),
+                value_public_key: None,
+                algorithms: vec!["of a later release".to_owned(), wrapping.name().to_owned()],
+                expires_at: Timestamp::UNIX_EPOCH,
+                nonce: [0; 32],
+            };
+            assert_eq!(offer.wrapping(), Some(wrapping));
+        }
+    }
+}

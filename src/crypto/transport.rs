@@ -8,7 +8,8 @@ use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use super::envelope::SecretEnvelope;
-use super::material::{DecryptAlgorithm, KeyMaterial};
+use super::material::KeyMaterial;
+use super::oaep::OaepHash;
 use super::offer::OfferKey;
 use super::opened::{aes, open_gcm, seal_gcm};
 use super::verify::encrypt_to;
@@ -41,7 +42,7 @@ impl TransportKeys {
     /// # Errors
     /// When the offered public key cannot be used.
     pub fn wrap_for(&self, public_der: &[u8]) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-        Ok((self.wrap_kek(public_der, DecryptAlgorithm::OaepSha256)?, self.wrap(self.value_key.as_slice())?))
+        Ok((self.wrap_kek(public_der, OaepHash::Sha256)?, self.wrap(self.value_key.as_slice())?))
     }
 
     /// Wraps both keys for a token and its process: (RSA-OAEP of the ephemeral key for the token, RSA-OAEP-SHA-256 of the
@@ -52,11 +53,11 @@ impl TransportKeys {
     pub fn wrap_for_token(
         &mut self,
         token: &[u8],
-        oaep: DecryptAlgorithm,
+        oaep: OaepHash,
         process: &[u8],
     ) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
         self.split = true;
-        let value_key = encrypt_to(process, DecryptAlgorithm::OaepSha256, self.value_key.as_slice())?;
+        let value_key = encrypt_to(process, OaepHash::Sha256, self.value_key.as_slice())?;
         Ok((self.wrap_kek(token, oaep)?, value_key))
     }
 
@@ -64,7 +65,7 @@ impl TransportKeys {
     ///
     /// # Errors
     /// When the public key cannot be used.
-    pub fn wrap_kek(&self, public_der: &[u8], oaep: DecryptAlgorithm) -> Result<Vec<u8>, CryptoError> {
+    pub fn wrap_kek(&self, public_der: &[u8], oaep: OaepHash) -> Result<Vec<u8>, CryptoError> {
         encrypt_to(public_der, oaep, self.kek()?)
     }
 

@@ -8,11 +8,12 @@ use p256::pkcs8::DecodePublicKey;
 use rsa::traits::PublicKeyParts;
 use rsa::{BoxedUint, PublicKey};
 use sha1::Sha1;
-use sha2::Sha256;
+use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
 use super::CryptoError;
-use super::material::{DecryptAlgorithm, SignAlgorithm};
+use super::material::SignAlgorithm;
+use super::oaep::OaepHash;
 use crate::model::KeySpec;
 
 /// Verifies a signature over a 32-byte SHA-256 digest. `public_der` is a SubjectPublicKeyInfo.
@@ -52,18 +53,20 @@ pub fn verify(
     }
 }
 
-/// Encrypts to a public RSA key.
+/// Encrypts to a public RSA key by RSAES-OAEP.
 ///
 /// # Errors
 /// [`CryptoError::Unsuitable`] when the plaintext is too long, [`CryptoError::Malformed`] when the key cannot be read.
-pub fn encrypt_to(public_der: &[u8], algorithm: DecryptAlgorithm, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
-    let key = rsa_key(public_der)?;
-    if plaintext.len() > algorithm.max_plaintext(key.size()) {
+pub fn encrypt_to(public_der: &[u8], oaep: impl Into<OaepHash>, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    let (key, oaep) = (rsa_key(public_der)?, oaep.into());
+    if plaintext.len() > oaep.max_plaintext(key.size()) {
         return Err(CryptoError::Unsuitable("the plaintext is too long for it"));
     }
-    match algorithm {
-        DecryptAlgorithm::OaepSha256 => key.oaep_encrypt::<Sha256>(plaintext),
-        DecryptAlgorithm::OaepSha1 => key.oaep_encrypt::<Sha1>(plaintext),
+    match oaep {
+        OaepHash::Sha512 => key.oaep_encrypt::<Sha512>(plaintext),
+        OaepHash::Sha384 => key.oaep_encrypt::<Sha384>(plaintext),
+        OaepHash::Sha256 => key.oaep_encrypt::<Sha256>(plaintext),
+        OaepHash::Sha1 => key.oaep_encrypt::<Sha1>(plaintext),
     }
     .map_err(|_| CryptoError::Failed("RSA-OAEP"))
 }

@@ -35,11 +35,12 @@ pub(super) fn source(from: &RootKey, state: &Path, name: &str) -> RootKeySource 
 /// A key that cannot be read: nothing is left out.
 pub fn export(config: &Config) -> Result<zeroize::Zeroizing<String>, RootKeyError> {
     let mut text = zeroize::Zeroizing::new(String::new());
-    let shared = (SHARED, &config.root_key);
+    // The process of an instance (`run --role instance`) has no shared keystore.
+    let shared = config.instance_server.is_none().then_some((SHARED, &config.root_key));
     // The key of an instance on another host is there.
     let here = config.instances.iter().filter(|instance| instance.remote.is_none());
     let instances = here.map(|instance| (instance.id.as_str(), &instance.root_key));
-    for (name, from) in std::iter::once(shared).chain(instances) {
+    for (name, from) in shared.into_iter().chain(instances) {
         let (lines, _) = escrow(&source(from, &config.state_dir, name), name)?;
         // A string that grows leaves its old memory behind; the allocator wipes it.
         text.push_str(&lines);

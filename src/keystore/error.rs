@@ -99,6 +99,8 @@ pub enum Unfit {
     Certificate,
     /// It does not speak a protocol that this release speaks.
     Protocol,
+    /// Its token lacks something that no instance can do without.
+    Token,
 }
 
 impl KeystoreError {

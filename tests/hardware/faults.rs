@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use keyferry::crypto::material::KeyMaterial;
+use keyferry::crypto::transport::TransportKeys;
 use keyferry::keystore::hardware::{ObjectId, TokenError};
 use keyferry::keystore::{Keystore, KeystoreError};
 use keyferry::migration::MigrationError;
@@ -166,6 +167,43 @@ async fn a_token_whose_files_are_moved_away_comes_back() {
     hsm.move_tokens(false);
     assert_eq!(token.open(id, [1; 12], AAD, &sealed).await.unwrap().as_slice(), b"text");
     token.generate(other, KeySpec::Aes256).await.unwrap();
+}
+
+/// A session that is lost while the token stays: what is used and what is made goes on in a new one; an offer was made in
+/// the lost one.
+#[tokio::test]
+async fn a_lost_session_is_opened_again_and_has_taken_its_offers_along() {
+    let Some(hsm) = hsm("faults::a_lost_session_is_opened_again_and_has_taken_its_offers_along") else { return };
+    let token = hsm.token();
+    let id = ObjectId::generate(&SystemRandom);
+    token.generate(id, KeySpec::Aes256).await.unwrap();
+    let sealed = token.seal(id, [1; 12], AAD, b"text").await.unwrap();
+    // Really closed or logged out, and CKR_SESSION_CLOSED, CKR_SESSION_HANDLE_INVALID, CKR_USER_NOT_LOGGED_IN.
+    for loss in ["closed", "out", "0xb0", "0xb3", "0x101"] {
+        let lose = format!("lose {loss}");
+        let mut logins = hsm.logins();
+        hsm.order(&lose);
+        assert_eq!(token.open(id, [1; 12], AAD, &sealed).await.unwrap().as_slice(), b"text", "{loss}");
+        logins += 1;
+        assert_eq!(hsm.logins(), logins, "{loss}");
+        hsm.order(&lose);
+        let made = ObjectId::generate(&SystemRandom);
+        token.generate(made, KeySpec::EcP256).await.unwrap();
+        logins += 1;
+        assert_eq!(hsm.logins(), logins, "{loss}");
+        let keys = TransportKeys::generate(&SystemRandom);
+        let offer = token.offer().await.unwrap();
+        let wrapped = keys.wrap_kek(offer.public_der(), offer.oaep()).unwrap();
+        hsm.order(&lose);
+        assert_eq!(token.take_kek(&offer, &wrapped).await.unwrap_err(), TokenError::OfferGone, "{loss}");
+        let offer = token.offer().await.unwrap();
+        let wrapped = keys.wrap_kek(offer.public_der(), offer.oaep()).unwrap();
+        token.take_kek(&offer, &wrapped).await.unwrap();
+        assert!(!hsm.directory.join("control").exists(), "{loss}");
+        token.destroy(vec![made]).await.unwrap();
+    }
+    // Nothing is there twice, or left over.
+    assert_eq!(hsm.objects().len(), 1, "{:?}", hsm.objects());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -98,6 +98,12 @@ impl Hsm {
         std::fs::read_to_string(self.directory.join("control.logins")).unwrap_or_default().lines().count()
     }
 
+    /// Hash and MGF of each unwrapping under OAEP that was asked of the module.
+    pub fn oaep(&self) -> Vec<String> {
+        let noted = std::fs::read_to_string(self.directory.join("control.oaep")).unwrap_or_default();
+        noted.lines().map(str::to_owned).collect()
+    }
+
     pub fn tokens(&self) -> PathBuf {
         self.directory.join("tokens")
     }

@@ -2,6 +2,8 @@
 
 use keyferry::crypto::blob;
 use keyferry::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
+use keyferry::crypto::oaep::OaepHash;
+use keyferry::crypto::transport::TransportKeys;
 use keyferry::crypto::verify::{encrypt_to, verify};
 use keyferry::keystore::hardware::{Deed, ObjectId, TokenError};
 use keyferry::model::{KeySpec, SystemRandom};
@@ -41,6 +43,39 @@ async fn an_imported_key_is_the_same_key_and_stays_in_the_token() {
         assert!(object.contains("sensitive") && !object.contains(" extractable"), "{object}");
         assert!(!object.contains("always sensitive") && !object.contains("local"), "{object}");
         assert!(object.contains("keyferry kst-hzz1"), "{object}");
+    }
+}
+
+#[tokio::test]
+async fn keys_come_in_under_the_strongest_hash() {
+    let Some(hsm) = hsm("using::keys_come_in_under_the_strongest_hash") else { return };
+    // CKM_SHA512 and so on, and the MGF1 of each.
+    let tries = ["0x270 4", "0x260 3", "0x250 2", "0x220 1"];
+    for (n, hash) in OaepHash::ALL.into_iter().enumerate() {
+        let (number, _) = tries[n].split_once(' ').unwrap();
+        hsm.order(&format!("oaep {number}"));
+        let before = hsm.oaep().len();
+        let token = hsm.token();
+        let offer = token.offer().await.unwrap();
+        assert_eq!(offer.oaep(), hash);
+        let tried = hsm.oaep();
+        // Tried once a session, from the strongest down to the one that it takes.
+        assert_eq!(tried[before..], tries[..=n]);
+        token.ready().await.unwrap();
+        assert_eq!(hsm.oaep(), tried);
+        let keys = TransportKeys::generate(&SystemRandom);
+        let kek = token.take_kek(&offer, &keys.wrap_kek(offer.public_der(), hash).unwrap()).await.unwrap();
+        let material = KeyMaterial::generate(KeySpec::Aes256, &SystemRandom).unwrap();
+        let sealed = material.open().unwrap().seal(&SystemRandom, AAD, b"made before").unwrap();
+        let wrapped = keys.wrap_material(&material).unwrap();
+        let id = ObjectId::generate(&SystemRandom);
+        token.unwrap(kek, id, KeySpec::Aes256, &wrapped).await.unwrap();
+        let (iv, text) = sealed.split_first_chunk::<12>().unwrap();
+        assert_eq!(token.open(id, *iv, AAD, text).await.unwrap().as_slice(), b"made before");
+        // What was wrapped with another hash does not come in.
+        let other = if hash == OaepHash::Sha1 { OaepHash::Sha256 } else { OaepHash::Sha1 };
+        let wrapped = keys.wrap_kek(offer.public_der(), other).unwrap();
+        assert_eq!(token.take_kek(&offer, &wrapped).await.unwrap_err(), TokenError::Rejected);
     }
 }
 

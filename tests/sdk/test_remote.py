@@ -3,7 +3,9 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
+import stat
 import subprocess
 import threading
 
@@ -257,3 +259,65 @@ def test_an_instance_is_used_once_its_owner_has_enabled_it(unstarted, refused):
     code, job = unstarted.migrate("--all")
     assert code == 0, job
     unstarted.process.send_signal(signal.SIGTERM)
+
+
+def own_command(elsewhere, *arguments):
+    """A command on the instance's own host."""
+    command = [binary(), "--config", str(elsewhere.directory / "keyferry.toml"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def stop(elsewhere):
+    elsewhere.process.send_signal(signal.SIGTERM)
+    assert elsewhere.process.wait(PATIENCE) == 0
+
+
+def test_an_instance_is_kept_and_brought_back_on_its_own_host(gateway, elsewhere):
+    population = Population(gateway.sdk()).fill_small()
+    code, job = gateway.migrate("--all")
+    assert code == 0, job
+    # Its root key is escrowed there, and is no key of the gateway.
+    escrow = elsewhere.directory / "escrow"
+    done = own_command(elsewhere, "seal", "export", "--to", escrow)
+    assert done.returncode == 0, done.stderr
+    key = elsewhere.state_dir / "keys" / f"{INSTANCE}.key"
+    [line] = [line.split(" ") for line in escrow.read_text().splitlines()]
+    assert (line[0], line[2]) == (INSTANCE, key.read_text().strip())
+    assert stat.S_IMODE(escrow.stat().st_mode) == 0o600 and line[2] not in done.stdout + done.stderr
+    _, status_here = gateway.cli("seal", "status")
+    assert line[1] not in [known["id"] for known in status_here["root_keys"]], status_here
+    # The state without a running process, the root key apart from it.
+    stop(elsewhere)
+    saved = elsewhere.directory / "saved"
+    shutil.copytree(elsewhere.state_dir, saved, ignore=shutil.ignore_patterns("keys"))
+    elsewhere.start()
+    eventually(lambda: status(gateway) == "Connected")
+    Population(gateway.sdk()).generic("made/since")
+    stop(elsewhere)
+    shutil.rmtree(elsewhere.state_dir)
+    shutil.copytree(saved, elsewhere.state_dir)
+    # Without its root key it does not start, and names it.
+    done = own_command(elsewhere, "run", "--role", "instance")
+    assert done.returncode != 0 and f"{key} was generated for a store that is not empty" in done.stderr, done.stderr
+    key.parent.mkdir(mode=0o700, exist_ok=True)
+    key.touch(mode=0o600)
+    key.write_text(line[2] + "\n")
+    elsewhere.start()
+    eventually(lambda: status(gateway) == "Connected")
+    population.check_use()
+
+
+def test_the_root_key_of_an_instance_elsewhere_is_not_exchanged_from_here(gateway, elsewhere):
+    code, document = gateway.cli("seal", "rotate", INSTANCE)
+    assert code == 2 and document["error"]["code"] == "RootKeyNotFound", document
+    assert "there are: shared" in document["error"]["remedy"], document
+    # Everything here is exchanged without it.
+    before = (elsewhere.state_dir / "keys" / f"{INSTANCE}.key").read_text()
+    code, document = gateway.cli("seal", "rotate", "--wait")
+    assert code == 0 and [key["names"] for key in document["root_keys"]] == [["shared"]], document
+    assert (elsewhere.state_dir / "keys" / f"{INSTANCE}.key").read_text() == before
+    # Its own process has no admin socket to be asked over.
+    for command in (["seal", "rotate"], ["backup", elsewhere.directory / "backup", "--key-file", elsewhere.directory / "k"]):
+        done = own_command(elsewhere, *command)
+        assert done.returncode == 3, (done.returncode, done.stderr)
+    assert not (elsewhere.directory / "backup").exists()

@@ -8,7 +8,7 @@ use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::MechanismType;
 use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 
@@ -48,12 +48,15 @@ impl Connection {
     }
 
     /// Uses the link. Where it turns out to be lost, or does not find an object that should be there, and the operation
-    /// may be done twice, it is done once more over a new one.
+    /// may be done twice, it is done once more over a new one. One that may not is begun over a link that is there.
     pub(super) fn using<T>(
         &mut self,
         again: bool,
         mut operation: impl FnMut(&mut Link) -> Result<T, TokenError>,
     ) -> Result<T, TokenError> {
+        if !again && self.link.as_ref().is_some_and(Link::is_lost) {
+            self.link = None;
+        }
         let fresh = self.link.is_none();
         let outcome = operation(self.link()?);
         let lost = matches!(outcome, Err(TokenError::Unreachable(_) | TokenError::Missing(_)));
@@ -149,6 +152,14 @@ fn find(context: &Pkcs11, label: &str) -> Result<Slot, TokenError> {
 }
 
 impl Link {
+    /// Whether the session has ended, or is not logged in any more.
+    fn is_lost(&self) -> bool {
+        match self.session.get_session_info() {
+            Ok(info) => matches!(info.session_state(), SessionState::RoPublic | SessionState::RwPublic),
+            Err(_) => true,
+        }
+    }
+
     /// Whether the token offers a mechanism.
     pub(super) fn offers(&self, mechanism: MechanismType) -> bool {
         self.context.get_mechanism_info(self.slot, mechanism).is_ok()

@@ -25,7 +25,7 @@ pub enum TokenError {
     #[error("the object {0} is not in the token")]
     Missing(String),
     /// The key behind an offer went with the session that it was made in.
-    #[error("the key of the offer went with the token's session; make a new offer")]
+    #[error("the token's session was lost, and with it the key that the keys of the job come in under")]
     OfferGone,
     /// The module answered what it should not.
     #[error("the token does not do what it should: {0}")]

@@ -12,14 +12,15 @@ use super::connection::Link;
 use super::owner::Owner;
 use super::using::{IV, oaep};
 use super::{Deed, ObjectId, TokenError};
-use crate::crypto::material::{DecryptAlgorithm, KeyMaterial};
+use crate::crypto::material::KeyMaterial;
+use crate::crypto::oaep::OaepHash;
 use crate::crypto::transport::TransportKeys;
 use crate::model::{KeySpec, Random, SystemRandom};
 
 /// How keys come in, as tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unwrapping {
-    pub(super) oaep: DecryptAlgorithm,
+    pub(super) oaep: OaepHash,
 }
 
 /// Names the private key behind an offer.
@@ -34,7 +35,7 @@ pub struct KekId(pub(super) ObjectId);
 pub struct TokenOffer {
     pub(super) id: OfferId,
     pub(super) public: Vec<u8>,
-    pub(super) oaep: DecryptAlgorithm,
+    pub(super) oaep: OaepHash,
     owner: Weak<Owner>,
     /// The ephemeral keys that came in under it: they go with it.
     keks: Mutex<Vec<ObjectId>>,
@@ -53,9 +54,9 @@ impl TokenOffer {
         &self.public
     }
 
-    /// The strongest OAEP that the token takes.
+    /// The strongest hash that the token's OAEP takes.
     #[must_use]
-    pub const fn algorithm(&self) -> DecryptAlgorithm {
+    pub const fn oaep(&self) -> OaepHash {
         self.oaep
     }
 }
@@ -76,7 +77,7 @@ impl Drop for TokenOffer {
 
 impl Link {
     /// A new pair for an offer, for the life of this session.
-    pub(super) fn offer(&mut self, id: ObjectId) -> Result<(Vec<u8>, DecryptAlgorithm), TokenError> {
+    pub(super) fn offer(&mut self, id: ObjectId) -> Result<(Vec<u8>, OaepHash), TokenError> {
         let Unwrapping { oaep } = self.unwrapping()?;
         Ok((self.transport_pair(id)?, oaep))
     }
@@ -86,7 +87,7 @@ impl Link {
         &mut self,
         offer: ObjectId,
         id: ObjectId,
-        oaep_with: DecryptAlgorithm,
+        hash: OaepHash,
         wrapped: &[u8],
     ) -> Result<(), TokenError> {
         let template = [
@@ -103,7 +104,7 @@ impl Link {
             Attribute::Label(self.label.clone().into_bytes()),
         ];
         let handle = self.with_key(offer, |session, key| {
-            session.unwrap_key(&Mechanism::RsaPkcsOaep(oaep(oaep_with)), key, wrapped, &template)
+            session.unwrap_key(&Mechanism::RsaPkcsOaep(oaep(hash)), key, wrapped, &template)
         })?;
         self.remember(id, handle);
         Ok(())
@@ -150,7 +151,7 @@ impl Link {
         &mut self,
         pair: ObjectId,
         public: &[u8],
-        oaep: DecryptAlgorithm,
+        oaep: OaepHash,
         id: ObjectId,
         material: &KeyMaterial,
     ) -> Result<Deed, TokenError> {
@@ -182,8 +183,9 @@ impl Link {
         }
         let pair = ObjectId::generate(&SystemRandom);
         let public = self.transport_pair(pair)?;
-        let mut found = Err(TokenError::Unsuitable("the token takes OAEP neither with SHA-256 nor with SHA-1"));
-        for oaep in [DecryptAlgorithm::OaepSha256, DecryptAlgorithm::OaepSha1] {
+        let mut found =
+            Err(TokenError::Unsuitable("the token takes OAEP with none of SHA-512, SHA-384, SHA-256 and SHA-1"));
+        for oaep in OaepHash::ALL {
             match self.try_out(pair, &public, oaep) {
                 Ok(()) => {
                     found = Ok(Unwrapping { oaep });
@@ -203,7 +205,7 @@ impl Link {
     }
 
     /// Brings a known key in, uses it, and destroys it.
-    fn try_out(&mut self, pair: ObjectId, public: &[u8], oaep: DecryptAlgorithm) -> Result<(), TokenError> {
+    fn try_out(&mut self, pair: ObjectId, public: &[u8], oaep: OaepHash) -> Result<(), TokenError> {
         let failed = |_| TokenError::Failed("wrapping for it".to_owned());
         let material = KeyMaterial::generate(KeySpec::Aes256, &SystemRandom).map_err(failed)?;
         let opened = material.open().map_err(failed)?;
@@ -231,7 +233,7 @@ const NEEDED: [(MechanismType, &str); 4] = [
 const TRIAL: &[u8] = b"keyferry trial v1";
 
 impl TokenOffer {
-    pub(super) fn new(id: ObjectId, public: Vec<u8>, oaep: DecryptAlgorithm, owner: &Arc<Owner>) -> Self {
+    pub(super) fn new(id: ObjectId, public: Vec<u8>, oaep: OaepHash, owner: &Arc<Owner>) -> Self {
         Self { id: OfferId(id), public, oaep, owner: Arc::downgrade(owner), keks: Mutex::default() }
     }
 

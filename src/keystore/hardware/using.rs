@@ -10,6 +10,7 @@ use super::error::NOT_OFFERED;
 use super::public::ecdsa_der;
 use super::{Deed, ObjectId, TokenError};
 use crate::crypto::material::{DecryptAlgorithm, SignAlgorithm};
+use crate::crypto::oaep::OaepHash;
 use crate::model::KeySpec;
 
 /// Bytes of an IV and of a tag of AES-GCM.
@@ -136,10 +137,12 @@ impl Link {
 }
 
 /// Parameters of OAEP with one hash for both its uses.
-pub(super) fn oaep(algorithm: DecryptAlgorithm) -> PkcsOaepParams<'static> {
-    let (hash, mgf) = match algorithm {
-        DecryptAlgorithm::OaepSha256 => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),
-        DecryptAlgorithm::OaepSha1 => (MechanismType::SHA1, PkcsMgfType::MGF1_SHA1),
+pub(super) fn oaep(hash: impl Into<OaepHash>) -> PkcsOaepParams<'static> {
+    let (hash, mgf) = match hash.into() {
+        OaepHash::Sha512 => (MechanismType::SHA512, PkcsMgfType::MGF1_SHA512),
+        OaepHash::Sha384 => (MechanismType::SHA384, PkcsMgfType::MGF1_SHA384),
+        OaepHash::Sha256 => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),
+        OaepHash::Sha1 => (MechanismType::SHA1, PkcsMgfType::MGF1_SHA1),
     };
     PkcsOaepParams::new(hash, mgf, PkcsOaepSource::empty())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use reqwest::StatusCode;
 use zeroize::Zeroizing;
 
@@ -41,6 +42,8 @@ struct Standing {
     seen: Option<PublicIdentity>,
     /// The protocol agreed upon; `None`: it has to be asked again.
     protocol: Option<u16>,
+    /// The end of the certificate that was presented last.
+    presented: Option<Timestamp>,
 }
 
 /// How a call may be handled when its answer does not come.
@@ -76,7 +79,13 @@ impl RemoteKeystore {
             timeouts,
             random,
             http,
-            standing: Mutex::new(Standing { state: InstanceState::Connecting, pinned, seen: None, protocol: None }),
+            standing: Mutex::new(Standing {
+                state: InstanceState::Connecting,
+                pinned,
+                seen: None,
+                protocol: None,
+                presented: None,
+            }),
         }
     }
 
@@ -107,6 +116,12 @@ impl RemoteKeystore {
         let outcome = self.hello().await;
         self.note(&outcome);
         outcome
+    }
+
+    /// When the certificate ends that the instance presented at the last hello.
+    #[must_use]
+    pub fn presented_until(&self) -> Option<Timestamp> {
+        self.standing().presented
     }
 
     /// How it stands.
@@ -251,6 +266,11 @@ impl RemoteKeystore {
         }
         let failed = |error: reqwest::Error| Sending::Failed(Failure::of(&error));
         let mut response = request.send().await.map_err(failed)?;
+        if path == HELLO
+            && let Some(end) = presented(&response)
+        {
+            self.standing().presented = Some(end);
+        }
         let status = response.status();
         if status == StatusCode::UPGRADE_REQUIRED {
             return Err(Sending::OtherProtocol);
@@ -341,6 +361,12 @@ impl RemoteKeystore {
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The end of the certificate that the other end of a connection presented.
+fn presented(response: &reqwest::Response) -> Option<Timestamp> {
+    let shown = response.extensions().get::<reqwest::tls::TlsInfo>()?.peer_certificate()?;
+    crate::tls::end_of(shown).ok()
 }
 
 /// An answer with its signature, not verified yet.

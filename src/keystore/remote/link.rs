@@ -65,6 +65,8 @@ impl Link {
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
                 .tcp_nodelay(true)
+                // What the instance presents can be seen, and so when it ends.
+                .tls_info(true)
                 .connect_timeout(timeouts.connect)
                 .pool_idle_timeout(POOL_IDLE)
                 .pool_max_idle_per_host(idle)

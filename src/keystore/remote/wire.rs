@@ -216,9 +216,8 @@ impl Refusal {
     pub(super) fn of(error: KeystoreError) -> Self {
         match error {
             KeystoreError::Moved(_) => Self::Moved,
-            KeystoreError::Unavailable { detail, .. } | KeystoreError::Unfit { detail, .. } => {
-                Self::Unavailable(detail)
-            }
+            KeystoreError::Unavailable { detail, .. } => Self::Unavailable(detail),
+            KeystoreError::Unfit { detail, remedy, .. } => Self::Unavailable(format!("{detail}; {remedy}")),
             KeystoreError::Rejected => Self::Rejected,
             KeystoreError::Unsuitable(why) => Self::Unsuitable(why.to_owned()),
             KeystoreError::Damaged { detail, .. } => Self::Damaged(detail),

@@ -49,7 +49,7 @@ impl Target for SoftwareKeystore {
             self.writable().await?;
             let free_bytes = self.free_space.as_ref().and_then(|probe| probe());
             let token_free_bytes = match &self.token {
-                Some(token) => token.ready().await.map_err(|e| self.token_error(e))?,
+                Some(token) => token.ready().await.map_err(|e| self.unready(e))?,
                 None => None,
             };
             Ok(Readiness { free_bytes, token_free_bytes })
@@ -101,7 +101,7 @@ impl Target for SoftwareKeystore {
             let life = SignedDuration::try_from(OFFER_LIFE).unwrap_or(SignedDuration::ZERO);
             let (public, values, wrapping) = match &key.token {
                 None => (key.process.public_der(), None, Wrapping::Whole),
-                Some(offer) => (offer.public_der(), Some(key.process.public_der()), Wrapping::Split(offer.algorithm())),
+                Some(offer) => (offer.public_der(), Some(key.process.public_der()), Wrapping::Split(offer.oaep())),
             };
             let offer = Offer {
                 target: self.id.clone(),

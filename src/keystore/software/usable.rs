@@ -9,8 +9,8 @@ use super::vault::OpenHead;
 use crate::crypto::CryptoError;
 use crate::crypto::mac::MacAlgorithm;
 use crate::crypto::material::{DecryptAlgorithm, OpenedMaterial, SignAlgorithm};
-use crate::keystore::KeystoreError;
 use crate::keystore::hardware::{Deed, ObjectId, Token, TokenError};
+use crate::keystore::{KeystoreError, Unfit};
 use crate::model::MaterialId;
 
 /// A key ready for use.
@@ -170,10 +170,22 @@ impl SoftwareKeystore {
             TokenError::Unsuitable(why) => KeystoreError::Unsuitable(why),
             TokenError::Full(_) => KeystoreError::Full { keystore, detail: error.to_string() },
             TokenError::Missing(_) => KeystoreError::Damaged { keystore, detail: error.to_string() },
-            TokenError::OfferGone => KeystoreError::Refused(error.to_string()),
-            TokenError::Unreachable(_) | TokenError::PinRefused(_) | TokenError::Failed(_) => {
+            TokenError::Unreachable(_) | TokenError::PinRefused(_) | TokenError::OfferGone | TokenError::Failed(_) => {
                 KeystoreError::Unavailable { keystore, detail: error.to_string() }
             }
+        }
+    }
+
+    /// As [`Self::token_error`], where the token itself was asked and not one of its keys.
+    pub(super) fn unready(&self, error: TokenError) -> KeystoreError {
+        match error {
+            TokenError::Unsuitable(why) => KeystoreError::Unfit {
+                keystore: self.id.clone(),
+                fault: Unfit::Token,
+                detail: why.to_owned(),
+                remedy: "give the instance a token that does what docs/hardware.md lists".to_owned(),
+            },
+            other => self.token_error(other),
         }
     }
 }
