@@ -5,6 +5,8 @@ use std::io::{BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::DaemonError;
 use super::stores::{RESTORING, SLOTS, existing_control};
 use crate::audit::{Actor, Entry};
@@ -130,11 +132,10 @@ impl Target {
         }
     }
 
-    fn finish(self) -> Result<(), BackupError> {
+    fn finish(self, now: Timestamp) -> Result<(), BackupError> {
         match self {
             Self::None => Ok(()),
-            // A later life gives out higher tokens than any that the earlier one can have given out since.
-            Self::Store(store, part) => Ok(store.finish(Revision(part.revision.saturating_add(EPOCH)))?),
+            Self::Store(store, part) => Ok(store.finish(epoch(Revision(part.revision), now))?),
             Self::Files(path) => Ok(sync(&path)?),
         }
     }
@@ -142,10 +143,11 @@ impl Target {
 
 fn write(file: &Path, key: &ArchiveKey, to: &Path) -> Result<(), BackupError> {
     let (_, mut reader) = open(file, key)?;
+    let now = SystemClock::default().now();
     let mut target = Target::None;
     while let Some(item) = reader.next_item()? {
         match (item, &mut target) {
-            (Item::Part(part), _) => std::mem::replace(&mut target, Target::begin(part, to)?).finish()?,
+            (Item::Part(part), _) => std::mem::replace(&mut target, Target::begin(part, to)?).finish(now)?,
             (Item::Record(key, record), Target::Store(store, _)) => store.put(&key, &record)?,
             (Item::File(name, content), Target::Files(path)) => {
                 if Path::new(&name).components().count() != 1 {
@@ -158,7 +160,7 @@ fn write(file: &Path, key: &ArchiveKey, to: &Path) -> Result<(), BackupError> {
             _ => return Err(BackupError::NoBackup),
         }
     }
-    target.finish()?;
+    target.finish(now)?;
     for part in PARTS {
         DirBuilder::new().recursive(true).mode(0o700).create(to.join(part))?;
         sync(&to.join(part))?;
@@ -187,4 +189,37 @@ fn sync(directory: &Path) -> std::io::Result<()> {
 
 /// The control store last: without it nothing is there.
 const PARTS: [&str; 3] = ["instances", SLOTS, "control"];
+/// How far a life goes on above the backup at least.
 const EPOCH: u64 = 1 << 40;
+/// No store gives out so many revisions in a millisecond.
+const IN_A_MILLISECOND: u64 = 1 << 20;
+
+/// What the revisions of the new life lie above. An instance on another host is not restored and obeys the highest token
+/// that it has seen, so they have to be higher than any that the earlier life can have given out since the backup, and
+/// than those of every life that was restored from the same backup before.
+fn epoch(newest: Revision, now: Timestamp) -> Revision {
+    let elapsed = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    Revision(newest.0.saturating_add(EPOCH).max(elapsed.saturating_mul(IN_A_MILLISECOND)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_life_begins_above_the_backup_and_above_every_earlier_life() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let backup = Revision(1000);
+        let first = epoch(backup, at("2026-12-01T02:00:00Z"));
+        assert!(first >= Revision(backup.0 + EPOCH));
+        // The same backup once more, after a life of a second that wrote without a pause.
+        let second = epoch(backup, at("2026-12-01T02:00:01Z"));
+        assert!(second > Revision(first.0 + 1_000_000));
+        // A later backup, and a clock that was set back since.
+        assert_eq!(epoch(second, at("2026-01-01T00:00:00Z")), Revision(second.0 + EPOCH));
+        assert_eq!(epoch(backup, Timestamp::UNIX_EPOCH), Revision(backup.0 + EPOCH));
+        // There is room for all the lives of a long time.
+        assert!(epoch(backup, at("2200-01-01T00:00:00Z")).0 < u64::MAX / 2);
+    }
+}

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from deployment import INSTANCE, Deployment, eventually
+from deployment import INSTANCE, LOGISTICS, Deployment, eventually
 from held_backup import HeldBackup, lose_stores, restore
 from population import Population, moved
 from test_backup import Copies
@@ -146,5 +146,43 @@ def test_after_a_restore_the_instance_obeys_the_new_life_and_refuses_the_old_one
     finally:
         earlier.close()
     population.sdk = gateway.sdk()
+    assert population.snapshot() == moved(before, INSTANCE, population.left_behind)
+    is_whole(gateway, population)
+
+
+def test_a_backup_that_is_brought_back_twice_begins_above_its_first_life_too(gateway, elsewhere):
+    """The instance, on another host, has seen tokens of the first life that was restored from the backup."""
+    population = Population(gateway.sdk()).fill()
+    before = population.snapshot()
+    copies = Copies(gateway)
+    plain = gateway.extra
+    gateway.extra = plain + "\n" + SLOWLY.format(2)
+    gateway.schedule("move", seconds=1, window='"20m"')
+    gateway.log.wait("migration.progress", phase="copying")
+    done = copies.backup()
+    assert done.returncode == 0 and gateway.job()["state"] == "copying", done.stderr
+    gateway.kill()
+    copies.lose_everything()
+    restore(copies)
+    gateway.start()
+    gateway.log.wait("migration.resumed")
+    # It commits as much as a life of some time does, so that the token of its next start lies far above that of its first.
+    logistics = gateway.sdk(account=LOGISTICS)
+    for _ in range(30):
+        logistics.call("CreateKey")
+    gateway.kill()
+    gateway.start()
+    gateway.log.wait("migration.resumed")
+    # By then the instance has seen the token with what is staged.
+    gateway.log.wait("migration.progress", phase="copying")
+    gateway.kill()
+    copies.lose_everything()
+    restore(copies)
+    gateway.extra = plain
+    gateway.start()
+    gateway.log.wait("migration.resumed")
+    gateway.log.wait("migration.complete")
+    # The instance obeyed at once: the job did not have to be taken over until its token was high enough.
+    assert stops(gateway) == [], stops(gateway)
     assert population.snapshot() == moved(before, INSTANCE, population.left_behind)
     is_whole(gateway, population)
