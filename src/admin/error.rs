@@ -131,7 +131,7 @@ impl From<MigrationError> for AdminError {
             MigrationError::OwnApproval(id) => Self::forbidden(
                 "OwnApproval",
                 format!("{id} has to be approved by somebody else than who asked for it"),
-                "ask a colleague",
+                format!("have somebody else run `keyferry job approve {id}`"),
             ),
             MigrationError::Catalogue(error) => error.into(),
             other => Self::failure(other.to_string()),
@@ -179,9 +179,12 @@ impl From<ScheduleError> for AdminError {
                 format!("there is no schedule {name:?}"),
                 "`keyferry schedule list` shows all",
             ),
-            ScheduleError::NameTaken(_) => Self::usage("NameTaken", message, "use another name"),
+            ScheduleError::NameTaken(_) => Self::usage("NameTaken", message, "`keyferry schedule list` shows all"),
             ScheduleError::WrongState { name, .. } => {
-                Self::state("WrongState", message, format!("see `keyferry schedule show {name}`"))
+                let remedy = format!(
+                    "see `keyferry schedule show {name}`; what is canceled or done comes back with a new entry"
+                );
+                Self::state("WrongState", message, remedy)
             }
             ScheduleError::Busy => Self::busy(),
             _ => Self::failure(message),
@@ -191,6 +194,7 @@ impl From<ScheduleError> for AdminError {
 
 impl From<IdError> for AdminError {
     fn from(error: IdError) -> Self {
-        Self::usage("InvalidValue", error.to_string(), format!("a {} is {}", error.kind, error.rule))
+        let message = format!("{:?} is not a valid {}", error.found, error.kind);
+        Self::usage("InvalidValue", message, format!("allowed: {}", error.rule))
     }
 }

@@ -47,8 +47,11 @@ pub(super) async fn release(
     let lifted: Vec<_> =
         standing.into_iter().filter(|hold| all || (hold.region == region && hold.account == account)).collect();
     if lifted.is_empty() && !all {
+        let account = account.as_ref().map_or("every account", AccountId::as_str);
+        let region = region.as_ref().map_or("every region", RegionId::as_str);
+        let message = format!("no hold was put on exactly {account}, {region}");
         let remedy = "`keyferry status` shows the holds that stand; without --region and --account all are lifted";
-        return Err(AdminError::unknown("HoldNotFound", "no hold was put on exactly this scope", remedy));
+        return Err(AdminError::unknown("HoldNotFound", message, remedy));
     }
     let (fields, command) = (fields(region.as_ref(), account.as_ref()), format!("release: {} hold(s)", lifted.len()));
     state

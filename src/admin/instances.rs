@@ -100,7 +100,8 @@ async fn commit(
         } else {
             if !record.shared_with.remove(account) {
                 let message = format!("{} is not shared with {account}", facts.id);
-                return Err(AdminError::unknown("NotShared", message, "`keyferry instance show` lists its shares"));
+                let remedy = format!("`keyferry instance show {}` lists its shares", facts.id);
+                return Err(AdminError::unknown("NotShared", message, remedy));
             }
             take_away(state, &record, account).await?
         };

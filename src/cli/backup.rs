@@ -58,7 +58,8 @@ pub(super) async fn restore(
     } else {
         daemon::restore(config, &options.file, &key).await.map_err(|error| {
             let exit = if error.exit_code() == Exit::Usage.code() { Exit::Usage } else { Exit::Failed };
-            Failure::new(exit, "Restore", error.to_string(), "the daemon does not start on half of it; try again")
+            let remedy = "put right what is named and restore again; the daemon does not start on half of it";
+            Failure::new(exit, "Restore", error.to_string(), remedy)
         })?
     };
     show(terminal, &options.file, &done, if options.check { "Whole:" } else { "Restored:" });

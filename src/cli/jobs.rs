@@ -30,7 +30,10 @@ pub(super) async fn job(terminal: &mut Terminal, client: &Client, command: &JobC
                 terminal.print(&list(&jobs));
             }
             if !terminal.json() {
-                ended.iter().for_each(|job| terraform::tell_next(terminal, &job.shape));
+                for job in &ended {
+                    tell_ending(terminal, &job.shape);
+                    terraform::tell_next(terminal, &job.shape);
+                }
             }
             return Ok(exit_of(ended.iter().map(|job| &job.shape), false));
         }
@@ -86,6 +89,18 @@ pub(super) fn exit_of<'a>(jobs: impl Iterator<Item = &'a JobShape>, strict: bool
         (Exit::Refused, _) | (_, Exit::Refused) => Exit::Refused,
         _ => Exit::Done,
     })
+}
+
+/// How a job ended that did not complete, and why: its bar is gone from the screen by then.
+fn tell_ending(terminal: &mut Terminal, job: &JobShape) {
+    match &job.failure {
+        Some(failure) => {
+            terminal.talk(&format!("{}: {}: {}: {}", job.id, job.task_status, failure.code, failure.message));
+            terminal.talk(&format!("  -> {}", failure.remedy));
+        }
+        None if job.state == "complete" => {}
+        None => terminal.talk(&format!("{}: {}", job.id, job.task_status)),
+    }
 }
 
 fn path(job: &str) -> String {

@@ -43,6 +43,12 @@ impl Term {
         Self { what, event: Event::CertificateExpiring, instance: None, expires, renews: false }
     }
 
+    /// The certificate that an instance on another host presented.
+    fn presented(id: &InstanceId, end: Timestamp) -> Self {
+        let (what, event) = (format!("the certificate that {id} presents"), Event::CertificateExpiring);
+        Self { what, event, instance: Some(id.clone()), expires: Ok(Some(end)), renews: false }
+    }
+
     fn concerning(mut self, id: &InstanceId) -> Self {
         self.instance = Some(id.clone());
         self
@@ -128,7 +134,9 @@ pub(super) async fn look(parts: &Parts, watch: &Watch) {
     let (config, now) = (parts.config(), parts.service.clock.now());
     // Files are read.
     let found = tokio::task::spawn_blocking(move || terms(&config)).await;
-    let Ok(found) = found else { return };
+    let Ok(mut found) = found else { return };
+    let elsewhere = parts.open().remotes;
+    found.extend(elsewhere.iter().filter_map(|(id, keystore)| Some(Term::presented(id, keystore.presented_until()?))));
     found.iter().for_each(|term| watch.tell(now, term));
     parts.admin.set_notices(advice(now, &found));
 }

@@ -59,8 +59,8 @@ impl Migrations {
             if hold.covers(&scope.region, &scope.account) {
                 plan.problems.push(run_problem(
                     ProblemCode::Held,
-                    format!("migrations are held here since {}: {}", hold.since, hold.reason),
-                    "lift it with `keyferry release`",
+                    format!("migrations of {scope} are held since {}: {}", hold.since, hold.reason),
+                    "lift it with `keyferry release`, naming the region and account of the hold (`keyferry status`)",
                 ));
             }
         }
@@ -115,10 +115,15 @@ impl Migrations {
             Err(KeystoreError::Unfit { fault, detail, remedy, .. }) => {
                 let code = match fault {
                     Unfit::Identity => ProblemCode::IdentityMismatch,
-                    Unfit::Certificate | Unfit::Protocol => ProblemCode::InstanceNotActive,
+                    Unfit::Certificate | Unfit::Protocol | Unfit::Token => ProblemCode::InstanceNotActive,
                 };
                 plan.problems.push(run_problem(code, format!("{id} must not be used: {detail}"), &remedy));
             }
+            Err(error @ KeystoreError::Full { .. }) => plan.problems.push(run_problem(
+                ProblemCode::InsufficientSpace,
+                format!("{id} takes no more keys: {error}"),
+                "make room in the token, or choose another instance",
+            )),
             Err(error) => plan.problems.push(not_active(id, &error.to_string())),
             Ok(readiness) => {
                 let versions: usize = plan.items.iter().map(|item| item.places.len()).sum();
@@ -201,7 +206,7 @@ impl Migrations {
                         "{} may hold {quota} {what}, holds or has promised {taken}, and {wanted} more would come",
                         facts.id
                     ),
-                    "raise the quota, or migrate fewer",
+                    "raise key_quota or secret_quota of its [[instance]] and reload, or migrate fewer",
                 ));
             }
         }

@@ -90,8 +90,12 @@ impl ShareRefusal {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::NotInDirectory(_) => "make it a member in a [[directory]] of the configuration, and reload",
-            Self::OtherDirectory { .. } => "an instance is shared inside one resource directory only",
-            Self::OtherEntity { .. } => "an instance is shared among accounts of one enterprise entity only",
+            Self::OtherDirectory { .. } => {
+                "an instance is shared inside one resource directory only: give the account one of its own"
+            }
+            Self::OtherEntity { .. } => {
+                "an instance is shared among accounts of one enterprise entity only: give the account one of its own"
+            }
             Self::NotVerified { .. } => "have it verified, then set verified = true for it in its [[directory]]",
         }
     }

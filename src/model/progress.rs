@@ -11,7 +11,8 @@ impl JobState {
     #[must_use]
     pub fn thousandths(self, done: u64, total: u64) -> u64 {
         let (before, share): (u64, u64) = match self {
-            Self::Queued | Self::Preflight => (0, 0),
+            // What is rolled back has moved nothing.
+            Self::Queued | Self::Preflight | Self::RollingBack | Self::Failed | Self::Canceled => (0, 0),
             Self::Closing | Self::Locked => (20, 0),
             Self::RotationOff => (40, 0),
             Self::Copying => (50, 350),
@@ -21,7 +22,7 @@ impl JobState {
             Self::Confirming => (740, 120),
             Self::Purging => (860, 120),
             Self::RotationOn | Self::Unlocking => (980, 0),
-            Self::RollingBack | Self::Complete | Self::Failed | Self::Canceled | Self::Rehearsed => (WHOLE, 0),
+            Self::Complete | Self::Rehearsed => (WHOLE, 0),
         };
         let part = done.min(total).saturating_mul(share).checked_div(total).unwrap_or_default();
         part.saturating_add(before)
@@ -44,7 +45,8 @@ mod tests {
     #[test]
     fn it_never_goes_back_from_phase_to_phase() {
         let mut last = 0;
-        for state in JobState::ALL.into_iter().filter(|state| *state != JobState::RollingBack) {
+        let back = [JobState::RollingBack, JobState::Failed, JobState::Canceled];
+        for state in JobState::ALL.into_iter().filter(|state| !back.contains(state)) {
             for done in [0, 1, 5, 9] {
                 let now = state.thousandths(done, 5);
                 assert!(now >= last, "{state:?}");

@@ -102,16 +102,21 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 /// As [`certificates`].
 pub fn expires(path: &Path) -> Result<Timestamp, TlsError> {
-    let malformed = |error: String| TlsError::Pem { path: path.to_owned(), what: "certificate", error };
     let mut earliest = Timestamp::MAX;
     for certificate in certificates(path)? {
-        let (_, parsed) =
-            x509_parser::parse_x509_certificate(&certificate).map_err(|error| malformed(error.to_string()))?;
-        let end = Timestamp::from_second(parsed.validity().not_after.timestamp())
-            .map_err(|error| malformed(error.to_string()))?;
-        earliest = earliest.min(end);
+        let malformed = |error: String| TlsError::Pem { path: path.to_owned(), what: "certificate", error };
+        earliest = earliest.min(end_of(&certificate).map_err(malformed)?);
     }
     Ok(earliest)
+}
+
+/// Until when a certificate (DER) is good.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn end_of(certificate: &[u8]) -> Result<Timestamp, String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
+    Timestamp::from_second(parsed.validity().not_after.timestamp()).map_err(|error| error.to_string())
 }
 
 fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {

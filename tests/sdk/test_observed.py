@@ -15,8 +15,9 @@ import urllib.request
 
 import pytest
 
-from deployment import PATIENCE, RETAIL, eventually, free_port
+from deployment import PATIENCE, REGION, RETAIL, eventually, free_port
 from population import Population
+from test_remote import authority, issue
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -221,6 +222,41 @@ def test_a_scraper_sees_what_happens(unstarted):
     command = ["curl", "-sS", "--unix-socket", str(unstarted.socket), "http://keyferry/metrics"]
     over_socket = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert set(series(over_socket)) >= set(found)
+
+
+def test_a_scraper_sees_when_a_certificate_towards_an_instance_elsewhere_ends(unstarted, tmp_path):
+    port = free_port()
+    ours = authority(tmp_path, "gateway")
+    _, theirs = authority(tmp_path, "instance")
+    mine = issue(tmp_path, "gateway", ours, days=20)
+    # It answers nobody: what would be shown to it ends all the same.
+    unstarted.extra = f"""[metrics]
+listen = "127.0.0.1:{port}"
+[[instance]]
+id = "kst-hzz0000000000000003"
+region = "{REGION}"
+owner = "{RETAIL.id}"
+kind = "software"
+[instance.remote]
+endpoint = "https://localhost:{free_port()}"
+ca = "{theirs}"
+certificate = "{mine}"
+private_key = "{tmp_path}/gateway.key"
+"""
+    unstarted.start()
+
+    def days():
+        found = series(get(port, "/metrics")[1])
+        # That of the API, which has none here, is another figure.
+        assert "keyferry_certificate_expiry_seconds" not in found
+        return found["keyferry_instance_certificate_expiry_seconds"] / 86_400
+
+    assert 19.9 < days() < 20
+    issue(tmp_path, "gateway", ours, days=3)
+    assert 2.9 < days() < 3
+    # One that outlives the authority of the instance is not what ends first.
+    issue(tmp_path, "gateway", ours, days=60)
+    assert 29.9 < days() < 30
 
 
 def test_alert_rules_are_read_by_prometheus():

@@ -1,5 +1,6 @@
 //! What is, read when somebody asks: jobs, locks, what is due, what ends, how old backups are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +32,7 @@ struct Facts {
     next: Option<Timestamp>,
     expires: Option<Timestamp>,
     certificate: Option<Timestamp>,
+    elsewhere: Option<Timestamp>,
     backup: Option<Timestamp>,
     silence: Duration,
     up: Duration,
@@ -60,6 +62,10 @@ impl Figures {
         let next = schedules.iter().filter_map(|schedule| schedule.next_run()).min();
         let expires = parts.service.keystores.facts().values().filter_map(|facts| facts.expires).min();
         let certificate = parts.tls.as_ref().and_then(|tls| super::certificate_ends(&tls.certificate()));
+        let files = Arc::clone(&config);
+        let elsewhere = tokio::task::spawn_blocking(move || super::certificate_ends_elsewhere(&files)).await;
+        let shown = parts.open().remotes.into_values().filter_map(|keystore| keystore.presented_until());
+        let elsewhere = elsewhere.ok().flatten().into_iter().chain(shown).min();
         let backup = config.backup.as_ref().and_then(|backup| Shelf::read(&backup.directory).ok()?.newest());
         let silence = parts.migrations.heartbeats().longest_silence();
         Ok(Self::of(&Facts {
@@ -71,6 +77,7 @@ impl Figures {
             next,
             expires,
             certificate,
+            elsewhere,
             backup,
             silence,
             up: parts.service.clock.monotonic().saturating_sub(parts.begun),
@@ -101,6 +108,9 @@ impl Figures {
         figures.add("instance_expiry_seconds", help, until(facts.expires));
         let help = "To the end of the API's certificate; below 0: it has ended; absent: plain HTTP";
         figures.add("certificate_expiry_seconds", help, until(facts.certificate));
+        let help = "To the first end of a certificate towards an instance on another host, ours, its own or its authority's; \
+                    below 0: it has ended; absent: there is none";
+        figures.add("instance_certificate_expiry_seconds", help, until(facts.elsewhere));
         let age = facts.backup.map(|at| seconds(now.duration_since(at)));
         let help = "Since the newest backup of [backup]; absent: there is none, or no such table";
         figures.add("backup_age_seconds", help, [age]);
@@ -213,6 +223,7 @@ impl Figures {
             next: soon,
             expires: soon,
             certificate: soon,
+            elsewhere: soon,
             backup: Some(now),
             silence: Duration::from_secs(1),
             up: Duration::from_secs(100),
@@ -242,6 +253,8 @@ mod tests {
         let idle = Figures::of(&facts_of_nothing());
         assert!(idle.0.iter().any(|(name, _, values)| *name == "schedule_next_seconds" && values.is_empty()));
         assert!(idle.0.iter().any(|(name, _, values)| *name == "migration_progress_ratio" && values.is_empty()));
+        let certificate = "instance_certificate_expiry_seconds";
+        assert!(idle.0.iter().any(|(name, _, values)| *name == certificate && values.is_empty()));
     }
 
     fn facts_of_nothing() -> Facts {
@@ -254,6 +267,7 @@ mod tests {
             next: None,
             expires: None,
             certificate: None,
+            elsewhere: None,
             backup: None,
             silence: Duration::ZERO,
             up: Duration::ZERO,

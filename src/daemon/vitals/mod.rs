@@ -16,7 +16,7 @@ use crate::admin::Vitals;
 use crate::api::actions;
 use crate::observe::metrics::{Counted, PREFIX};
 
-pub(super) use certificate::ends as certificate_ends;
+pub(super) use certificate::{ends as certificate_ends, ends_elsewhere as certificate_ends_elsewhere};
 pub(super) use listener::{MetricsListener, serve};
 
 use figures::Figures;
