@@ -6,10 +6,10 @@ use super::arguments::{BackupArguments, RestoreArguments};
 use super::client::Client;
 use super::outcome::{Exit, Failure};
 use super::terminal::Terminal;
-use crate::admin::protocol::BackupRequest;
+use crate::admin::protocol::{Advice, BackupRequest};
 use crate::backup::filing::Filing;
 use crate::crypto::archive::ArchiveKey;
-use crate::daemon::{self, BackupContents};
+use crate::daemon::{self, BackupContents, DaemonError};
 use crate::keystore::software::rootkey;
 use crate::model::SystemRandom;
 
@@ -40,7 +40,7 @@ pub(super) async fn backup(
     let contents = daemon::inspect_backup(filing.partial(), &ArchiveKey::new(key))
         .map_err(|error| failed(filing.partial(), &error.to_string(), "try again"))?;
     filing.name().map_err(io)?;
-    show(terminal, &options.file, &contents, "Written and read back:");
+    show(terminal, &options.file, &contents, &[], "Written and read back:");
     Ok(Exit::Done)
 }
 
@@ -52,24 +52,34 @@ pub(super) async fn restore(
     let (key, _) = rootkey::key_file(&options.key_file, false, &SystemRandom)
         .map_err(|error| Failure::new(Exit::Usage, "BackupKey", error.to_string(), "name the key of the backup"))?;
     let key = ArchiveKey::new(key);
-    let done = if options.check {
-        daemon::inspect_backup(&options.file, &key)
-            .map_err(|error| failed(&options.file, &error.to_string(), "nothing has been changed"))?
+    let (done, warnings) = if options.check {
+        let whole = daemon::inspect_backup(&options.file, &key)
+            .map_err(|error| failed(&options.file, &error.to_string(), "nothing has been changed"))?;
+        (whole, Vec::new())
     } else {
         daemon::restore(config, &options.file, &key).await.map_err(|error| {
             let exit = if error.exit_code() == Exit::Usage.code() { Exit::Usage } else { Exit::Failed };
-            let remedy = "put right what is named and restore again; the daemon does not start on half of it";
-            Failure::new(exit, "Restore", error.to_string(), remedy)
+            let (code, remedy) = match &error {
+                DaemonError::InstanceIsNewer(_) => ("InstanceIsNewer", NEWER),
+                _ => ("Restore", "put right what is named and restore again; the daemon does not start on half of it"),
+            };
+            Failure::new(exit, code, error.to_string(), remedy)
         })?
     };
-    show(terminal, &options.file, &done, if options.check { "Whole:" } else { "Restored:" });
+    show(terminal, &options.file, &done, &warnings, if options.check { "Whole:" } else { "Restored:" });
     Ok(Exit::Done)
 }
 
-fn show(terminal: &mut Terminal, file: &Path, contents: &BackupContents, done: &str) {
+const NEWER: &str = "nothing has been changed; restore a newer backup, or, to do without what is named, keep the instance from \
+                     being reached (stop its process) and restore again: docs/remote.md";
+
+fn show(terminal: &mut Terminal, file: &Path, contents: &BackupContents, warnings: &[Advice], done: &str) {
     if terminal.json() {
-        terminal.document(&serde_json::json!({ "file": file, "contents": contents }));
+        terminal.document(&serde_json::json!({ "file": file, "contents": contents, "warnings": warnings }));
         return;
+    }
+    for warning in warnings {
+        terminal.talk(&format!("warning: {}\n  -> {}", warning.message, warning.remedy));
     }
     let mut lines = vec![
         format!("{done} {}", file.display()),

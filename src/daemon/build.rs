@@ -20,7 +20,7 @@ use crate::api::tls::Identity;
 use crate::audit::Trail;
 use crate::catalogue::Catalogue;
 use crate::config::{Config, Loaded, check_start};
-use crate::keystore::remote::RemoteKeystore;
+use crate::keystore::remote::{RemoteKeystore, Timeouts};
 use crate::keystore::software::SoftwareKeystore;
 use crate::keystore::{SharedSource, SharedTarget};
 use crate::kms::{Keystores, Rotators, Service};
@@ -114,7 +114,7 @@ impl Parts {
         let open = Open {
             shared: opener.shared(&config, &control).await?,
             instances: opener.instances(&config).await?,
-            remotes: remotes::of(&config, &catalogue, &random).await?,
+            remotes: remotes::of(&config, &catalogue, &random, Timeouts::default()).await?,
         };
         pin(&catalogue, &open, &config).await?;
         in_use::remember(&catalogue, &config).await?;

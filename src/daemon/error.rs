@@ -114,6 +114,9 @@ pub enum DaemonError {
         "{0} holds something; a backup is restored into an empty state_dir only (root keys may be there): move it away"
     )]
     InUse(PathBuf),
+    /// Instances on other hosts have gone on since the backup: what speaks for it, by instance.
+    #[error("{}", .0.join("\n"))]
+    InstanceIsNewer(Vec<String>),
     /// The demo could not go on.
     #[error("the demo stopped: {0}")]
     Demo(String),

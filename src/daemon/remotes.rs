@@ -24,12 +24,13 @@ pub(super) async fn of(
     config: &Config,
     catalogue: &Catalogue,
     random: &Arc<dyn Random>,
+    timeouts: Timeouts,
 ) -> Result<Remotes, CatalogueError> {
     let mut remotes = Remotes::new();
     for (instance, remote) in placed_elsewhere(config) {
         let pinned = catalogue.instance(&instance.id).await?.map(|record| record.identity);
         let (id, random) = (instance.id.clone(), Arc::clone(random));
-        let keystore = RemoteKeystore::new(id, link(remote), Timeouts::default(), pinned, random);
+        let keystore = RemoteKeystore::new(id, link(remote), timeouts, pinned, random);
         remotes.insert(instance.id.clone(), Arc::new(keystore));
     }
     Ok(remotes)
@@ -37,7 +38,7 @@ pub(super) async fn of(
 
 /// After a reload: what stays keeps its connections and reads its certificates again.
 pub(super) async fn of_reload(new: &Config, old: Remotes, service: &Service) -> Result<Remotes, DaemonError> {
-    let mut fresh = of(new, &service.catalogue, &service.random).await?;
+    let mut fresh = of(new, &service.catalogue, &service.random, Timeouts::default()).await?;
     for (id, keystore) in old {
         if let Some(now) = fresh.get_mut(&id)
             && now.link() == keystore.link()

@@ -1,5 +1,7 @@
 //! Bringing a backup back, while no daemon runs, into a state directory that holds nothing but perhaps root keys.
 
+mod elsewhere;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -9,6 +11,7 @@ use jiff::Timestamp;
 
 use super::DaemonError;
 use super::stores::{RESTORING, SLOTS, existing_control};
+use crate::admin::protocol::Advice;
 use crate::audit::{Actor, Entry};
 use crate::backup::reading::{Item, Reader};
 use crate::backup::{BackupError, Manifest, Part, PartKind};
@@ -50,12 +53,19 @@ pub fn inspect(file: &Path, key: &ArchiveKey) -> Result<Contents, BackupError> {
 }
 
 /// Restores a backup into the state directory of a configuration. Everything is checked before anything is written; until
-/// everything is durable the daemon does not start on it, and another call begins anew.
+/// everything is durable the daemon does not start on it, and another call begins anew. Warnings come with it: instances on
+/// other hosts that could not be asked.
 ///
 /// # Errors
-/// A state directory that is in use, a backup that is not whole, a medium that fails.
-pub async fn restore(config: Option<&Path>, file: &Path, key: &ArchiveKey) -> Result<Contents, DaemonError> {
-    let state = super::load(&locate(config))?.config.state_dir;
+/// A state directory that is in use, a backup that is not whole, an instance on another host that is newer than it, a medium
+/// that fails.
+pub async fn restore(
+    config: Option<&Path>,
+    file: &Path,
+    key: &ArchiveKey,
+) -> Result<(Contents, Vec<Advice>), DaemonError> {
+    let config = super::load(&locate(config))?.config;
+    let state = config.state_dir.clone();
     let contents = inspect(file, key).map_err(DaemonError::Backup)?;
     let unusable = |path: &Path| {
         let path = path.to_owned();
@@ -82,6 +92,11 @@ pub async fn restore(config: Option<&Path>, file: &Path, key: &ArchiveKey) -> Re
     let key = ArchiveKey::clone(key);
     let written = tokio::task::spawn_blocking(move || write(&from, &key, &to)).await;
     written.map_err(|error| DaemonError::Ended(format!("writing ({error})")))?.map_err(DaemonError::Backup)?;
+    let asked = elsewhere::ask(&config, &fresh, &contents.manifest).await;
+    if asked.is_err() {
+        remove(&fresh).and_then(|()| sync(&state)).map_err(unusable(&fresh))?;
+    }
+    let warnings = asked?;
     for part in PARTS {
         let (from, to) = (fresh.join(part), state.join(part));
         remove(&to).and_then(|()| fs::rename(&from, &to)).map_err(unusable(&to))?;
@@ -89,7 +104,7 @@ pub async fn restore(config: Option<&Path>, file: &Path, key: &ArchiveKey) -> Re
     sync(&state).map_err(unusable(&state))?;
     note(&state, &contents.manifest).await?;
     remove(&fresh).and_then(|()| sync(&state)).map_err(unusable(&fresh))?;
-    Ok(contents)
+    Ok((contents, warnings))
 }
 
 /// The trail of the restored state says so itself.

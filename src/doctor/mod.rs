@@ -4,14 +4,16 @@
 //! Everything goes on meanwhile, so what looks wrong may be on its way: a second look keeps what is wrong in both.
 
 mod finding;
+mod newer;
 mod repair;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use finding::{Examination, Examined, Finding, FindingCode};
+pub use newer::newer;
 pub use repair::{Repaired, Treatment, repair};
 
-use crate::catalogue::CatalogueError;
+use crate::catalogue::{Catalogue, CatalogueError};
 use crate::keystore::{Held, KeystoreError};
 use crate::kms::Service;
 use crate::model::{Incarnation, JobId, KeystoreId, MaterialId, ResourceId, Scope};
@@ -61,9 +63,9 @@ async fn look(service: &Service) -> Result<Examination, CatalogueError> {
         .iter()
         .map(|intent| (intent.keystore.clone(), intent.place.incarnation.clone()))
         .collect();
-    let entries = entries(service, &mut examined).await?;
-    let running = running(service).await?;
-    let waiting = waiting(service).await?;
+    let entries = entries(&service.catalogue, &mut examined).await?;
+    let running = running(&service.catalogue).await?;
+    let waiting = waiting(&service.catalogue).await?;
     for (id, held) in &keystores {
         let by_incarnation: BTreeMap<&Incarnation, &Held> = held.iter().map(|h| (&h.incarnation, h)).collect();
         for (incarnation, entry) in entries.iter().filter(|(_, entry)| entry.keystore == *id) {
@@ -129,14 +131,14 @@ fn check_entry(entry: &Entry, held: Option<&Held>, keystore: &KeystoreId, found:
     }
 }
 
-async fn running(service: &Service) -> Result<BTreeSet<JobId>, CatalogueError> {
-    let jobs = service.catalogue.jobs().await?;
+async fn running(catalogue: &Catalogue) -> Result<BTreeSet<JobId>, CatalogueError> {
+    let jobs = catalogue.jobs().await?;
     Ok(jobs.iter().filter(|job| !job.state.is_final()).map(|job| job.id.clone()).collect())
 }
 
 /// Jobs that have ended and whose copies are still to be forgotten.
-async fn waiting(service: &Service) -> Result<BTreeSet<JobId>, CatalogueError> {
-    Ok(service.catalogue.clean_ups().await?.iter().map(|clean_up| clean_up.job.clone()).collect())
+async fn waiting(catalogue: &Catalogue) -> Result<BTreeSet<JobId>, CatalogueError> {
+    Ok(catalogue.clean_ups().await?.iter().map(|clean_up| clean_up.job.clone()).collect())
 }
 
 async fn inventories(service: &Service) -> Vec<(KeystoreId, Result<Vec<Held>, KeystoreError>)> {
@@ -154,8 +156,10 @@ async fn inventories(service: &Service) -> Vec<(KeystoreId, Result<Vec<Held>, Ke
     all
 }
 
-async fn entries(service: &Service, examined: &mut Examined) -> Result<BTreeMap<Incarnation, Entry>, CatalogueError> {
-    let catalogue = &service.catalogue;
+async fn entries(
+    catalogue: &Catalogue,
+    examined: &mut Examined,
+) -> Result<BTreeMap<Incarnation, Entry>, CatalogueError> {
     let mut all = BTreeMap::new();
     for scope in catalogue.scopes().await? {
         for key in catalogue.keys(&scope).await? {

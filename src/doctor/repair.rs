@@ -109,8 +109,8 @@ impl Surgery<'_> {
         // In this order: what is being made has an intent until its entry is there, what is being destroyed has one after.
         let intents: BTreeSet<(KeystoreId, Incarnation)> =
             catalogue.intents().await?.iter().map(|i| (i.keystore.clone(), i.place.incarnation.clone())).collect();
-        let mut at_work = running(self.service).await?;
-        at_work.extend(waiting(self.service).await?);
+        let mut at_work = running(catalogue).await?;
+        at_work.extend(waiting(catalogue).await?);
         let mut listed = BTreeSet::new();
         for scope in catalogue.scopes().await? {
             listed.extend(catalogue.keys(&scope).await?.iter().map(|key| key.incarnation.clone()));

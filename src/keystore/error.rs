@@ -82,6 +82,14 @@ pub enum KeystoreError {
         /// What differs.
         detail: String,
     },
+    /// The place of a copy is taken by what another job, or none, put there.
+    #[error("{resource} is already here and was not staged by {job}")]
+    Taken {
+        /// The job.
+        job: JobId,
+        /// The resource.
+        resource: String,
+    },
     /// A parcel or an offer is not for this job, target or token, has expired, or its signature does not verify.
     #[error("the parcel or offer is refused: {0}")]
     Refused(String),

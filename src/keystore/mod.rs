@@ -109,6 +109,8 @@ pub struct Held {
     pub label: Result<Label, String>,
     /// The job that staged it.
     pub staged_by: Option<JobId>,
+    /// No roll-back takes it away any more; false also where the instance is of a release that does not tell.
+    pub settled: bool,
     /// Its versions.
     pub versions: Vec<HeldVersion>,
 }

@@ -198,6 +198,9 @@ impl Context {
             MigrationError::Keystore(error @ KeystoreError::Full { .. }) => {
                 (JobEvent::Fail, Some(failures::full(&error.to_string())))
             }
+            MigrationError::Keystore(error @ KeystoreError::Taken { .. }) => {
+                (JobEvent::Fail, Some(failures::taken(&self.job.instance, &error.to_string())))
+            }
             other => (JobEvent::Fail, Some(failures::internal(&other.to_string()))),
         };
         let holds_nothing = !self.job.state.may_hold_lock();

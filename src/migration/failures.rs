@@ -1,6 +1,6 @@
 //! Why a job failed, as its operator reads it: code, cause and remedy.
 
-use crate::model::{Failure, Job, Problem, ProblemCode};
+use crate::model::{Failure, InstanceId, Job, Problem, ProblemCode};
 
 pub(super) fn window_ended(job: &Job) -> Failure {
     Failure {
@@ -52,6 +52,17 @@ pub(super) fn full(why: &str) -> Failure {
         code: ProblemCode::InsufficientSpace.as_str().to_owned(),
         message: why.to_owned(),
         remedy: "everything is as it was before; make room in the instance's token, or migrate fewer keys".to_owned(),
+    }
+}
+
+pub(super) fn taken(instance: &InstanceId, why: &str) -> Failure {
+    Failure {
+        code: ProblemCode::NameConflict.as_str().to_owned(),
+        message: format!("{instance}: {why}"),
+        remedy:
+            "everything is as it was before; `keyferry doctor` lists all that the instance has of resources that live \
+                 elsewhere: restore a backup that knows it, or migrate into another instance (docs/remote.md)"
+                .to_owned(),
     }
 }
 

@@ -181,6 +181,7 @@ def test_copies_of_a_rolled_back_job_that_an_instance_still_has_are_named_and_no
     population.check_use()
     code, job = deployment.migrate("--all")
     assert code == 1 and job["state"] == "failed" and "already here" in job["failure"]["message"], job
+    assert job["failure"]["code"] == "NameConflict" and "keyferry doctor" in job["failure"]["remedy"], job
     eventually(lambda: named(examine(deployment)) == left)
     assert population.snapshot() == before
     population.check_use()

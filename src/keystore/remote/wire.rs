@@ -201,12 +201,22 @@ pub(super) enum Refusal {
     Unsuitable(String),
     Damaged(String),
     Full(String),
-    Fenced { job: JobId, token: u64, seen: u64 },
+    Fenced {
+        job: JobId,
+        token: u64,
+        seen: u64,
+    },
     StagingClosed(JobId),
     StagingOpen(JobId),
     Forgotten(JobId),
     PastReturn(JobId),
-    Mismatch { job: JobId, detail: String },
+    Mismatch {
+        job: JobId,
+        detail: String,
+        /// The resource whose place is taken. Here and not a refusal of its own, so that earlier releases read it.
+        #[serde(default)]
+        taken: Option<String>,
+    },
     Refused(String),
     Exists,
 }
@@ -227,7 +237,11 @@ impl Refusal {
             KeystoreError::StagingOpen(job) => Self::StagingOpen(job),
             KeystoreError::Forgotten(job) => Self::Forgotten(job),
             KeystoreError::PastReturn(job) => Self::PastReturn(job),
-            KeystoreError::Mismatch { job, detail } => Self::Mismatch { job, detail },
+            KeystoreError::Mismatch { job, detail } => Self::Mismatch { job, detail, taken: None },
+            KeystoreError::Taken { job, resource } => {
+                let detail = format!("{resource} is already here and was not staged by this job");
+                Self::Mismatch { job, detail, taken: Some(resource) }
+            }
             KeystoreError::Refused(why) => Self::Refused(why),
             KeystoreError::Exists => Self::Exists,
         }
@@ -248,7 +262,8 @@ impl Refusal {
             Self::StagingOpen(job) => KeystoreError::StagingOpen(job),
             Self::Forgotten(job) => KeystoreError::Forgotten(job),
             Self::PastReturn(job) => KeystoreError::PastReturn(job),
-            Self::Mismatch { job, detail } => KeystoreError::Mismatch { job, detail },
+            Self::Mismatch { job, taken: Some(resource), .. } => KeystoreError::Taken { job, resource },
+            Self::Mismatch { job, detail, taken: None } => KeystoreError::Mismatch { job, detail },
             Self::Refused(why) => KeystoreError::Refused(why),
             Self::Exists => KeystoreError::Exists,
         }
@@ -280,6 +295,9 @@ pub(super) struct HeldShape {
     label: Option<Label>,
     fault: Option<String>,
     staged_by: Option<JobId>,
+    /// Earlier releases do not tell.
+    #[serde(default)]
+    settled: bool,
     versions: Vec<(MaterialId, Option<String>)>,
 }
 
@@ -290,7 +308,8 @@ impl From<Held> for HeldShape {
             Err(fault) => (None, Some(fault)),
         };
         let versions = held.versions.into_iter().map(|version| (version.id, version.fault)).collect();
-        Self { incarnation: held.incarnation, label, fault, staged_by: held.staged_by, versions }
+        let (staged_by, settled) = (held.staged_by, held.settled);
+        Self { incarnation: held.incarnation, label, fault, staged_by, settled, versions }
     }
 }
 
@@ -298,7 +317,7 @@ impl From<HeldShape> for Held {
     fn from(shape: HeldShape) -> Self {
         let versions = shape.versions.into_iter().map(|(id, fault)| HeldVersion { id, fault }).collect();
         let label = shape.label.ok_or_else(|| shape.fault.unwrap_or_default());
-        Self { incarnation: shape.incarnation, label, staged_by: shape.staged_by, versions }
+        Self { incarnation: shape.incarnation, label, staged_by: shape.staged_by, settled: shape.settled, versions }
     }
 }
 

@@ -61,6 +61,7 @@ fn errors_arrive_as_what_they_were() {
             KeystoreError::Forgotten(job.clone()),
             KeystoreError::PastReturn(job.clone()),
             KeystoreError::Mismatch { job: job.clone(), detail: "other".to_owned() },
+            KeystoreError::Taken { job: job.clone(), resource: "secret app/db".to_owned() },
             KeystoreError::Refused("expired".to_owned()),
             KeystoreError::Exists,
         ]
@@ -70,6 +71,9 @@ fn errors_arrive_as_what_they_were() {
         let found = serde_json::from_slice::<Refusal>(&sent).unwrap().into_error(&keystore);
         assert_eq!(format!("{found:?}"), format!("{same:?}"));
     }
+    let earlier = r#"{"mismatch":{"job":"job-00000000000000000001","detail":"other"}}"#;
+    let found = serde_json::from_str::<Refusal>(earlier).unwrap().into_error(&keystore);
+    assert!(matches!(found, KeystoreError::Mismatch { detail, .. } if detail == "other"));
     let foreign = Refusal::Unsuitable("a reason of a later release".to_owned()).into_error(&keystore);
     assert!(matches!(foreign, KeystoreError::Unsuitable(why) if why.contains("does not offer")));
 }

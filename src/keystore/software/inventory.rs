@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::vault::OpenHead;
+use super::vault::{OpenHead, Sight};
 use super::{SoftwareKeystore, layout};
 use crate::keystore::{Held, HeldVersion, KeystoreError, Place};
 use crate::model::{Incarnation, MaterialId};
@@ -48,7 +48,8 @@ impl SoftwareKeystore {
             Ok(head) => (Ok(head.label), head.staged_by),
             Err(why) => (Err(why), None),
         };
-        Ok(Some(Held { incarnation, label, staged_by, versions }))
+        let settled = self.sight(staged_by.as_ref()).await? == Sight::Settled;
+        Ok(Some(Held { incarnation, label, staged_by, settled, versions }))
     }
 
     async fn fault_of(&self, head: &OpenHead, place: Place) -> Result<Option<String>, KeystoreError> {

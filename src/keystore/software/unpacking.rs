@@ -57,7 +57,7 @@ impl SoftwareKeystore {
                 return Err(mismatch(parcel, &format!("a second, different copy of {} came", item.resource)));
             }
         } else if self.get(&layout::head(&item.incarnation)).await?.is_some() {
-            return Err(mismatch(parcel, &format!("{} is already here and was not staged by this job", item.resource)));
+            return Err(KeystoreError::Taken { job: parcel.job.clone(), resource: item.resource.to_string() });
         }
         let label = Label {
             scope: item.scope.clone(),

@@ -205,7 +205,7 @@ struct State {
 impl State {
     /// Reads the whole tree and holds it to its counter.
     fn found(tree: &::sled::Db) -> Result<Self, Fault> {
-        let tally = Tally::of(tree)?;
+        let mut tally = Tally::from_both_ends(tree)?;
         let Some(counter) = contained(|| Ok(tree.get(COUNTER)?))? else {
             let empty = Self { newest: Revision(0), tally, vouched: false };
             let missing = || Fault { detail: "the revision counter is missing".to_owned(), damaged: true };
@@ -213,6 +213,9 @@ impl State {
         };
         let counter = decode(&counter)?;
         let expected = Tally::from_bytes(&counter.value)?;
+        if expected.is_none_or(|expected| tally != expected) {
+            tally = Tally::of(tree)?;
+        }
         expected.map_or(Ok(()), |expected| tally.check(expected))?;
         Ok(Self { newest: counter.revision, tally, vouched: expected.is_some() })
     }

@@ -73,7 +73,7 @@ async fn a_resource_that_lives_here_is_not_overwritten() {
     secret(&world.target, 20, 1, 44).await;
     let offer = world.offer(5).await.unwrap();
     let parcel = world.wrap(&offer, &orders).await.unwrap();
-    assert_err!(world.stage(&parcel).await, KeystoreError::Mismatch { .. });
+    assert_err!(world.stage(&parcel).await, KeystoreError::Taken { .. });
     world.target.forget(&job(), 5).await.unwrap();
     assert_eq!(read(&world.target, &place(20, 1)).await.unwrap(), (value(20, 1, 44), false));
 }
