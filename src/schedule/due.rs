@@ -385,5 +385,68 @@ mod tests {
                 }
             }
         }
+
+        /// Two schedules of one scope, edited, removed and added again while the clock also goes back: neither fires an
+        /// instant twice, and none fires an instant from before it got its present times.
+        #[test]
+        fn edits_bring_no_instant_back(steps in prop::collection::vec((-3600_i64..20_000, 0_usize..2, 0_u8..8), 1..80)) {
+            const TIMES: [(&str, &str); 4] = [
+                ("30 1-3 * * *", "Europe/Berlin"),
+                ("0 * * * *", "UTC"),
+                ("15 2 * * *", "Asia/Shanghai"),
+                ("30 1-3 * * *", "America/New_York"),
+            ];
+            let allowed = AllowedHours::default();
+            let mut now = ts("2026-10-24T00:00:00Z");
+            let entry = |n: usize| cron_entry(TIMES[n % 4].0, TIMES[n % 4].1);
+            let mut books = [0, 1].map(|n| Some(StoredSchedule::register(entry(n), ScheduleSource::Config, now)));
+            let mut since = [now; 2];
+            let mut fired = std::collections::BTreeSet::new();
+            for (n, (seconds, which, act)) in steps.into_iter().enumerate() {
+                now += SignedDuration::from_secs(seconds);
+                let listed = books[which].as_ref().filter(|schedule| schedule.removed_at.is_none()).cloned();
+                match (act, listed) {
+                    (0..=2, Some(schedule)) => {
+                        let edited = entry(n);
+                        if edited.when != schedule.entry.when {
+                            since[which] = since[which].max(now);
+                        }
+                        books[which] = Some(schedule.changed(edited, ScheduleSource::Config, now));
+                    }
+                    (3, Some(schedule)) => books[which] = schedule.removed(now),
+                    (4, Some(mut schedule)) => {
+                        schedule.pause();
+                        books[which] = Some(schedule);
+                    }
+                    (0..=4, None) => {
+                        let edited = entry(n);
+                        since[which] = if books[which].is_some() { since[which].max(now) } else { now };
+                        books[which] = Some(match &books[which] {
+                            Some(remembered) => remembered.changed(edited, ScheduleSource::Config, now),
+                            None => StoredSchedule::register(edited, ScheduleSource::Config, now),
+                        });
+                    }
+                    _ => {}
+                }
+                for (which, book) in books.iter_mut().enumerate() {
+                    let Some(schedule) = book.as_mut().filter(|schedule| schedule.removed_at.is_none()) else { continue };
+                    let around = Circumstances { now, allowed: &allowed, held: false, downtime: None };
+                    for round in 0.. {
+                        prop_assert!(round < 40, "no end");
+                        match decide(schedule, &around) {
+                            Decision::Fire { instant, window_end } => {
+                                prop_assert!(instant <= now && now < window_end);
+                                prop_assert!(instant > since[which], "{} is from before {}", instant, since[which]);
+                                prop_assert!(fired.insert((which, instant)), "{} twice", instant);
+                                schedule.note(instant, Outcome::Fired, now);
+                            }
+                            Decision::Miss { instant, .. } => schedule.note(instant, Outcome::Missed, now),
+                            Decision::Skip { instant } => schedule.note(instant, Outcome::Skipped, now),
+                            Decision::Wait { .. } | Decision::Nothing => break,
+                        }
+                    }
+                }
+            }
+        }
     }
 }
