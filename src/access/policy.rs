@@ -61,9 +61,10 @@ impl Statement {
 
     /// Whether it speaks of an action on a resource in these circumstances, whoever asks.
     pub(super) fn speaks_of(&self, action: &str, resource: &str, context: &Context<'_>, principal: &Principal) -> bool {
+        // The shorter comparisons first: the names of resources are long.
         self.actions.iter().any(|pattern| pattern.matches(action)) != self.all_but
-            && self.resources.iter().any(|pattern| pattern.matches(resource))
             && self.conditions.iter().all(|condition| condition.holds(context, principal.arn()))
+            && self.resources.iter().any(|pattern| pattern.matches(resource))
     }
 
     /// Whether it, as one of a resource's policy, means this principal.
