@@ -205,7 +205,7 @@ fn last_from(cron: &Cron, after: Timestamp, until: Timestamp) -> Option<Timestam
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use proptest::prelude::*;
 
