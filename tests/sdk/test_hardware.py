@@ -21,6 +21,8 @@ PIN = "482916"
 class Token:
     """A token of SoftHSM2 in a directory of its own."""
 
+    module = MODULE
+
     def __init__(self, directory):
         self.directory = directory
         self.files = directory / "tokens"
@@ -39,7 +41,7 @@ class Token:
 
     @property
     def setting(self):
-        return f'{{ module = "{MODULE}", token = "{LABEL}", pin_file = "{self.pin_file}" }}'
+        return f'{{ module = "{self.module}", token = "{LABEL}", pin_file = "{self.pin_file}" }}'
 
     def objects(self):
         """What another program sees: one text an object."""
@@ -53,12 +55,18 @@ def token(tmp_path):
     return Token(tmp_path / "token")
 
 
-@pytest.fixture
-def hardware(tmp_path, token):
-    made = Deployment(tmp_path / "daemon")
+def deployed_over(token, directory):
+    """A daemon, not started, whose instance is the token."""
+    made = Deployment(directory)
     made.directory.mkdir()
     made.tokens[INSTANCE] = token.setting
     made.environment = token.environment
+    return made
+
+
+@pytest.fixture
+def hardware(tmp_path, token):
+    made = deployed_over(token, tmp_path / "daemon")
     yield made
     made.close()
 

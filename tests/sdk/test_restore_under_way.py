@@ -97,9 +97,9 @@ def stops(deployment):
     return [line for line in lines if line.startswith("the work on the job stops here")]
 
 
-def test_after_a_restore_the_instance_obeys_the_new_life_and_refuses_the_old_one(gateway, elsewhere, tmp_path):
-    """The fencing token of a job is the revision at which it was taken over, and an instance obeys the highest it has
-    seen. The instance is on another host here: it is not restored, and has seen tokens of after the backup."""
+def copying_slowly(gateway):
+    """Everything is being copied, for as long as this lasts. What is there, how it reads, the copies of its stores, and the
+    configuration to go on with."""
     population = Population(gateway.sdk()).fill()
     before = population.snapshot()
     copies = Copies(gateway)
@@ -107,6 +107,13 @@ def test_after_a_restore_the_instance_obeys_the_new_life_and_refuses_the_old_one
     gateway.extra = plain + "\n" + SLOWLY.format(2)
     gateway.schedule("move", seconds=1, window='"20m"')
     gateway.log.wait("migration.progress", phase="copying")
+    return population, before, copies, plain
+
+
+def test_after_a_restore_the_instance_obeys_the_new_life_and_refuses_the_old_one(gateway, elsewhere, tmp_path):
+    """The fencing token of a job is the revision at which it was taken over, and an instance obeys the highest it has
+    seen. The instance is on another host here: it is not restored, and has seen tokens of after the backup."""
+    population, before, copies, plain = copying_slowly(gateway)
     with HeldBackup(copies) as held:
         assert gateway.job()["state"] == "copying"
         held.release()
@@ -152,13 +159,7 @@ def test_after_a_restore_the_instance_obeys_the_new_life_and_refuses_the_old_one
 
 def test_a_backup_that_is_brought_back_twice_begins_above_its_first_life_too(gateway, elsewhere):
     """The instance, on another host, has seen tokens of the first life that was restored from the backup."""
-    population = Population(gateway.sdk()).fill()
-    before = population.snapshot()
-    copies = Copies(gateway)
-    plain = gateway.extra
-    gateway.extra = plain + "\n" + SLOWLY.format(2)
-    gateway.schedule("move", seconds=1, window='"20m"')
-    gateway.log.wait("migration.progress", phase="copying")
+    population, before, copies, plain = copying_slowly(gateway)
     done = copies.backup()
     assert done.returncode == 0 and gateway.job()["state"] == "copying", done.stderr
     gateway.kill()

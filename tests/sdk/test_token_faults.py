@@ -6,11 +6,11 @@ import subprocess
 
 import pytest
 
-from deployment import INSTANCE, REGION, RETAIL, Deployment, eventually
+from deployment import INSTANCE, REGION, RETAIL, eventually
 from population import Population
 from test_crypto import b64
 from test_elsewhere import TokenElsewhere, point_to
-from test_hardware import LABEL, MODULE, Token, still_opens
+from test_hardware import MODULE, Token, deployed_over, still_opens
 from test_operator import refusal
 from test_remote import status
 
@@ -35,10 +35,6 @@ class FaultyToken(Token):
         command = ["cc", "-shared", "-fPIC", "-O1", "-o", self.module, *names, SHIM, "-ldl"]
         subprocess.run(command, check=True, capture_output=True)
 
-    @property
-    def setting(self):
-        return f'{{ module = "{self.module}", token = "{LABEL}", pin_file = "{self.pin_file}" }}'
-
     def order(self, what):
         """Tells the module what to do; it never finds half an order."""
         written = self.control.with_suffix(".new")
@@ -58,11 +54,8 @@ def token(tmp_path):
 
 @pytest.fixture
 def hardware(tmp_path, token):
-    made = Deployment(tmp_path / "daemon")
-    made.directory.mkdir()
+    made = deployed_over(token, tmp_path / "daemon")
     made.instances = [INSTANCE]
-    made.tokens[INSTANCE] = token.setting
-    made.environment = token.environment
     yield made
     made.close()
 

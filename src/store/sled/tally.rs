@@ -23,9 +23,13 @@ pub(super) struct Tally {
 impl Tally {
     /// Of what is in a tree now. Reads all of it.
     pub(super) fn of(tree: &Db) -> Result<Self, Fault> {
+        Self::read(tree.iter())
+    }
+
+    fn read(entries: impl Iterator<Item = ::sled::Result<(IVec, IVec)>>) -> Result<Self, Fault> {
         contained(|| {
             let mut tally = Self::default();
-            for entry in tree.iter() {
+            for entry in entries {
                 let (key, raw) = entry?;
                 if &*key != COUNTER {
                     tally.add(&key, &raw);
@@ -48,24 +52,17 @@ impl Tally {
             (up, down.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| Ok(Swept::default())))
         });
         let (up, down) = (up?, down?);
-        let mut tally = Self {
-            records: up.tally.records.wrapping_add(down.tally.records),
-            sum: up.tally.sum.wrapping_add(down.tally.sum),
+        let twice = match (&up.last, &down.last) {
+            (Some(highest), Some(lowest)) if lowest <= highest => {
+                Self::read(tree.range::<&[u8], _>(&**lowest..=&**highest))?
+            }
+            _ => Self::default(),
         };
-        if let (Some(highest), Some(lowest)) = (&up.last, &down.last)
-            && lowest <= highest
-        {
-            contained(|| {
-                for entry in tree.range::<&[u8], _>(&**lowest..=&**highest) {
-                    let (key, raw) = entry?;
-                    if &*key != COUNTER {
-                        tally.remove(&key, &raw);
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(tally)
+        let (up, down) = (up.tally, down.tally);
+        Ok(Self {
+            records: up.records.wrapping_add(down.records).wrapping_sub(twice.records),
+            sum: up.sum.wrapping_add(down.sum).wrapping_sub(twice.sum),
+        })
     }
 
     /// A record came. `raw` is what the tree holds: revision and value.
