@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use crate::case::{Blow, Region, Verdict};
-use crate::{SIDE_BY_SIDE, block_on, blow_at, counted, points, run_all};
+use crate::{at_a_time, block_on, blow_at, counted, points, run_all, side_by_side};
 
 /// What came of a kind of case.
 #[derive(Default)]
@@ -57,23 +57,25 @@ fn campaign() {
         rows.push((format!("`{}`", point.name), row(&region, &cases)));
     }
 
-    let all = points.len() * points.len();
-    let chosen: Vec<usize> =
-        if pairs >= all { (0..all).collect() } else { (0..pairs).map(|_| dice.below(all)).collect() };
-    let cases: Vec<Vec<Blow>> = chosen
+    // Where the recovery from the first does not pass the second, a pair is nothing but the first.
+    let firsts: Vec<Blow> = points.iter().map(|point| blow_at(point, 1)).collect();
+    let recoveries = side_by_side(&firsts, |first| block_on(region.recovery(first)));
+    let passed: Vec<Vec<Blow>> = firsts
         .iter()
-        .map(|n| {
-            let (first, second) = (&points[n / points.len()], &points[n % points.len()]);
-            vec![blow_at(first, 1), Blow::At(format!("{}=abort", second.name))]
-        })
+        .zip(&recoveries)
+        .flat_map(|(first, passed)| passed.iter().map(|name| vec![first.clone(), Blow::At(format!("{name}=abort"))]))
         .collect();
-    let name = format!("two points, {} of {all} pairs", cases.len());
+    let drawn = (0..pairs).filter_map(|_| passed.get(dice.below(passed.len()))).cloned();
+    let cases: Vec<Vec<Blow>> = if pairs >= passed.len() { passed.clone() } else { drawn.collect() };
+    let all = points.len() * points.len();
+    let (tried, meet) = (cases.len(), passed.len());
+    let name = format!("two points: {tried} of the {meet} pairs (of {all}) whose second the recovery passes");
     rows.push((name, row(&region, &cases)));
 
     // As slow as it is among the others, so that the kills reach the last phases too, and some come too late.
     let whole = {
         let begun = Instant::now();
-        run_all(&region, &vec![vec![Blow::Kill(Duration::from_secs(60))]; SIDE_BY_SIDE]);
+        run_all(&region, &vec![vec![Blow::Kill(Duration::from_secs(60))]; at_a_time()]);
         begun.elapsed().as_millis() as usize
     };
     let moment = |dice: &mut Dice| Blow::Kill(Duration::from_millis(dice.below(whole) as u64));

@@ -1,5 +1,6 @@
 //! One case: a migration that is interrupted once or more, restarted until it ends, and held to every invariant.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -76,6 +77,22 @@ impl Region {
         daemon.passed()
     }
 
+    /// All failpoints that the recovery from a blow passes.
+    pub async fn recovery(&self, blow: &Blow) -> BTreeSet<String> {
+        let room = tempfile::tempdir().unwrap();
+        let directory = self.copied(room.path());
+        strike(&directory, blow, true, self.known.managed()).await;
+        let mut daemon = Daemon::start(&directory, "trace").await.unwrap();
+        if !daemon.has_ended() {
+            assert_eq!(daemon.outcome().await, Came::End, "{}", daemon.tail());
+        }
+        if daemon.job().is_some_and(|job| job["state"] != "complete") {
+            // A roll-back is tended after its end, unless that was done before the blow.
+            let _ = tokio::time::timeout(TENDING, daemon.passing("clean_up.remove.after")).await;
+        }
+        daemon.stop().await.into_iter().collect()
+    }
+
     /// Runs a case.
     pub async fn run(&self, blows: &[Blow]) -> Verdict {
         let room = tempfile::tempdir().unwrap();
@@ -119,7 +136,12 @@ impl Region {
         if let Some(stranded) = daemon.seen.iter().find(|line| line["event"] == "rotation.stranded") {
             broken.push(format!("a mark was stranded: {stranded}"));
         }
-        daemon.kill();
+        if moved {
+            daemon.kill();
+        } else {
+            // What it has begun to tend it ends before it leaves.
+            daemon.stop().await;
+        }
         let found = look(&directory).await;
         broken.extend(found.broken);
         let right = if moved { found.holdings.are_moved_from(&self.holdings) } else { found.holdings == self.holdings };
@@ -179,4 +201,4 @@ async fn strike(directory: &Path, blow: &Blow, first: bool, managed: &str) -> (b
 
 /// Points of what is tended after a roll-back, and when that comes at the latest.
 const TENDED: [&str; 3] = ["clean_up.remove", "target.forget", "source.close"];
-const TENDING: Duration = Duration::from_secs(5);
+const TENDING: Duration = Duration::from_secs(15);

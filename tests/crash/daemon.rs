@@ -179,11 +179,13 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
-    pub async fn stop(mut self) {
+    /// Stops it in peace; all failpoints that it traced.
+    pub async fn stop(mut self) -> Vec<String> {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         while self.next().await.is_some() {}
         assert!(self.child.wait().unwrap().success());
+        self.passed()
     }
 
     /// The end of the log.

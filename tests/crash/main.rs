@@ -42,6 +42,8 @@ fn a_crash_at_every_failpoint_heals_by_itself() {
     let before = counted(&passed);
     let cases = points();
     let first_in_job = |point: &Point| match before.get(&point.name) {
+        // A start may write once more than the one that was traced: the clock is written down every minute.
+        Some(count) if point.name.starts_with("store.") => vec![blow_at(point, count + 2)],
         Some(count) if !point.name.starts_with("job.create") => vec![blow_at(point, count + 1)],
         _ => vec![blow_at(point, 1)],
     };
@@ -113,25 +115,32 @@ pub fn counted(passed: &[String]) -> BTreeMap<String, usize> {
 
 /// Runs cases side by side; verdicts in their order.
 pub fn run_all(region: &Region, cases: &[Vec<Blow>]) -> Vec<Verdict> {
+    side_by_side(cases, |case| block_on(region.run(case)))
+}
+
+/// Does something with each, some at a time; what came of it in their order.
+pub fn side_by_side<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let verdicts: Mutex<Vec<Option<Verdict>>> = Mutex::new(vec![None; cases.len()]);
+    let done: Mutex<Vec<Option<R>>> = Mutex::new(things.iter().map(|_| None).collect());
     std::thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
+        for _ in 0..at_a_time() {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(case) = cases.get(n) else { return };
-                    let verdict = block_on(region.run(case));
-                    verdicts.lock().unwrap()[n] = Some(verdict);
+                    let Some(thing) = things.get(n) else { return };
+                    let result = work(thing);
+                    done.lock().unwrap()[n] = Some(result);
                 }
             });
         }
     });
-    verdicts.into_inner().unwrap().into_iter().map(Option::unwrap).collect()
+    done.into_inner().unwrap().into_iter().map(Option::unwrap).collect()
 }
 
-/// Daemons spend much of their time waiting for the disk.
-pub const SIDE_BY_SIDE: usize = 4;
+/// How many cases run side by side: daemons spend much of their time waiting.
+pub fn at_a_time() -> usize {
+    std::env::var("KEYFERRY_CAMPAIGN_AT_A_TIME").map_or(4, |text| text.parse().unwrap())
+}
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
