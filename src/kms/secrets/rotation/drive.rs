@@ -61,7 +61,7 @@ impl Service {
         }
         let report = stream::iter(due)
             .map(|record| async move {
-                let driven = self.drive_rotation(&record.scope, &record.secret).await;
+                let driven = self.drive_if_due(&record.scope, &record.secret, now).await;
                 if let Err(error) = &driven {
                     tracing::warn!(secret = %record.secret, scope = %record.scope, ?error, "a rotation could not go on yet");
                 }
@@ -94,6 +94,20 @@ impl Service {
     /// When a store or keystore fails.
     pub async fn drive_rotation(&self, scope: &Scope, name: &SecretName) -> Result<Driven, KmsError> {
         let _turn = self.rotators.turn(scope, name).await;
+        self.drive_in_turn(scope, name).await
+    }
+
+    /// What was due when a round began may have been tried, and put off, while it waited for its turn.
+    async fn drive_if_due(&self, scope: &Scope, name: &SecretName, now: Timestamp) -> Result<Driven, KmsError> {
+        let _turn = self.rotators.turn(scope, name).await;
+        match self.catalogue.rotation(scope, name).await? {
+            Some(record) if !is_due(&record, now) && !self.is_waited_for(&record, now).await? => Ok(Driven::Later),
+            Some(_) => self.drive_in_turn(scope, name).await,
+            None => Ok(Driven::Nothing),
+        }
+    }
+
+    async fn drive_in_turn(&self, scope: &Scope, name: &SecretName) -> Result<Driven, KmsError> {
         let Some(record) = self.catalogue.rotation(scope, name).await? else {
             return Ok(Driven::Nothing);
         };
