@@ -74,8 +74,14 @@ impl Catalogue {
         let record = InstanceRecord { id: id.clone(), identity: *identity, shared_with: BTreeSet::new() };
         let mut transaction = Transaction::new();
         transaction.create(&paths::instance(id), &record)?;
-        self.commit_transaction(transaction).await?;
-        Ok(*identity)
+        match self.commit_transaction(transaction).await {
+            Ok(_) => Ok(*identity),
+            // Somebody else was first.
+            Err(CatalogueError::Conflict) => {
+                self.instance(id).await?.map(|known| known.identity).ok_or(CatalogueError::Conflict)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes an instance record from which an account's share is gone, comparing that no job holds the instance and that

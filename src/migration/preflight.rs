@@ -147,7 +147,10 @@ impl Migrations {
                         "make room in the token, or migrate fewer keys",
                     ));
                 }
-                if record.is_none_or(|record| record.identity != target.identity()) {
+                // One that has only just answered for the first time is met here before whoever looks at it every now and
+                // then has pinned it.
+                let answers = target.identity();
+                if self.service.catalogue.pin_identity(id, &answers).await? != answers {
                     plan.problems.push(run_problem(
                         ProblemCode::IdentityMismatch,
                         format!("{id} does not answer with the identity that was pinned when it was set up"),

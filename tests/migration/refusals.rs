@@ -5,6 +5,7 @@ use std::time::Duration;
 use keyferry::catalogue::{Demand, Hold};
 use keyferry::migration::MigrationError;
 use keyferry::model::{JobState, ProblemCode, Selection};
+use keyferry::store::{Outcome, Transaction};
 
 use crate::world::{ACCOUNT, Disks, World, instance_id, scope};
 
@@ -111,7 +112,7 @@ async fn a_hold_and_a_busy_scope_refuse() {
         world.catalogue().remove_hold(&hold).await.unwrap();
     }
     world.submit(world.order()).await;
-    match world.migrations.submit(world.order(), keyferry::store::Transaction::new()).await {
+    match world.migrations.submit(world.order(), Transaction::new()).await {
         Err(MigrationError::Refused(problems)) => assert_eq!(problems[0].code, ProblemCode::ScopeLocked),
         other => panic!("{other:?}"),
     }
@@ -133,4 +134,21 @@ async fn an_instance_with_another_identity_is_refused() {
     let impostor = Disks { instance: std::sync::Arc::default(), ..disks };
     let world = World::open(&impostor).await;
     assert_eq!(codes(&world, Selection::All).await, [ProblemCode::IdentityMismatch]);
+}
+
+#[tokio::test]
+async fn an_instance_that_has_only_just_answered_is_pinned_by_the_first_who_wants_to_migrate() {
+    let disks = Disks::default();
+    World::open(&disks).await.fill().await;
+    let world = World::open(&disks).await;
+    let mut forgotten = Transaction::new();
+    forgotten.delete(format!("k/instance/{}", instance_id()).into_bytes());
+    assert!(matches!(disks.control.commit(forgotten).await.unwrap(), Outcome::Committed(_)));
+    assert!(world.catalogue().instance(&instance_id()).await.unwrap().is_none());
+    assert_eq!(codes(&world, Selection::All).await, []);
+    let pinned = world.catalogue().instance(&instance_id()).await.unwrap().unwrap().identity;
+    let impostor = Disks { instance: std::sync::Arc::default(), ..disks };
+    let world = World::open(&impostor).await;
+    assert_eq!(codes(&world, Selection::All).await, [ProblemCode::IdentityMismatch]);
+    assert_eq!(world.catalogue().instance(&instance_id()).await.unwrap().unwrap().identity, pinned);
 }
