@@ -115,8 +115,9 @@ impl From<MigrationError> for AdminError {
         match error {
             MigrationError::Refused(problems) => Self::refused(problems.iter().map(views::problem).collect()),
             MigrationError::NoJob(id) => Self::no_job(id.as_str()),
-            MigrationError::Ended(id) => {
-                Self::state("Ended", format!("{id} has ended"), format!("see `keyferry job show {id}`"))
+            MigrationError::Ended(id, end) => {
+                let message = format!("{id} has ended ({})", end.as_str());
+                Self::state("Ended", message, format!("see `keyferry job show {id}`"))
             }
             MigrationError::PastReturn(id) => Self::state(
                 "PastReturn",

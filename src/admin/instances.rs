@@ -9,7 +9,7 @@ use super::protocol::{Advice, InstanceShape, InstancesShape, RestingShareShape, 
 use super::{AdminError, Peer, State, views};
 use crate::catalogue::{CatalogueError, Demand, InstanceRecord};
 use crate::kms::InstanceFacts;
-use crate::model::{AccountId, InstanceId, InstanceState};
+use crate::model::{AccountId, InstanceId, InstanceState, counted};
 use crate::observe::{Event, Fields, emit};
 use crate::store::Stored;
 
@@ -121,12 +121,13 @@ pub(super) async fn warnings(state: &State) -> Result<Vec<Advice>, AdminError> {
         let standing = state.service().instance_state(id).await?;
         let (code, remedy) = match standing {
             InstanceState::Connected | InstanceState::Uninitialized => continue,
-            InstanceState::Error => ("InstanceError", "the log says why (instance.unreachable)"),
+            InstanceState::Error => ("InstanceError", "put right what is named, or see the log (instance.unreachable)"),
             InstanceState::Connecting | InstanceState::Disconnected => {
                 ("InstanceUnreachable", "start or repair the instance; what it holds cannot be used until then")
             }
         };
-        let message = format!("{id} is {standing}");
+        let why = state.service().keystores.target(id).and_then(|target| target.trouble());
+        let message = why.map_or_else(|| format!("{id} is {standing}"), |why| format!("{id} is {standing}: {why}"));
         warnings.push(Advice { code: code.to_owned(), message, remedy: remedy.to_owned() });
     }
     Ok(warnings)
@@ -149,7 +150,8 @@ async fn take_away(
     let tenant = state.catalogue().tenant(&record.id, account).await?;
     let held = tenant.as_ref().map(|tenant| tenant.used).unwrap_or_default();
     if held != Demand::default() {
-        let message = format!("account {account} has {} keys and {} secrets in {}", held.keys, held.secrets, record.id);
+        let (keys, secrets) = (counted(held.keys, "key"), counted(held.secrets, "secret"));
+        let message = format!("account {account} has {keys} and {secrets} in {}", record.id);
         let remedy = "a share ends when the account has nothing there any more";
         return Err(AdminError::state("InstanceInUse", message, remedy));
     }

@@ -124,8 +124,8 @@ fn entry(state: &State, shape: &EntryShape) -> Result<ScheduleEntry, AdminError>
         let remedy = "name an instance of the region: resources never leave theirs";
         return Err(AdminError::usage(ProblemCode::RegionMismatch.as_str(), message, remedy));
     }
-    let window = duration(shape.window.as_deref())?.unwrap_or(ScheduleEntry::DEFAULT_WINDOW);
-    let soak = duration(shape.soak.as_deref())?.unwrap_or_default();
+    let window = duration("--window", shape.window.as_deref())?.unwrap_or(ScheduleEntry::DEFAULT_WINDOW);
+    let soak = duration("--soak", shape.soak.as_deref())?.unwrap_or_default();
     if window.is_zero() {
         return Err(invalid("a window of 0s".to_owned(), "a window in which the migration can run, such as 2h"));
     }
@@ -177,8 +177,9 @@ fn when(shape: &EntryShape) -> Result<When, AdminError> {
     }
 }
 
-fn duration(text: Option<&str>) -> Result<Option<std::time::Duration>, AdminError> {
-    text.map(parse_duration).transpose().map_err(|error| invalid(error.to_string(), "such as 2h, 1h30m or 0s"))
+fn duration(option: &str, text: Option<&str>) -> Result<Option<std::time::Duration>, AdminError> {
+    let refused = |error| invalid(format!("{option}: {error}"), "such as 2h, 1h30m or 0s");
+    text.map(parse_duration).transpose().map_err(refused)
 }
 
 fn invalid(message: String, remedy: &str) -> AdminError {

@@ -4,6 +4,7 @@ use super::client::{Answer, Client};
 use super::outcome::{Exit, Failure};
 use super::terminal::Terminal;
 use crate::doctor::{Examination, Finding, Treatment};
+use crate::model::counted;
 
 pub(super) async fn doctor(terminal: &mut Terminal, client: &Client, repair: bool) -> Result<Exit, Failure> {
     let (raw, repaired, examination) = if repair {
@@ -29,8 +30,10 @@ pub(super) async fn doctor(terminal: &mut Terminal, client: &Client, repair: boo
 fn describe(shape: &Examination) -> String {
     let seen = &shape.examined;
     let mut lines = vec![format!(
-        "Examined {} keys and {} secrets; opened {} versions in the keystores.",
-        seen.keys, seen.secrets, seen.records
+        "Examined {} and {}; opened {} in the keystores.",
+        counted(seen.keys, "key"),
+        counted(seen.secrets, "secret"),
+        counted(seen.records, "version")
     )];
     if shape.findings.is_empty() {
         lines.push("Nothing is wrong.".to_owned());

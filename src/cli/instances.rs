@@ -7,6 +7,7 @@ use super::outcome::{Exit, Failure};
 use super::table::Table;
 use super::terminal::Terminal;
 use crate::admin::protocol::{InstanceShape, InstancesShape, ShareRequest};
+use crate::model::counted;
 
 pub(super) async fn instance(
     terminal: &mut Terminal,
@@ -91,11 +92,13 @@ fn describe(instance: &InstanceShape) -> String {
     for (n, held) in instance.accounts.iter().enumerate() {
         let reserved = match (held.keys_reserved, held.secrets_reserved) {
             (0, 0) => String::new(),
-            (keys, secrets) => format!(" ({keys} keys and {secrets} secrets more are on their way)"),
+            (keys, secrets) => {
+                format!(" ({} and {} more on their way)", counted(keys, "key"), counted(secrets, "secret"))
+            }
         };
         let label = if n == 0 { "Accounts" } else { "" };
-        let (keys, secrets) = (held.keys, held.secrets);
-        lines.push(format!("{label:<10} {}: {keys} keys, {secrets} secrets{reserved}", held.account));
+        let (keys, secrets) = (counted(held.keys, "key"), counted(held.secrets, "secret"));
+        lines.push(format!("{label:<10} {}: {keys}, {secrets}{reserved}", held.account));
     }
     if let Some(lock) = &instance.lock {
         lines.push(format!("Locked     by {} since {}", lock.job, instant(&lock.since)));

@@ -14,6 +14,7 @@ use super::terminal::Terminal;
 use super::terraform;
 use super::watch::{self, Telling};
 use crate::admin::protocol::{AllWord, GroupShape, MigrateRequest, PlanShape, PlansShape, ResourcesShape};
+use crate::model::counted;
 
 pub(super) async fn plan(
     terminal: &mut Terminal,
@@ -162,7 +163,7 @@ async fn wait(terminal: &mut Terminal, client: &Client, group: &GroupShape, stri
 fn describe_plan(plan: &PlanShape, whole: bool) -> String {
     let mut lines = vec![
         format!("{}/{} -> {}", plan.account, plan.region, plan.instance),
-        format!("  {} keys, {} secrets", plan.keys.len(), plan.secrets.len()),
+        format!("  {}, {}", counted(plan.keys.len(), "key"), counted(plan.secrets.len(), "secret")),
     ];
     let moves = [("key", &plan.keys), ("secret", &plan.secrets)];
     let mut table = Table::new().whole("Kind").whole("Moves");

@@ -85,7 +85,9 @@ impl Failure {
             terminal.document(&Document { error: &self.error, problems: &self.problems });
         } else {
             terminal.talk(&format!("keyferry: {}", self.error.message));
-            for problem in &self.problems {
+            // One that is all there is to tell is told once.
+            let alone = |problem: &ProblemShape| problem.id.is_none() && problem.message == self.error.message;
+            for problem in self.problems.iter().filter(|problem| self.problems.len() > 1 || !alone(problem)) {
                 indented(&problem_line(problem)).iter().for_each(|line| terminal.talk(line));
             }
             if !self.error.remedy.is_empty() {

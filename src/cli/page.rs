@@ -5,7 +5,7 @@ use super::describe::{instant, seconds};
 use super::report::{group_outcome, outcome, rotates, rotates_now, steps};
 use super::terraform;
 use crate::admin::protocol::{GroupReportShape, JobShape, ReportShape};
-use crate::model::Report;
+use crate::model::{Report, counted};
 
 /// The page; without evidence (an older daemon) it has the job alone.
 pub(super) fn page(report: &ReportShape) -> String {
@@ -20,7 +20,7 @@ pub(super) fn group_page(group: &GroupReportShape) -> String {
     let mut body = format!("<h1>{title}</h1>\n<table>\n");
     for (what, value) in [
         ("Jobs", group_outcome(group)),
-        ("Moved", format!("{} keys, {} secrets", group.keys_moved, group.secrets_moved)),
+        ("Moved", format!("{}, {}", counted(group.keys_moved, "key"), counted(group.secrets_moved, "secret"))),
         ("Left behind", group.left_behind.to_string()),
         ("Started, finished", format!("{}, {}", when(group.started_at.as_deref()), when(group.finished_at.as_deref()))),
     ] {

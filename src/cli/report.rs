@@ -2,15 +2,15 @@
 
 use super::{describe, terraform};
 use crate::admin::protocol::{GroupReportShape, JobShape, ReportShape};
-use crate::model::{Report, ReportResource, ReportRotation, ResourceKind, RotationFacts};
+use crate::model::{Report, ReportResource, ReportRotation, ResourceKind, RotationFacts, counted};
 
 /// The report of a group as text: what it adds up to, then each account's.
 pub(super) fn group_text(group: &GroupReportShape) -> String {
     let jobs: Vec<JobShape> = group.jobs.iter().map(|report| report.job.clone()).collect();
     let mut lines = vec![
-        format!("Group      {} ({} accounts)", group.group, jobs.len()),
+        format!("Group      {} ({})", group.group, counted(jobs.len(), "account")),
         format!("Jobs       {}", group_outcome(group)),
-        format!("Moved      {} keys, {} secrets", group.keys_moved, group.secrets_moved),
+        format!("Moved      {}, {}", counted(group.keys_moved, "key"), counted(group.secrets_moved, "secret")),
         format!("Left       {} behind", group.left_behind),
         format!("Started    {}", describe::maybe_instant(group.started_at.as_deref())),
         format!("Finished   {}", describe::maybe_instant(group.finished_at.as_deref())),

@@ -13,6 +13,7 @@ use super::terminal::Terminal;
 use crate::admin::protocol::{RootKeyShape, RotateRequest, SealShape};
 use crate::config::{Config, locate};
 use crate::daemon;
+use crate::model::counted;
 
 pub(super) async fn seal(
     terminal: &mut Terminal,
@@ -103,7 +104,7 @@ fn describe(key: &RootKeyShape) -> String {
     };
     let mut lines = vec![
         format!("Root key   {}", key.id),
-        format!("Of         {} ({} keystore(s))", key.names.join(", "), key.keystores),
+        format!("Of         {} ({})", key.names.join(", "), counted(key.keystores, "keystore")),
         format!("State      {state}"),
         format!("Place      {}", key.place),
     ];

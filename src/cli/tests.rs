@@ -280,7 +280,7 @@ async fn migrate_asks_and_takes_no_for_an_answer() {
     for answer in ["\n", "n\n", "", "perhaps\n"] {
         let ran = type_in(&stub.socket, &line, Some(answer)).await;
         assert_eq!((ran.exit, ran.data.as_str()), (Exit::Failed, ""), "{answer:?}");
-        assert!(ran.talk.contains("Terraform") && ran.talk.contains("1 secrets"), "{}", ran.talk);
+        assert!(ran.talk.contains("Terraform") && ran.talk.contains("1 secret"), "{}", ran.talk);
     }
     let ran = type_in(&stub.socket, &line, Some("y\n")).await;
     assert_eq!((ran.exit, ran.data.trim()), (Exit::Done, "job-0198a1b2c3d4e5f60718"));

@@ -49,8 +49,9 @@ impl Parts {
             Err(error) => {
                 METRICS.set_config_rejected(true);
                 let text = format!("the configuration stays as it was: {}", error.to_string().replace('\n', "; "));
-                emit(Event::ConfigRejected, &Fields::new(), &text);
+                // Whoever reads of it in the log finds it in `status`.
                 self.admin.reject(admin::rejected(&error));
+                emit(Event::ConfigRejected, &Fields::new(), &text);
             }
         }
     }

@@ -215,6 +215,11 @@ pub trait Target: Keystore + Prover {
         InstanceState::Connected
     }
 
+    /// What was wrong with the last call, while [`Target::state`] is neither connected nor to be set up.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Whether it answers and takes writes; called by preflight.
     async fn ready(&self) -> Result<Readiness, KeystoreError>;
 

@@ -35,16 +35,16 @@ impl Context {
             }
             let state = self.job.state;
             match self.one_step().await {
-                Err(MigrationError::Stopped | MigrationError::Ended(_)) => return Ok(()),
+                Err(MigrationError::Stopped | MigrationError::Ended(..)) => return Ok(()),
                 Ok(Ended::Saved) => self.reload().await?,
                 Ok(Ended::With(event)) => match self.transition(event, None).await {
-                    Err(MigrationError::Ended(_)) => return Ok(()),
+                    Err(MigrationError::Ended(..)) => return Ok(()),
                     moved => moved?,
                 },
                 Err(error) if is_lost(&error) => return Err(error),
                 Err(error) => {
                     let moved = match self.stop_for(error, tries).await {
-                        Err(MigrationError::Ended(_)) => return Ok(()),
+                        Err(MigrationError::Ended(..)) => return Ok(()),
                         moved => moved?,
                     };
                     if !moved {
@@ -126,7 +126,7 @@ impl Context {
         let (walked, done) = (self.job.state.walks_plan(), self.progress.done());
         self.update(move |job| {
             if job.state.is_final() {
-                return Err(MigrationError::Ended(job.id.clone()));
+                return Err(MigrationError::Ended(job.id.clone(), job.state));
             }
             if job.state == JobState::Queued && event == JobEvent::Done {
                 job.started_at.get_or_insert(now);

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::catalogue::CatalogueError;
 use crate::keystore::KeystoreError;
-use crate::model::{Failure, JobId, Problem};
+use crate::model::{Failure, JobId, JobState, Problem};
 
 /// A refusal or failure.
 #[derive(Debug, Error)]
@@ -16,8 +16,8 @@ pub enum MigrationError {
     #[error("there is no job {0}; `keyferry job list` shows all")]
     NoJob(JobId),
     /// The job has ended.
-    #[error("{0} has ended; there is nothing to cancel")]
-    Ended(JobId),
+    #[error("{0} has ended ({end}); there is nothing to cancel", end = .1.as_str())]
+    Ended(JobId, JobState),
     /// The job is past its first purge.
     #[error("{0} has begun to destroy the source copies; from there on it only goes forward")]
     PastReturn(JobId),

@@ -64,7 +64,7 @@ impl Migrations {
                 return Err(MigrationError::PastReturn(id.clone()));
             }
             if job.state.is_final() {
-                return Err(MigrationError::Ended(id.clone()));
+                return Err(MigrationError::Ended(id.clone(), job.state));
             }
             if job.state == JobState::Queued {
                 job.state = job.state.next(JobEvent::Cancel).map_err(|e| MigrationError::Internal(e.to_string()))?;
@@ -99,7 +99,7 @@ impl Migrations {
                 let runs = job.state != JobState::Queued && !job.state.is_final() && !job.state.is_past_return();
                 if runs && hold.covers(&job.scope.region, &job.scope.account) {
                     match self.cancel(&job.id).await {
-                        Ok(()) | Err(MigrationError::Ended(_) | MigrationError::PastReturn(_)) => {}
+                        Ok(()) | Err(MigrationError::Ended(..) | MigrationError::PastReturn(_)) => {}
                         Err(error) => return Err(error),
                     }
                 }

@@ -1,6 +1,7 @@
 //! Plain types shared by every room: identifiers, records and reports. No I/O, no cryptography.
 
 mod calendar;
+mod count;
 mod cron;
 mod directory;
 mod hours;
@@ -19,6 +20,7 @@ mod selection;
 mod zone;
 
 pub use calendar::{Clock, Random, SystemClock, SystemRandom, format_utc};
+pub use count::counted;
 pub use cron::{Cron, CronError};
 pub use directory::{Directories, Directory, Entity, ShareRefusal};
 pub use hours::{AllowedHours, HoursError, HoursRange};

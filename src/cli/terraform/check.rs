@@ -8,6 +8,7 @@ use super::{sarif, talk_about};
 use crate::cli::client::Client;
 use crate::cli::outcome::{Exit, Failure};
 use crate::cli::terminal::Terminal;
+use crate::model::counted;
 use crate::terraform::{Assessment, Certainty, Finding, Rule};
 
 /// The JSON document.
@@ -98,8 +99,4 @@ fn summary(found: &Assessed, planned: bool) -> String {
         }
     };
     format!("{verdict}\n({moved}; {provider})")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

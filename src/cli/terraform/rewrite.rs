@@ -8,6 +8,7 @@ use super::{failed, talk_about};
 use crate::cli::client::Client;
 use crate::cli::outcome::{Exit, Failure};
 use crate::cli::terminal::Terminal;
+use crate::model::counted;
 use crate::terraform::{self, Problem, Rewrite};
 
 /// The JSON document.
@@ -60,14 +61,16 @@ pub(super) async fn rewrite(
 fn tell(terminal: &mut Terminal, rewrite: &Rewrite, written: bool) {
     for file in &rewrite.files {
         match &file.diff {
-            _ if written => {
-                terminal.print(&format!("{}: {} changed", file.file.display(), counted(file.resources.len())))
-            }
+            _ if written => terminal.print(&format!(
+                "{}: {} changed",
+                file.file.display(),
+                counted(file.resources.len(), "resource")
+            )),
             Some(diff) => terminal.print(diff),
             None => terminal.talk(&format!(
                 "{}: {} to change, not shown: a line that changes holds a secret (--write changes it)",
                 file.file.display(),
-                counted(file.resources.len())
+                counted(file.resources.len(), "resource")
             )),
         }
     }
@@ -77,8 +80,4 @@ fn tell(terminal: &mut Terminal, rewrite: &Rewrite, written: bool) {
     if written && !rewrite.files.is_empty() {
         terminal.talk("Run `terraform plan` and look for \"must be replaced\" before the next apply.");
     }
-}
-
-fn counted(resources: usize) -> String {
-    if resources == 1 { "1 resource".to_owned() } else { format!("{resources} resources") }
 }

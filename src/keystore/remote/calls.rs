@@ -264,6 +264,10 @@ impl Target for RemoteKeystore {
         self.current_state()
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.current_trouble()
+    }
+
     async fn ready(&self) -> Result<Readiness, KeystoreError> {
         // Says hello first: certificates, identity and protocol are looked at again, not what is remembered of them.
         self.probe().await?;

@@ -36,6 +36,8 @@ pub struct RemoteKeystore {
 /// What is known of the other end.
 struct Standing {
     state: InstanceState,
+    /// What was wrong with the last call.
+    trouble: Option<String>,
     /// The identity that has to answer; `None` until it was seen and pinned for the first time.
     pinned: Option<PublicIdentity>,
     /// The one that answered last.
@@ -80,6 +82,7 @@ impl RemoteKeystore {
             random,
             http,
             standing: Mutex::new(Standing {
+                trouble: None,
                 state: InstanceState::Connecting,
                 pinned,
                 seen: None,
@@ -127,6 +130,11 @@ impl RemoteKeystore {
     /// How it stands.
     pub(super) fn current_state(&self) -> InstanceState {
         self.standing().state
+    }
+
+    /// What was wrong with the last call.
+    pub(super) fn current_trouble(&self) -> Option<String> {
+        self.standing().trouble.clone()
     }
 
     /// The identity that answered last, else the pinned one.
@@ -343,6 +351,10 @@ impl RemoteKeystore {
             let mut standing = self.standing();
             let before = standing.state;
             standing.state = before.next(event);
+            standing.trouble = match (event, outcome) {
+                (InstanceEvent::Unfit | InstanceEvent::Lost, Err(error)) => Some(error.to_string()),
+                _ => None,
+            };
             (before, standing.state)
         };
         if before == after {
