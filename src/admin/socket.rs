@@ -91,7 +91,20 @@ fn find_group(text: &str, name: &str) -> Option<u32> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// Waits until a socket is served no more: a program that another test starts has our descriptors for a moment,
+    /// until it is another program.
+    async fn left(path: &Path) {
+        let wait = async {
+            while std::os::unix::net::UnixStream::connect(path).is_ok() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
+    }
 
     #[test]
     fn groups_are_found_by_their_whole_name() {
@@ -107,10 +120,12 @@ mod tests {
         let path = directory.path().join("sub/admin.sock");
         drop(bind(&path, None).unwrap());
         assert!(path.exists(), "a crash leaves the file");
+        left(&path).await;
         let bound = bind(&path, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         assert!(matches!(bind(&path, None), Err(SocketError::InUse(_))));
         drop(bound);
+        left(&path).await;
         let file = directory.path().join("file");
         fs::write(&file, "mine").unwrap();
         assert!(matches!(bind(&file, None), Err(SocketError::NotASocket(_))));

@@ -1,6 +1,9 @@
 //! Over a real socket, as a client sees it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::testing::{ACCOUNT, INSTANCE, REGION, TestDaemon};
@@ -25,6 +28,48 @@ impl Client {
 
     async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         self.send(reqwest::Method::POST, path, body).await
+    }
+}
+
+/// The watch of a job or of a group, as far as it tells news: how things stand it may say again every five seconds.
+struct Watch {
+    response: reqwest::Response,
+    opened: Instant,
+    buffer: Vec<u8>,
+    told: BTreeMap<String, Value>,
+}
+
+impl Watch {
+    async fn open(client: &Client, path: &str) -> Self {
+        let opened = Instant::now();
+        let response = client.0.get(format!("http://keyferry/v1{path}")).send().await.unwrap();
+        Self { response, opened, buffer: Vec::new(), told: BTreeMap::new() }
+    }
+
+    /// The next news; `None`: the watch has ended.
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            let job = self.line().await?;
+            let before = self.told.insert(job["id"].as_str().unwrap().to_owned(), job.clone());
+            if before.as_ref() != Some(&job) {
+                return Some(job);
+            }
+            assert!(self.opened.elapsed() >= Duration::from_secs(5), "said again too early: {job}");
+        }
+    }
+
+    async fn line(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let Some(chunk) = self.response.chunk().await.unwrap() else {
+                assert!(self.buffer.is_empty(), "half a line");
+                return None;
+            };
+            self.buffer.extend_from_slice(&chunk);
+        }
     }
 }
 
@@ -126,14 +171,13 @@ async fn a_watch_tells_each_change_and_ends_with_the_job() {
     let daemon = TestDaemon::start();
     let client = Client::new(&daemon);
     let id = daemon.job(JobState::Copying).await;
-    let mut watch = client.0.get(format!("http://keyferry/v1/jobs/{id}/watch")).send().await.unwrap();
-    let line = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
-    assert_eq!(line(&watch.chunk().await.unwrap().unwrap())["state"], "copying");
+    let mut watch = Watch::open(&client, &format!("/jobs/{id}/watch")).await;
+    assert_eq!(watch.next().await.unwrap()["state"], "copying");
     daemon.advance(&id, JobState::Verifying).await;
-    assert_eq!(line(&watch.chunk().await.unwrap().unwrap())["state"], "verifying");
+    assert_eq!(watch.next().await.unwrap()["state"], "verifying");
     daemon.advance(&id, JobState::Complete).await;
-    assert_eq!(line(&watch.chunk().await.unwrap().unwrap())["task_status"], "Migration Complete");
-    assert_eq!(watch.chunk().await.unwrap(), None);
+    assert_eq!(watch.next().await.unwrap()["task_status"], "Migration Complete");
+    assert_eq!(watch.next().await, None);
     let (status, unknown) = client.get("/jobs/job-1").await;
     assert_eq!((status, unknown["error"]["code"].as_str()), (404, Some("JobNotFound")));
 }
@@ -143,24 +187,23 @@ async fn the_id_of_a_group_watches_and_reports_all_of_its_jobs() {
     let daemon = TestDaemon::start();
     let client = Client::new(&daemon);
     let ids = daemon.group(&[JobState::Copying, JobState::Queued, JobState::Queued]).await;
-    let line = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
-    let at = format!("http://keyferry/v1/jobs/{}/watch", ids[0]);
-    let mut watch = client.0.get(&at).send().await.unwrap();
+    let at = format!("/jobs/{}/watch", ids[0]);
+    let mut watch = Watch::open(&client, &at).await;
     for id in &ids {
-        assert_eq!(line(&watch.chunk().await.unwrap().unwrap())["id"], id.as_str(), "first how each stands");
+        assert_eq!(watch.next().await.unwrap()["id"], id.as_str(), "first how each stands");
     }
-    let mut alone = client.0.get(format!("{at}?alone=true")).send().await.unwrap();
-    assert_eq!(line(&alone.chunk().await.unwrap().unwrap())["id"], ids[0].as_str());
+    let mut alone = Watch::open(&client, &format!("{at}?alone=true")).await;
+    assert_eq!(alone.next().await.unwrap()["id"], ids[0].as_str());
     daemon.advance(&ids[0], JobState::Complete).await;
-    assert_eq!(line(&watch.chunk().await.unwrap().unwrap())["state"], "complete");
-    assert_eq!(line(&alone.chunk().await.unwrap().unwrap())["state"], "complete");
-    assert_eq!(alone.chunk().await.unwrap(), None, "that one has ended");
+    assert_eq!(watch.next().await.unwrap()["state"], "complete");
+    assert_eq!(alone.next().await.unwrap()["state"], "complete");
+    assert_eq!(alone.next().await, None, "that one has ended");
 
     daemon.refuse(&ids[1], "QuotaExceeded").await;
     daemon.advance(&ids[2], JobState::Rehearsed).await;
     let mut ended: Vec<Value> = Vec::new();
-    while let Some(chunk) = watch.chunk().await.unwrap() {
-        ended.extend(chunk.split(|b| *b == b'\n').filter(|part| !part.is_empty()).map(line));
+    while let Some(job) = watch.next().await {
+        ended.push(job);
     }
     let told: Vec<(&str, &str)> =
         ended.iter().map(|job| (job["id"].as_str().unwrap(), job["state"].as_str().unwrap())).collect();
@@ -185,10 +228,10 @@ async fn stopping_ends_a_watch_and_removes_the_socket() {
     let daemon = TestDaemon::start();
     let client = Client::new(&daemon);
     let id = daemon.job(JobState::Copying).await;
-    let mut watch = client.0.get(format!("http://keyferry/v1/jobs/{id}/watch")).send().await.unwrap();
-    assert!(watch.chunk().await.unwrap().is_some());
+    let mut watch = Watch::open(&client, &format!("/jobs/{id}/watch")).await;
+    assert!(watch.next().await.is_some());
     daemon.stop.cancel();
-    assert_eq!(watch.chunk().await.unwrap(), None);
+    assert_eq!(watch.next().await, None);
     let TestDaemon { served, socket, .. } = daemon;
     served.await.unwrap();
     assert!(!socket.exists());

@@ -29,8 +29,7 @@ impl Server {
         let directory = tempfile::Builder::new().prefix("keyferry-pg-").tempdir().unwrap();
         let user = ordinary_user();
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { directory, user, port, ca: made.cert.pem().into_bytes() };
+        let mut server = Self { directory, user, port: 0, ca: made.cert.pem().into_bytes() };
         server.file("owner", OWNER);
         server.file("tls.pem", &made.cert.pem());
         server.file("tls.key", &made.signing_key.serialize_pem());
@@ -42,14 +41,22 @@ impl Server {
         // Only encrypted for the rotator.
         server.file("hba", "hostnossl all rotator 127.0.0.1/32 reject\nhost all all 127.0.0.1/32 scram-sha-256\n");
         let place = server.directory.path().display().to_string();
-        let settings = format!(
-            "listen_addresses='127.0.0.1'\nport={}\nunix_socket_directories='{place}'\nfsync=off\nssl=on\n\
-             ssl_cert_file='{place}/tls.pem'\nssl_key_file='{place}/tls.key'\nhba_file='{place}/hba'\nlog_statement='all'\n",
-            server.port
-        );
-        fs::write(server.path("data/postgresql.auto.conf"), settings).unwrap();
-        server.run("pg_ctl", &["-D", &data, "-l", &format!("{place}/log"), "-w", "-t", "60", "start"]);
-        server.port = port;
+        let log = format!("{place}/log");
+        for tries in 1.. {
+            server.port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let settings = format!(
+                "listen_addresses='127.0.0.1'\nport={}\nunix_socket_directories='{place}'\nfsync=off\nssl=on\n\
+                 ssl_cert_file='{place}/tls.pem'\nssl_key_file='{place}/tls.key'\nhba_file='{place}/hba'\n\
+                 log_statement='all'\n",
+                server.port
+            );
+            fs::write(server.path("data/postgresql.auto.conf"), settings).unwrap();
+            // Somebody else may have been given the port meanwhile.
+            match server.try_run("pg_ctl", &["-D", &data, "-l", &log, "-w", "-t", "60", "start"]) {
+                Ok(()) => break,
+                Err(said) => assert!(tries < 5, "{said}; {}", fs::read_to_string(&log).unwrap_or_default()),
+            }
+        }
         server
     }
 
@@ -70,6 +77,10 @@ impl Server {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
+        self.try_run(program, arguments).unwrap();
+    }
+
+    fn try_run(&self, program: &str, arguments: &[&str]) -> Result<(), String> {
         let mut command = Command::new(programs().join(program));
         // The server keeps what it inherits.
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
@@ -77,8 +88,10 @@ impl Server {
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);
         }
-        let done = command.status().unwrap();
-        assert!(done.success(), "{program}: {}", fs::read_to_string(self.path("errors")).unwrap());
+        if command.status().unwrap().success() {
+            return Ok(());
+        }
+        Err(format!("{program}: {}", fs::read_to_string(self.path("errors")).unwrap()))
     }
 
     async fn login(&self, user: &str, password: &str) -> Result<Client, tokio_postgres::Error> {

@@ -172,9 +172,10 @@ async fn world(disks: &Disks, desk: &Desk, network: &Arc<Network>) -> World {
         tokio::spawn(server.run(tokio_util::sync::CancellationToken::new()));
         let link = Link { endpoint: format!("https://localhost:{}", address.port()), ..desk.link() };
         let timeouts = Timeouts {
-            connect: Duration::from_millis(500),
-            quick: Duration::from_millis(1500),
-            // Long enough for the key of an offer on a busy machine.
+            // Long enough for a handshake on a busy machine: not every call is tried again.
+            connect: Duration::from_millis(1500),
+            quick: Duration::from_secs(3),
+            // And for the key of an offer.
             slow: Duration::from_secs(4),
         };
         let far = RemoteKeystore::new(instance_id(), link, timeouts, Some(pinned), Arc::new(SystemRandom));

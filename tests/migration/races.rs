@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use keyferry::catalogue::Hold;
+use keyferry::keystore::faulty::Fault;
 use keyferry::keystore::{Keystore, KeystoreError};
 use keyferry::model::{JobState, KeyRecord, KeystoreId};
 use tokio::runtime::Handle;
@@ -47,24 +47,22 @@ async fn a_call_that_comes_to_the_source_after_its_purge_goes_back_to_the_target
     let disks = Disks::default();
     let world = World::open(&disks).await;
     let remembered = world.fill().await;
-    let mut order = world.order();
-    order.soak = Duration::from_secs(1);
-    let id = world.submit(order).await;
+    let id = world.submit(world.order()).await;
+    // The job waits at the end of its confirming, until the call is on its way to the source.
+    disks.plan.break_call("confirm", 1, Fault::Freeze);
     let runner = world.start();
-    let mut changes = world.migrations.changes();
-    while world.catalogue().job(&id).await.unwrap().unwrap().state != JobState::Confirming {
-        changes.changed().await.unwrap();
-    }
+    disks.plan.frozen().await;
     let wanted = &remembered[1].key;
     let key = world.catalogue().key(&wanted.region, &wanted.id).await.unwrap().unwrap().into_value();
     assert_eq!(key.keystore, KeystoreId::Instance(instance_id()), "it is served by the target");
     let asked = AtomicU32::new(0);
-    let (world, id, asked, key) = (&world, &id, &asked, &key);
+    let (world, id, asked, key, plan) = (&world, &id, &asked, &key, &disks.plan);
     let place = &remembered[1].places[0].0;
     let answer = world.migrations.service().ask_for_key(key, |keystore: Arc<dyn Keystore>| async move {
         match asked.fetch_add(1, Ordering::SeqCst) {
             0 => return Err(unreachable_now(key)),
             1 => {
+                plan.thaw();
                 let mut changes = world.migrations.changes();
                 while !world.catalogue().job(id).await.unwrap().unwrap().state.is_final() {
                     changes.changed().await.unwrap();

@@ -159,7 +159,10 @@ async fn repairing_all_the_time_disturbs_no_migration() {
     let disks = Disks::default();
     let world = World::open(&disks).await;
     let remembered = world.fill().await;
-    let id = world.submit(world.order()).await;
+    let mut order = world.order();
+    // A job that is quick would leave no time for several rounds.
+    order.soak = std::time::Duration::from_secs(1);
+    let id = world.submit(order).await;
     let service = world.migrations.service().clone();
     let busy = tokio::spawn(async move {
         let mut rounds = 0_u32;

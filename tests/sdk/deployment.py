@@ -208,8 +208,21 @@ class Deployment:
         }
         entry.update(more)
         self.schedules.append(entry)
-        if self.process is not None:
+        if self.process is None:
+            return
+        mark = self.log.mark()
+        self.reload()
+        # An instant that is past when the daemon first reads it never runs, and this machine may be slow.
+        while "at" not in more and self.is_past(name, mark):
+            seconds += 1
+            entry["at"] = in_seconds(seconds)
+            mark = self.log.mark()
             self.reload()
+
+    def is_past(self, name, mark):
+        """Has the daemon said since then that this schedule will not run? It says so before it tells of the reload."""
+        registered = self.log.all("schedule.registered", since=mark, schedule=name)
+        return any("its instant is past" in line["message"] for line in registered)
 
     def cli(self, *arguments, timeout=PATIENCE):
         """Exit code and JSON document of a client command."""

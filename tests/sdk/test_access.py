@@ -436,7 +436,7 @@ def test_a_schedule_of_the_command_line_needs_approval_and_one_of_the_file_does_
     guarded.sdk().call("CreateKey")
     guarded.sdk("v3", LOGISTICS).call("CreateKey")
     scope = ["--region", REGION, "--account", RETAIL.id, "--instance", INSTANCE, "--all", "--acknowledge"]
-    code_, added = guarded.cli("schedule", "add", "typed", *scope, "--at", in_seconds(2))
+    code_, added = guarded.cli("schedule", "add", "typed", *scope, "--at", in_seconds(6))
     assert code_ == 0, added
     waiting = guarded.log.wait("migration.awaiting_approval", schedule="typed")
     guarded.schedule("written", account=LOGISTICS, seconds=2)

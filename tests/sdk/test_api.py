@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 import uuid
 import xml.etree.ElementTree as ElementTree
 
@@ -244,9 +245,12 @@ def test_requests_a_second(unstarted):
             connection.sendall(requests)
             return [wire.receive(connection) for _ in range(count)]
 
-    answers = burst("ListKeys")
+    began = time.monotonic()
+    answers = burst("ListKeys", count=60)
+    seconds = time.monotonic() - began
     refusals = [answer for answer in answers if answer.status != 200]
-    assert len(refusals) >= 4, "12 requests take less than a second or so"
+    # A second's worth at once, and then as they fall due, however slow this machine is.
+    assert refusals and len(answers) - len(refusals) <= 5 * (1 + seconds), seconds
     for answer in refusals:
         assert (answer.status, answer.code) == (429, "Rejected.Throttling")
         assert int(answer.headers["retry-after"]) >= 1 and "5 such requests" in answer.json["Recommend"]

@@ -2,6 +2,7 @@
 
 import datetime
 
+from deployment import PATIENCE
 from population import Population
 
 EVERY = 60
@@ -16,9 +17,10 @@ def test_a_head_comes_each_minute_although_nothing_runs_and_an_older_one_is_stil
     first = deployment.log.wait("audit.head")
     assert "job" not in first, "told because of a job, not of the time"
     mark = deployment.log.mark()
-    second = deployment.log.wait("audit.head", since=mark, timeout=EVERY + 10)
+    second = deployment.log.wait("audit.head", since=mark, timeout=EVERY + PATIENCE)
     assert "job" not in second
-    assert EVERY - 5 <= (at(second) - at(first)).total_seconds() <= EVERY + 10
+    # Each is told once it is signed, which takes a busy machine longer at one time than at another.
+    assert EVERY - 15 <= (at(second) - at(first)).total_seconds() <= EVERY + 30
     places = [int(line["head"].split(":")[0]) for line in (first, second)]
     assert places[0] < places[1], "the population was recorded in between"
     for line in (first, second):

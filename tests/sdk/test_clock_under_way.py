@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from deployment import INSTANCE, REGION, RETAIL, eventually
+from deployment import INSTANCE, PATIENCE, REGION, RETAIL, eventually
 from population import Population, moved
 
 # What a client of a daemon with another clock has to do: signatures have a time, too.
@@ -65,7 +65,7 @@ def test_a_job_completes_over_a_step_of_the_clock_and_a_deletion_waits_for_its_c
     # Ten minutes before now nothing of it is due, and days between two starts are no step.
     clock.set("-10m")
     # Some seconds in each phase that goes through the plan.
-    deployment.extra = "[migration]\nmax_rate = 4\n"
+    deployment.extra = "[migration]\nmax_rate = 2\n"
     deployment.start(prefix=clock.under())
     population = Population(deployment.sdk()).fill()
     before = population.snapshot()
@@ -79,7 +79,8 @@ def test_a_job_completes_over_a_step_of_the_clock_and_a_deletion_waits_for_its_c
     def versions():
         return deployment.sdk().call("ListKeyVersions", KeyId=rotating, PageSize=100)["TotalCount"]
 
-    deployment.log.wait("migration.progress", phase=phase)
+    # Before the last of them there are four.
+    deployment.log.wait("migration.progress", phase=phase, timeout=2 * PATIENCE)
     assert not deployment.log.all("clock.stepped")
     assert states()[due] == "PendingDeletion" and versions() == 1
     clock.set("+1m")

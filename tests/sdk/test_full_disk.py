@@ -84,6 +84,8 @@ def test_a_migration_on_a_full_disk_ends_by_itself(small_disk, phase):
     finally:
         print("\n".join(map(str, small_disk.log.lines[-30:])), small_disk.process.poll())
     ballast.unlink()
+    # What it has logged until now has been read once it has answered once more.
+    small_disk.cli("status")
 
     if small_disk.log.all("store.degraded"):
         # It ends when there is room again; who asks it until then may find it gone in the middle of an answer.

@@ -43,7 +43,8 @@ def story(made, fault, seed, disturb=None, monkeypatch=None):
         names = ["--account", RETAIL.id, "--account", LOGISTICS.id]
         where = ["--region", REGION, "--instance", INSTANCE]
         code, group = made.cli("migrate", *where, *names, "--all", "--yes")
-        assert code == 0, group
+        # It may die before whoever ordered the migration has got the answer; that there are two jobs is seen at the end.
+        assert code == 0 or fault, group
         until_ended(made, disturb)
         # A while after the last unlock: what is written now has to land in the instance.
         time.sleep(0.5)

@@ -16,7 +16,7 @@ SCOPE = ["--region", REGION, "--account", RETAIL.id, "--instance", INSTANCE]
 def test_a_full_migration_takes_what_is_made_until_the_gate_closes(deployment):
     sdk = deployment.sdk()
     Population(sdk).fill_small()
-    made, stop = [], threading.Event()
+    made, fired, stop = [], threading.Event(), threading.Event()
 
     def application():
         own = deployment.sdk()
@@ -29,11 +29,14 @@ def test_a_full_migration_takes_what_is_made_until_the_gate_closes(deployment):
                 assert "Rejected.Migrating" in str(refused), refused
                 return
             made.append(f"app/{n}")
+            # At leisure until the job is there: the instance has room for a thousand.
+            fired.wait(0.05)
 
     thread = threading.Thread(target=application)
     thread.start()
     deployment.schedule(seconds=2)
     deployment.log.wait("schedule.fired")
+    fired.set()
     eventually(lambda: deployment.job()["finished_at"])
     stop.set()
     thread.join()
@@ -44,7 +47,11 @@ def test_a_full_migration_takes_what_is_made_until_the_gate_closes(deployment):
         assert sdk.call("DescribeSecret", SecretName=name)["DKMSInstanceId"] == INSTANCE, name
 
 
-def test_of_orders_that_come_at_once_and_do_not_queue_one_is_taken(deployment):
+def test_of_orders_that_come_at_once_and_do_not_queue_one_is_taken(unstarted):
+    deployment = unstarted
+    # The job that is taken does not end before the last order comes.
+    deployment.environment = {"KEYFERRY_FAILPOINT": "target.stage.before=stall"}
+    deployment.start()
     Population(deployment.sdk()).fill_small()
     command = [binary(), "--socket", str(deployment.socket), "--json", "migrate", *SCOPE, "--all", "--yes"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
@@ -58,7 +65,7 @@ def test_of_orders_that_come_at_once_and_do_not_queue_one_is_taken(deployment):
 def test_a_job_that_a_hold_keeps_waiting_locks_nobody_out(deployment):
     for account in (RETAIL, LOGISTICS):
         Population(deployment.sdk(account=account)).fill_small()
-    deployment.schedule("first", account=LOGISTICS, seconds=2, soak='"3s"')
+    deployment.schedule("first", account=LOGISTICS, seconds=2, soak='"12s"')
     deployment.log.wait("migration.progress", phase="confirming")
     deployment.schedule("second", account=LOGISTICS, seconds=2, window='"1h"')
     deployment.log.wait("migration.queued", schedule="second")
@@ -75,7 +82,7 @@ def test_a_scheduled_job_that_queued_starts_in_the_allowed_hours_only(deployment
     """Two schedules meet in one instance; while the first one soaks, the hours end."""
     for account in (RETAIL, LOGISTICS):
         Population(deployment.sdk(account=account)).fill_small()
-    deployment.schedule("first", seconds=2, soak='"6s"')
+    deployment.schedule("first", seconds=2, soak='"15s"')
     deployment.schedule("second", account=LOGISTICS, seconds=3, window='"1h"')
     deployment.log.wait("migration.queued", schedule="second")
     # Of the day only an hour that is not now.
@@ -96,7 +103,7 @@ def test_a_job_tells_how_it_stands_while_a_step_is_tried_again_and_again(unstart
     unstarted.environment = {"KEYFERRY_FAILPOINT": "target.settle.before:*=error"}
     unstarted.start()
     Population(unstarted.sdk()).fill_small()
-    unstarted.schedule(seconds=2, window='"10s"')
+    unstarted.schedule(seconds=2, window='"20s"')
     unstarted.log.wait("instance.unreachable")
     mark = unstarted.log.mark()
     for _ in range(2):

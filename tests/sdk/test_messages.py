@@ -244,7 +244,7 @@ def test_what_is_said_of_jobs_that_failed(unstarted, tmp_path):
     made.start()
     Population(made.sdk()).fill_small()
     page = Page("failed", tmp_path, made)
-    made.schedule("short", seconds=2, window='"6s"', soak='"5s"')
+    made.schedule("short", seconds=2, window='"15s"', soak='"14s"')
     failed = made.log.wait("migration.failed")["job"]
     page.said("Its window was too short.", "job", "show", failed)
     page.said("Who waits for it hears the same.", "job", "watch", failed, exit_code=1)
@@ -298,7 +298,8 @@ private_key = "{tmp_path}/gateway.key"
         return {warning["code"] for warning in made.cli("status")[1]["warnings"]}
 
     # What the daemon looks at by itself, from time to time.
-    eventually(lambda: {"CertificateExpiring", "CertificateUnreadable", "InstanceError"} <= warned())
+    looked_at = {"CertificateExpiring", "CertificateUnreadable", "InstanceError"}
+    eventually(lambda: looked_at | {"ConfigRejected"} <= warned())
     page = Page("warnings", tmp_path, made)
     assert page.run(["hold", "--region", REGION, "--reason", "the release freeze"])[0] == 0
     _, text = page.run(["status"])

@@ -82,7 +82,8 @@ def test_a_scheduled_migration(deployment):
     assert not_migratable >= {("key", population.keys["rsa-3072"]), ("key", population.keys["empty"])}
 
     with Load(deployment, population) as load:
-        deployment.schedule(soak='"3s"', seconds=3)
+        # Under this load a busy machine takes its time for what is asked below, before the job starts and while it is locked.
+        deployment.schedule(soak='"12s"', seconds=6)
         deployment.log.wait("schedule.registered", schedule="move")
         assert scope(deployment)["task_status"] == "Scheduled"
         deployment.log.wait("schedule.fired", schedule="move")

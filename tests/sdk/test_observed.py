@@ -320,12 +320,12 @@ def hook():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    def wait(event):
+    def wait(event, **fields):
         deadline = time.monotonic() + PATIENCE
         with changed:
             while True:
                 for headers, body in got:
-                    if body["event"] == event:
+                    if body["event"] == event and all(body.get(name) == value for name, value in fields.items()):
                         return headers, body
                 assert changed.wait(deadline - time.monotonic()), [body["event"] for _, body in got]
 
@@ -352,12 +352,15 @@ def test_a_migration_is_told_from_its_schedule_to_its_end(unstarted, hook):
         check=True,
     ).stdout
     assert "s3cret" not in shown and "/hook" not in shown
+    # What is told next shows that all before it was struck off: the daemon has seen that it arrived.
+    unstarted.schedule("later", seconds=1800)
+    wait("schedule.upcoming", schedule="later")
     # A restart says nothing of it again.
     told = len(got)
     unstarted.stop()
     unstarted.start()
     unstarted.stop()
-    again = [body["event"] for _, body in got[told:]]
+    again = [body["event"] for _, body in got[told:] if body.get("schedule") != "later"]
     assert not any(event.startswith(("migration.", "schedule.")) for event in again), again
 
 
@@ -372,7 +375,8 @@ def test_a_rejected_file_shows_in_status_until_it_is_put_right(unstarted):
     assert "ConfigRejected" not in codes()
     unstarted.extra = "[metrics]\nlissen = 1\n"
     unstarted.reload(expect="config.rejected")
-    assert "ConfigRejected" in codes()
+    # Logged first, shown then.
+    eventually(lambda: "ConfigRejected" in codes())
     unstarted.extra = ""
     unstarted.reload()
     assert "ConfigRejected" not in codes()

@@ -78,7 +78,7 @@ def test_a_plan_tells_and_changes_nothing(deployment):
 
 def test_a_locked_scope_is_told_by_the_exit_code(deployment):
     population = Population(deployment.sdk()).fill_small()
-    deployment.schedule(soak='"4s"', seconds=2)
+    deployment.schedule(soak='"10s"', seconds=2)
     deployment.log.wait("lock.acquired")
     check_refusal(deployment.migrate("--all", wait=False), "ScopeLocked", 5)
     code, status = deployment.cli("status")

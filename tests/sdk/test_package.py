@@ -202,7 +202,7 @@ def test_an_upgrade_takes_up_a_migration_and_removal_keeps_what_purging_destroys
     debian.install(packages[0])
     entry = {"name": "move", "region": REGION, "account": RETAIL.id, "instance": INSTANCE, "resources": "all"}
     lines = [f'{key} = "{value}"' for key, value in entry.items()]
-    schedule = "\n".join(["[[schedule]]", *lines, f"at = {in_seconds(12)}", 'soak = "15s"', "acknowledge = true", ""])
+    schedule = "\n".join(["[[schedule]]", *lines, f"at = {in_seconds(20)}", 'soak = "15s"', "acknowledge = true", ""])
     port = configure(debian, schedule)
     checked = debian.run("keyferry", "config", "check", user="keyferry")
     assert "valid" in checked.stdout and not checked.stderr, checked.stderr

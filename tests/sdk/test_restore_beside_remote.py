@@ -168,7 +168,7 @@ def test_an_instance_that_is_away_is_named_on_standard_error_too(gateway, elsewh
 def test_a_job_that_has_ended_in_the_instance_since_the_backup_makes_it_newer(gateway, copies):
     population = Population(gateway.sdk()).fill()
     plain = gateway.extra
-    gateway.extra = plain + "\n" + SLOWLY.format(4)
+    gateway.extra = plain + "\n" + SLOWLY.format(1)
     gateway.schedule("move", seconds=1, window='"20m"')
     gateway.log.wait("migration.progress", phase="copying")
     with HeldBackup(copies) as held:

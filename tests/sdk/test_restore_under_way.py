@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from deployment import INSTANCE, LOGISTICS, Deployment, eventually
+from deployment import INSTANCE, LOGISTICS, PATIENCE, Deployment, eventually
 from held_backup import HeldBackup, lose_stores, restore
 from population import Population, moved
 from test_backup import Copies
@@ -44,9 +44,9 @@ def is_whole(deployment, population):
 def test_stores_lost_in_a_phase_come_back_from_its_backup_and_the_job_completes(deployment, copies, phase):
     population = Population(deployment.sdk()).fill()
     before = population.snapshot()
-    deployment.extra = SLOWLY.format(4)
+    deployment.extra = SLOWLY.format(2)
     deployment.schedule("move", seconds=1, window='"10m"')
-    deployment.log.wait("migration.progress", phase=phase)
+    deployment.log.wait("migration.progress", phase=phase, timeout=2 * PATIENCE)
     # Inside of the phase, not at its beginning.
     eventually(lambda: deployment.job()["keys_done"] + deployment.job()["secrets_done"] > 0)
     with HeldBackup(copies) as held:
@@ -104,7 +104,7 @@ def copying_slowly(gateway):
     before = population.snapshot()
     copies = Copies(gateway)
     plain = gateway.extra
-    gateway.extra = plain + "\n" + SLOWLY.format(2)
+    gateway.extra = plain + "\n" + SLOWLY.format(1)
     gateway.schedule("move", seconds=1, window='"20m"')
     gateway.log.wait("migration.progress", phase="copying")
     return population, before, copies, plain

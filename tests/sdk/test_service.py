@@ -23,14 +23,18 @@ def hours(begin, end):
 def test_a_second_sigterm_leaves_at_once_and_nothing_is_lost(deployment):
     population = Population(deployment.sdk()).fill_small()
     # A request under way keeps the daemon from leaving at the first.
-    with socket.create_connection(("127.0.0.1", deployment.port)) as half:
-        half.sendall(b"POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: 100\r\n\r\nhalf")
+    with socket.create_connection(("127.0.0.1", deployment.port), timeout=PATIENCE) as half:
+        half.sendall(b"POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+        # That it wants the body shows that it is at work on the request.
+        assert half.recv(100).startswith(b"HTTP/1.1 100 ")
+        half.sendall(b"half")
         mark = deployment.log.mark()
         deployment.process.send_signal(signal.SIGTERM)
         deployment.log.wait("daemon.stopping", since=mark)
         assert deployment.process.poll() is None
         deployment.process.send_signal(signal.SIGTERM)
-        assert deployment.process.wait(5) == 128 + signal.SIGTERM
+        # It would leave with 0 once it had given the request up.
+        assert deployment.process.wait(PATIENCE) == 128 + signal.SIGTERM
     deployment.start()
     population.check_use()
 
@@ -99,24 +103,28 @@ def test_a_configuration_that_was_not_taken_is_shown_until_one_is(deployment):
         assert code == 0, status
         return [warning for warning in status["warnings"] if warning["code"] == "ConfigRejected"]
 
+    def told(words):
+        # Logged first, shown then.
+        eventually(lambda: any(words in warning["message"] for warning in rejected()))
+        [warning] = rejected()
+        return warning
+
     assert not rejected()
     # A mistake in the file: what it is, where, and that the old one is in force.
     deployment.extra = '[log]\nlevel = "info"'
     deployment.reload(expect="config.rejected")
-    [warning] = rejected()
-    assert "the one from before is in force" in warning["message"] and "duplicate key" in warning["message"], warning
+    warning = told("duplicate key")
+    assert "the one from before is in force" in warning["message"], warning
     assert "config check" in warning["remedy"]
     deployment.extra = "[migraton]\nworkers = 0"
     deployment.reload(expect="config.rejected")
-    [warning] = rejected()
-    assert 'did you mean "migration"' in warning["message"], warning
+    told('did you mean "migration"')
     # Something in use that would go.
     deployment.extra = ""
     deployment.sdk().call("CreateKey", DKMSInstanceId=INSTANCE)
     deployment.instances.remove(INSTANCE)
     deployment.reload(expect="config.rejected")
-    [warning] = rejected()
-    assert INSTANCE in warning["message"], warning
+    told(INSTANCE)
     deployment.instances.append(INSTANCE)
     deployment.reload()
     assert not rejected()

@@ -205,7 +205,7 @@ class Watching:
 @pytest.mark.parametrize("json", [False, True], ids=["text", "json"])
 def test_ctrl_c_ends_the_watching_and_not_the_job(deployment, json):
     population = Population(deployment.sdk()).fill_small()
-    deployment.schedule(seconds=2, soak='"6s"')
+    deployment.schedule(seconds=2, soak='"15s"')
     job = deployment.log.wait("migration.progress", phase="confirming")["job"]
     watching = Watching(deployment, *(["--json"] if json else []), "job", "watch", job)
     watching.wait("data", "confirming")

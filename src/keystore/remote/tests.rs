@@ -65,7 +65,9 @@ impl Drop for Served {
 
 fn client(desk: &Desk, served: &Served, pinned: Option<PublicIdentity>) -> RemoteKeystore {
     let link = Link { endpoint: format!("https://localhost:{}", served.server.address().port()), ..desk.link() };
-    let timeouts = Timeouts { connect: Duration::from_secs(3), quick: Duration::from_secs(5), ..Timeouts::default() };
+    // Hundreds of connections at once take their time where many tests run.
+    let long = Duration::from_secs(60);
+    let timeouts = Timeouts { connect: long, quick: long, slow: long };
     RemoteKeystore::new(INSTANCE.parse().unwrap(), link, timeouts, pinned, Arc::new(SystemRandom))
 }
 

@@ -14,6 +14,10 @@ fn inside() -> NewKey {
 /// Creates as `who` while `withdrawn` is taken away; answers whether something was made, and whether the reload sees it.
 async fn meet(round: usize, who: &'static str, new: NewKey, withdrawn: Withdrawn) -> (bool, bool) {
     let kms = Arc::new(Kms::new().await);
+    if round == 0 {
+        // Once before anybody creates: in the other rounds a creation may always be the faster one.
+        kms.service.keystores.withdraw(withdrawn.clone());
+    }
     let creating = tokio::spawn({
         let kms = Arc::clone(&kms);
         async move { kms.service.create_key(&caller(who), new).await }
@@ -55,7 +59,7 @@ async fn nothing_is_made_where_a_reload_has_looked() {
             assert_eq!(created, seen, "round {round} of {withdrawn:?}");
             made += usize::from(created);
         }
-        assert!(made < 40, "each creation was faster than {withdrawn:?}");
+        assert!(made < 40, "nothing was refused by {withdrawn:?}");
     }
 }
 

@@ -223,6 +223,10 @@ async fn readers_and_writers_go_on_through_exchanges() {
             n
         }
     });
+    // The writer is under way.
+    while read(&world.source, &place(100, 1)).await.is_err() && !writer.is_finished() {
+        tokio::task::yield_now().await;
+    }
     for n in 1000..1050 {
         secret(&world.source, n, 1, 10).await;
         world.source.destroy(&incarnation(n), None).await.unwrap();
