@@ -46,6 +46,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::daemon;
 use client::Client;
 
 /// Reads the arguments of the process, carries the command out and answers its exit code.
@@ -63,6 +64,7 @@ pub fn main() -> ExitCode {
             Exit::Failed
         }
     };
+    daemon::leave_tokens();
     ExitCode::from(exit.code())
 }
 

@@ -33,6 +33,7 @@ mod tasks;
 mod vitals;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use demo::{DemoOptions, demo};
 pub use dev::DevOptions;
@@ -43,6 +44,7 @@ pub use restore::{Contents as BackupContents, inspect as inspect_backup, restore
 pub use seal::export as export_root_keys;
 
 use crate::config::{Config, Loaded, locate};
+use crate::keystore::hardware;
 use crate::observe::{self, LogHandle};
 use running::Daemon;
 use signals::{Signals, Wish};
@@ -69,6 +71,17 @@ pub async fn run(options: RunOptions) -> Result<(), DaemonError> {
     let log = observe::install(loaded.config.log.format, loaded.config.log.level)?;
     serve(path, loaded, Some(log), |_| {}).await
 }
+
+/// Waits for the threads that close their sessions with tokens. To be called when nothing runs any more, right before the
+/// process exits.
+pub fn leave_tokens() {
+    if !hardware::all_have_left(LEAVING) {
+        tracing::warn!("a token does not let go of its session; the process exits all the same");
+    }
+}
+
+/// How long a token may take to close a session.
+const LEAVING: Duration = Duration::from_secs(3);
 
 /// Serves until a signal says to stop; `started` is called once everything accepts.
 async fn serve(

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
-use keyferry::keystore::hardware::{Pin, Token, TokenAddress};
+use keyferry::keystore::hardware::{Pin, Token, TokenAddress, all_have_left};
 use zeroize::Zeroizing;
 
 pub const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -18,6 +19,13 @@ const HERE: &str = "KEYFERRY_TEST_TOKENS";
 /// A token, and the means to break it.
 pub struct Hsm {
     pub directory: PathBuf,
+}
+
+impl Drop for Hsm {
+    /// Where a process exits while a session is being closed, the module falls down beneath it.
+    fn drop(&mut self) {
+        all_have_left(Duration::from_secs(10));
+    }
 }
 
 /// Runs the named test in a child; there it answers the token.

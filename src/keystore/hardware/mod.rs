@@ -22,5 +22,6 @@ mod using;
 pub use deed::{Deed, ObjectId};
 pub use error::TokenError;
 pub use import::{KekId, OfferId, TokenOffer};
+pub use owner::all_have_left;
 pub use pin::Pin;
 pub use token::{Token, TokenAddress};

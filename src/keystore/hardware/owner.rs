@@ -1,13 +1,44 @@
 //! The thread that owns a token's session, and the queue in front of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::TokenError;
 use super::connection::Connection;
+
+/// Waits until no thread has anything to do with a module any more, at most for `patience`; answers whether that is so. To be
+/// called before the process exits: modules take themselves down then, beneath a thread that still closes its session.
+pub fn all_have_left(patience: Duration) -> bool {
+    let (living, changed) = &LIVING;
+    let living = living.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = changed.wait_timeout_while(living, patience, |living| *living > 0);
+    *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
+}
+
+/// How many owners have not left their module.
+static LIVING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// One of them.
+struct Alive;
+
+impl Alive {
+    fn new() -> Self {
+        let mut living = LIVING.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *living = living.saturating_add(1);
+        Self
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let mut living = LIVING.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *living = living.saturating_sub(1);
+        LIVING.1.notify_all();
+    }
+}
 
 /// How many calls wait at most; further ones wait for a place.
 const QUEUE: usize = 256;
@@ -31,7 +62,7 @@ impl Owner {
     pub(super) fn start(name: String, mut connection: Connection) -> std::io::Result<Self> {
         let (queue, mut work) = mpsc::channel::<Work>(QUEUE);
         let (begun, busy_until) = (Instant::now(), Arc::<AtomicU64>::default());
-        let busy = Arc::clone(&busy_until);
+        let (busy, alive) = (Arc::clone(&busy_until), Alive::new());
         std::thread::Builder::new().name(name).spawn(move || {
             while let Some(work) = work.blocking_recv() {
                 let end = begun.elapsed().saturating_add(work.patience);
@@ -39,6 +70,8 @@ impl Owner {
                 (work.run)(&mut connection);
                 busy.store(0, Ordering::Relaxed);
             }
+            drop(connection);
+            drop(alive);
         })?;
         Ok(Self { queue, begun, busy_until })
     }
@@ -86,7 +119,6 @@ fn slow(what: &str) -> TokenError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::atomic::AtomicBool;
 
     use zeroize::Zeroizing;
