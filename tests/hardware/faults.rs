@@ -87,16 +87,26 @@ async fn reaches(world: &World, id: &JobId, until: impl Fn(&Job) -> bool) -> Job
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_goes_before_the_first_purge_ends_in_a_roll_back() {
-    let Some(hsm) = hsm("faults::a_token_that_goes_before_the_first_purge_ends_in_a_roll_back") else { return };
-    let disks = disks(&hsm);
+/// A job that waits to be run, whose token goes away just before a call of the target.
+async fn gone_before(
+    hsm: &super::hsm::Hsm,
+    call: &'static str,
+    nth: u64,
+) -> (World, super::world::Disks, Vec<super::world::Remembered>, JobId) {
+    let disks = disks(hsm);
     let world = World::open(&disks).await;
     let remembered = world.fill_with(&FITTING).await;
     let id = world.submit(world.order()).await;
     let control = hsm.directory.join("control");
+    disks.plan.before_call(call, nth, move || std::fs::write(control, "removed").unwrap());
+    (world, disks, remembered, id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_goes_before_the_first_purge_ends_in_a_roll_back() {
+    let Some(hsm) = hsm("faults::a_token_that_goes_before_the_first_purge_ends_in_a_roll_back") else { return };
     // Gone just before the first copies come in.
-    disks.plan.before_call("stage", 1, move || std::fs::write(control, "removed").unwrap());
+    let (world, _disks, remembered, id) = gone_before(&hsm, "stage", 1).await;
     let _runner = world.start();
     let job = reaches(&world, &id, |job| job.state.is_final()).await;
     assert_eq!(job.state, JobState::Failed, "nothing can be copied into a token that is gone");
@@ -115,13 +125,8 @@ async fn a_token_that_goes_before_the_first_purge_ends_in_a_roll_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_goes_at_the_first_purge_is_waited_for() {
     let Some(hsm) = hsm("faults::a_token_that_goes_at_the_first_purge_is_waited_for") else { return };
-    let disks = disks(&hsm);
-    let world = World::open(&disks).await;
-    let remembered = world.fill_with(&FITTING).await;
-    let id = world.submit(world.order()).await;
-    let control = hsm.directory.join("control");
     // Gone just before the target confirms the first batch of the purge.
-    disks.plan.before_call("confirm", 2, move || std::fs::write(control, "removed").unwrap());
+    let (world, disks, remembered, id) = gone_before(&hsm, "confirm", 2).await;
     let runner = world.start();
     reaches(&world, &id, |job| job.state == JobState::Purging || job.state.is_final()).await;
     tokio::time::timeout(Duration::from_secs(60), async {

@@ -219,6 +219,17 @@ class Deployment:
             mark = self.log.mark()
             self.reload()
 
+    def audited(self):
+        """Entries of the audit trail, once all are chained: one that is being chained may be seen as waiting and in its place."""
+        verdicts = []
+
+        def chained():
+            verdicts.append(self.cli("audit", "verify")[1])
+            return verdicts[-1]["pending"] == 0
+
+        eventually(chained)
+        return verdicts[-1]["entries"]
+
     def is_past(self, name, mark):
         """Has the daemon said since then that this schedule will not run? It says so before it tells of the reload."""
         registered = self.log.all("schedule.registered", since=mark, schedule=name)

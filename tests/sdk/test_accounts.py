@@ -332,24 +332,13 @@ def test_a_reload_is_in_the_audit_trail_and_so_is_each_share_that_comes_or_goes_
         fields = [f'region = "{REGION}"', f'owner = "{RETAIL.id}"', 'kind = "software"', f"shared_with = [{names}]"]
         unstarted.extra = "\n".join(["[[instance]]", 'id = "kst-third"', *fields])
 
-    def entries():
-        """Once all are chained: one that is being chained may be seen as waiting and in its place."""
-        verdicts = []
-
-        def chained():
-            verdicts.append(unstarted.cli("audit", "verify")[1])
-            return verdicts[-1]["pending"] == 0
-
-        eventually(chained)
-        return verdicts[-1]["entries"]
-
     shared_with()
     unstarted.start()
     # That somebody verifies is noted as well, at the first time; the answer does not wait for it.
     begun = int(unstarted.log.wait("audit.head")["head"].split(":")[0])
-    eventually(lambda: entries() > begun)
+    eventually(lambda: unstarted.audited() > begun)
     for accounts, more in [((), 1), ((LOGISTICS, STRANGER), 3), ((STRANGER,), 2), ((), 2)]:
-        before = entries()
+        before = unstarted.audited()
         shared_with(*accounts)
         unstarted.reload()
-        assert entries() == before + more, accounts
+        assert unstarted.audited() == before + more, accounts

@@ -335,28 +335,17 @@ def test_any_endpoint_is_asked_without_changing_anything(deployment, tmp_path):
     job = deployment.job()["id"]
     eventually(lambda: deployment.cli("job", "report", job)[1]["signature"])
 
-    def entries():
-        """Once all are chained: one that is being chained may be seen as waiting and in its place."""
-        verdicts = []
-
-        def chained():
-            verdicts.append(deployment.cli("audit", "verify")[1])
-            return verdicts[-1]["pending"] == 0
-
-        eventually(chained)
-        return verdicts[-1]["entries"]
-
     def at_rest():
         """That somebody asks is noted, too, at the first time, and no answer waits for it."""
-        found = entries()
+        found = deployment.audited()
         time.sleep(1)
-        return entries() == found
+        return deployment.audited() == found
 
     eventually(at_rest)
-    before = entries()
+    before = deployment.audited()
     code, document = check(directory, "--endpoint", url, env=access(RETAIL))
     assert code == 1 and found_in(document) == EXPECTED, document
-    assert entries() == before, "only read"
+    assert deployment.audited() == before, "only read"
     assert run("rewrite", directory, "--endpoint", url, "--strategy", "instance-id", "--write", env=access(RETAIL))[0] == 0
     assert f'dkms_instance_id   = "{INSTANCE}"' in directory.joinpath("main.tf").read_text()
     code, document = check(directory, "--endpoint", url, env=access(RETAIL))

@@ -55,7 +55,7 @@ impl Service {
     pub async fn run_rotations(&self, now: Timestamp) -> Result<RotationReport, KmsError> {
         let mut due = Vec::new();
         for record in self.catalogue.rotations().await? {
-            if is_due(&record, now) || self.is_waited_for(&record, now).await? {
+            if self.is_to_be_tried(&record, now).await? {
                 due.push(record);
             }
         }
@@ -82,6 +82,10 @@ impl Service {
         Ok(report)
     }
 
+    async fn is_to_be_tried(&self, record: &RotationRecord, now: Timestamp) -> Result<bool, KmsError> {
+        Ok(is_due(record, now) || self.is_waited_for(record, now).await?)
+    }
+
     /// Whether a migration has closed the gate and waits for this rotation.
     async fn is_waited_for(&self, record: &RotationRecord, now: Timestamp) -> Result<bool, KmsError> {
         let rested = record.tried_at.is_none_or(|at| now.duration_since(at) >= HURRIED);
@@ -94,23 +98,24 @@ impl Service {
     /// When a store or keystore fails.
     pub async fn drive_rotation(&self, scope: &Scope, name: &SecretName) -> Result<Driven, KmsError> {
         let _turn = self.rotators.turn(scope, name).await;
-        self.drive_in_turn(scope, name).await
+        match self.catalogue.rotation(scope, name).await? {
+            Some(record) => self.drive_in_turn(record).await,
+            None => Ok(Driven::Nothing),
+        }
     }
 
     /// What was due when a round began may have been tried, and put off, while it waited for its turn.
     async fn drive_if_due(&self, scope: &Scope, name: &SecretName, now: Timestamp) -> Result<Driven, KmsError> {
         let _turn = self.rotators.turn(scope, name).await;
         match self.catalogue.rotation(scope, name).await? {
-            Some(record) if !is_due(&record, now) && !self.is_waited_for(&record, now).await? => Ok(Driven::Later),
-            Some(_) => self.drive_in_turn(scope, name).await,
+            Some(record) if self.is_to_be_tried(&record, now).await? => self.drive_in_turn(record).await,
+            Some(_) => Ok(Driven::Later),
             None => Ok(Driven::Nothing),
         }
     }
 
-    async fn drive_in_turn(&self, scope: &Scope, name: &SecretName) -> Result<Driven, KmsError> {
-        let Some(record) = self.catalogue.rotation(scope, name).await? else {
-            return Ok(Driven::Nothing);
-        };
+    async fn drive_in_turn(&self, record: Stored<RotationRecord>) -> Result<Driven, KmsError> {
+        let (scope, name) = (&record.scope.clone(), &record.secret.clone());
         let found = self.catalogue.secret(scope, name).await?;
         let Some(secret) = found.filter(|secret| secret.incarnation == record.incarnation) else {
             self.abandon_rotation(record).await?;
