@@ -30,7 +30,8 @@ const REGION: &str = "cn-hangzhou";
 const ACCOUNT: &str = "1000000000000001";
 const INSTANCE: &str = "kst-bench";
 const FILLERS: usize = 256;
-const QUIET: Duration = Duration::from_secs(5);
+/// What is not used for ten seconds is given back to the system.
+const QUIET: Duration = Duration::from_secs(15);
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {

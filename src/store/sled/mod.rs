@@ -89,9 +89,8 @@ impl SledStore {
         }
         creation::begin(directory, marked).map_err(io_failed)?;
         let mut warnings = snapshot::set_damaged_aside(directory).map_err(io_failed)?;
-        let tree = open_tree(directory, options)?;
+        let (tree, state) = open_read(directory, options)?;
         let durability = Durability::open(directory).map_err(io_failed)?;
-        let state = State::found(&tree).map_err(failed)?;
         warnings.extend(state.reaches(marked).map_err(failed)?);
         for warning in &warnings {
             emit(Event::StoreDegraded, &Fields::new(), &format!("{}: {warning}", directory.display()));
@@ -206,18 +205,33 @@ impl State {
     /// Reads the whole tree and holds it to its counter.
     fn found(tree: &::sled::Db) -> Result<Self, Fault> {
         let mut tally = Tally::from_both_ends(tree)?;
-        let Some(counter) = contained(|| Ok(tree.get(COUNTER)?))? else {
+        let Some((newest, expected)) = Self::counted(tree)? else {
             let empty = Self { newest: Revision(0), tally, vouched: false };
             let missing = || Fault { detail: "the revision counter is missing".to_owned(), damaged: true };
             return if tally == Tally::default() { Ok(empty) } else { Err(missing()) };
         };
-        let counter = decode(&counter)?;
-        let expected = Tally::from_bytes(&counter.value)?;
         if expected.is_none_or(|expected| tally != expected) {
             tally = Tally::of(tree)?;
         }
         expected.map_or(Ok(()), |expected| tally.check(expected))?;
-        Ok(Self { newest: counter.revision, tally, vouched: expected.is_some() })
+        Ok(Self { newest, tally, vouched: expected.is_some() })
+    }
+
+    /// What the counter says; `None`: there is none.
+    fn counted(tree: &::sled::Db) -> Result<Option<(Revision, Option<Tally>)>, Fault> {
+        let Some(counter) = contained(|| Ok(tree.get(COUNTER)?))? else { return Ok(None) };
+        let counter = decode(&counter)?;
+        Ok(Some((counter.revision, Tally::from_bytes(&counter.value)?)))
+    }
+
+    /// Holds it to the counter of the same database, opened once more.
+    fn is_of(self, tree: &::sled::Db) -> Result<(), Fault> {
+        let counted = Self::counted(tree)?;
+        let same = counted.map_or(self.newest == Revision(0), |(newest, tally)| {
+            newest == self.newest && tally.is_none_or(|tally| tally == self.tally)
+        });
+        let changed = || Fault { detail: "it changed while it was opened".to_owned(), damaged: true };
+        if same { Ok(()) } else { Err(changed()) }
     }
 
     /// Holds it to the watermark. Returns a warning where the watermark itself is the damaged part.
@@ -238,6 +252,10 @@ impl State {
     }
 }
 
+/// A log is large when it is longer than the cache divided by this.
+const LARGE: u64 = 8;
+/// How a large database is read at opening: enough for the pages in the hands of two threads.
+const READING: Options = Options { cache_capacity: 2 * 1024 * 1024 };
 /// How long sled's threads of a store that was just closed may hold its file.
 const RELEASE: Duration = Duration::from_secs(5);
 /// How long a child of this process may hold a lock that was let go.
@@ -262,6 +280,23 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
     }
+}
+
+/// Opens a database and reads all of it. What was read stays in the engine's cache, and with it in the memory of a process
+/// that may never ask for it: a large database is read through a small cache, closed, and opened once more.
+fn open_read(directory: &Path, options: &Options) -> Result<(::sled::Db, State), StoreError> {
+    let failed = |fault: Fault| fault.into_error(directory);
+    let log = directory.join("db");
+    let large = std::fs::metadata(log).is_ok_and(|log| log.len() > options.cache_capacity / LARGE);
+    if !large {
+        let tree = open_tree(directory, options)?;
+        let state = State::found(&tree).map_err(failed)?;
+        return Ok((tree, state));
+    }
+    let state = State::found(&open_tree(directory, &READING)?).map_err(failed)?;
+    let tree = open_tree(directory, options)?;
+    state.is_of(&tree).map_err(failed)?;
+    Ok((tree, state))
 }
 
 fn open_tree(directory: &Path, options: &Options) -> Result<::sled::Db, StoreError> {
