@@ -29,6 +29,7 @@ mod secrecy;
 mod signals;
 mod standing;
 mod stores;
+mod swap;
 mod tasks;
 mod vitals;
 
