@@ -84,7 +84,8 @@ impl Failure {
         if terminal.json() {
             terminal.document(&Document { error: &self.error, problems: &self.problems });
         } else {
-            terminal.talk(&format!("keyferry: {}", self.error.message));
+            // Its code is what `keyferry explain` takes, and what a search in the documentation finds.
+            terminal.talk(&format!("keyferry: {}: {}", self.error.code, self.error.message));
             // One that is all there is to tell is told once.
             let alone = |problem: &ProblemShape| problem.id.is_none() && problem.message == self.error.message;
             for problem in self.problems.iter().filter(|problem| self.problems.len() > 1 || !alone(problem)) {
