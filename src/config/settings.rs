@@ -38,7 +38,7 @@ pub struct Config {
     pub backup: Option<Backup>,
     /// `[instance_server]`: for `run --role instance` only.
     pub instance_server: Option<InstanceServer>,
-    /// `[metrics]`; `None`: only over the admin socket.
+    /// `[metrics]`; `None`: only over the admin socket, which an instance's own process has not.
     pub metrics: Option<Metrics>,
     /// `[[notify]]`: who is told of events.
     pub notify: Vec<Notify>,

@@ -1,5 +1,5 @@
 //! `run --role instance`: a process that opens one instance's store and root key and serves it to a gateway elsewhere.
-//! It has no catalogue, no API and no other keystore.
+//! It has no catalogue, no API, no admin socket and no other keystore.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,14 +10,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::degraded::Degraded;
+use super::inherited::Inherited;
 use super::signals::{Signals, Wish};
 use super::stores::{Opener, pin};
-use super::{DaemonError, expiry, load, notify, secrecy};
-use crate::config::{Config, Instance, InstanceServer as Listener, locate};
+use super::vitals::{self, InstanceVitals, MetricsListener};
+use super::{DaemonError, expiry, load, notify, pulse, secrecy};
+use crate::config::{Config, InUse, Instance, InstanceServer as Listener, locate, reload_diff};
 use crate::keystore::remote::Hosted;
 use crate::keystore::remote::server::{InstanceServer, Papers};
 use crate::keystore::software::SoftwareKeystore;
 use crate::model::{Clock, Random, SystemClock, SystemRandom};
+use crate::observe::heartbeat::Heartbeats;
+use crate::observe::metrics::METRICS;
 use crate::observe::{self, Event, Fields, emit};
 
 /// Serves the only instance of a configuration until TERM or INT.
@@ -56,34 +60,49 @@ pub async fn run_instance(config: Option<PathBuf>) -> Result<(), DaemonError> {
 
 /// An instance that is being served.
 pub(super) struct Hosting {
+    /// As it was at the start; what else than certificates, log level and PIN differs since is not in force.
+    config: Config,
     instance: Instance,
     server: Arc<InstanceServer>,
     keystore: Arc<SoftwareKeystore>,
     degraded: Degraded,
+    hearts: Heartbeats,
     stop: CancellationToken,
     tracker: TaskTracker,
 }
 
 impl Hosting {
-    /// Opens the store and the listener, and serves.
+    /// Opens the store and the listeners, and serves.
     pub(super) async fn start(config: &Config) -> Result<Self, DaemonError> {
         let (instance, listener) = subject(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let begun = clock.monotonic();
         let opener = Opener::new(&config.state_dir, Arc::clone(&clock), Arc::clone(&random))?;
         let keystore = opener.instance(instance).await?;
         let hosted: Arc<dyn Hosted> = Arc::<SoftwareKeystore>::clone(&keystore);
         let server =
             InstanceServer::bind(listener.listen, papers(listener), instance.id.clone(), hosted, random).await?;
+        let metrics = match &config.metrics {
+            // No socket unit goes with this role.
+            Some(metrics) => Some(MetricsListener::bind(metrics.listen, &mut Inherited::default()).await?),
+            None => None,
+        };
         let hosting = Self {
+            config: config.clone(),
             instance: instance.clone(),
             server,
             keystore,
             degraded: opener.degraded().clone(),
+            hearts: Heartbeats::default(),
             stop: CancellationToken::new(),
             tracker: TaskTracker::new(),
         };
         hosting.tracker.spawn(Arc::clone(&hosting.server).run(hosting.stop.clone()));
+        if let Some(listener) = metrics {
+            let vitals = Arc::new(hosting.vitals(clock, begun));
+            hosting.tracker.spawn(vitals::serve(listener, vitals, hosting.stop.clone()));
+        }
         hosting.care(listener.certificate.clone());
         emit(Event::DaemonStarted, &Fields::new().instance(&instance.id), &hosting.status());
         Ok(hosting)
@@ -100,6 +119,18 @@ impl Hosting {
         )
     }
 
+    fn vitals(&self, clock: Arc<dyn Clock>, begun: Duration) -> InstanceVitals {
+        InstanceVitals {
+            server: Arc::clone(&self.server),
+            keystore: Arc::clone(&self.keystore),
+            expires: self.instance.expires,
+            hearts: self.hearts.clone(),
+            clock,
+            begun,
+            stop: self.stop.clone(),
+        }
+    }
+
     /// Reads certificates and log level again. What else the file says waits for the next start.
     fn reload(&self, path: &std::path::Path, log: &crate::observe::LogHandle) {
         let outcome = load(path).and_then(|loaded| {
@@ -107,16 +138,26 @@ impl Hosting {
             if instance.identity() != self.instance.identity() || instance.id != self.instance.id {
                 return Err(DaemonError::NotAnInstance("the file is of another instance; restart to change that"));
             }
+            let changes = reload_diff(&self.config, &loaded.config, &InUse::default());
+            let later = changes.map_err(DaemonError::Unfitting)?.at_next_start;
             self.server.reload()?;
             // A PIN that was refused may be tried once more now.
             if let (Some(token), Some(pkcs11)) = (self.keystore.token(), &instance.pkcs11) {
                 token.set_pin(pin(pkcs11));
             }
             log.set_level(loaded.config.log.level)?;
-            Ok(())
+            Ok(later)
         });
+        METRICS.set_config_rejected(outcome.is_err());
         match outcome {
-            Ok(()) => emit(Event::ConfigReloaded, &Fields::new(), "certificates and log level were read again"),
+            Ok(later) => {
+                let mut text = "certificates and log level were read again".to_owned();
+                if !later.is_empty() {
+                    let later: Vec<String> = later.into_iter().collect();
+                    text = format!("{text}; from the next start: {}", later.join(", "));
+                }
+                emit(Event::ConfigReloaded, &Fields::new(), &text);
+            }
             Err(error) => {
                 let text = format!("everything stays as it was: {}", error.to_string().replace('\n', "; "));
                 emit(Event::ConfigRejected, &Fields::new(), &text);
@@ -151,12 +192,19 @@ impl Hosting {
                 watch.tell(now, &expiry::Term::of_instance(&instance.id, instance.expires, instance.auto_renew));
             }
         });
-        if let Some(period) = notify::watchdog().and_then(|timeout| timeout.checked_div(2)) {
-            self.every(period, |keystore| async move {
-                // An instance whose store hangs is not alive. One that refuses serves what can be read, and one whose
-                // token is away or refuses the PIN must not be started anew: each start tries the PIN once more.
-                if tokio::time::timeout(PROBE, keystore.writable()).await.is_ok() {
-                    notify::alive();
+        // Where nobody wants to know, nothing need be written.
+        if notify::watchdog().is_some() || self.config.metrics.is_some() {
+            let heart = Arc::new(self.hearts.begin("the store"));
+            self.every(pulse::period(), move |keystore| {
+                let heart = Arc::clone(&heart);
+                async move {
+                    // An instance whose store hangs is not alive. One that refuses serves what can be read, and one
+                    // whose token is away or refuses the PIN must not be started anew: each start tries the PIN once
+                    // more.
+                    if tokio::time::timeout(pulse::PROBE, keystore.writable()).await.is_ok() {
+                        heart.beat();
+                        notify::alive();
+                    }
                 }
             });
         }
@@ -208,4 +256,3 @@ fn papers(listener: &Listener) -> Papers {
 const CACHES_EVERY: Duration = Duration::from_secs(10);
 /// As in the daemon.
 const SHRED_EVERY: Duration = Duration::from_secs(3600);
-const PROBE: Duration = Duration::from_secs(5);

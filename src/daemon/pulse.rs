@@ -38,9 +38,17 @@ pub(super) fn patience() -> Duration {
     notify::watchdog().map_or(UNWATCHED, |timeout| timeout / 2)
 }
 
+/// How often one shows that one works, so that one slow answer is not taken for silence.
+pub(super) fn period() -> Duration {
+    (patience() / 2).max(SHORTEST_PERIOD)
+}
+
 const UNWATCHED: Duration = Duration::from_secs(30);
 const LONGEST_PERIOD: Duration = Duration::from_secs(5);
-const PROBE: Duration = Duration::from_secs(5);
+/// How long a store may take to answer.
+pub(super) const PROBE: Duration = Duration::from_secs(5);
+/// Nothing is looked at more often.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(50);
 const TELL_PAUSE: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -65,8 +73,7 @@ async fn tell(parts: &Parts, idle: &str) {
 
 async fn guard(parts: &Parts) {
     let patience = patience();
-    let period = (patience / 2).min(LONGEST_PERIOD).max(Duration::from_millis(50));
-    let mut ticks = interval(period);
+    let mut ticks = interval(period().min(LONGEST_PERIOD));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = BTreeSet::new();
     loop {

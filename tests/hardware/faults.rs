@@ -34,6 +34,36 @@ async fn a_wrong_pin_is_tried_once() {
     assert_eq!(hsm.logins(), 3);
 }
 
+#[tokio::test]
+async fn whether_a_token_can_be_reached_may_be_asked_often() {
+    let Some(hsm) = hsm("faults::whether_a_token_can_be_reached_may_be_asked_often") else { return };
+    let token = hsm.token_with("000000");
+    for _ in 0..5 {
+        let refused = token.reachable().await.unwrap_err();
+        assert!(matches!(&refused, TokenError::PinRefused(why) if why.contains("not tried again")), "{refused}");
+    }
+    assert_eq!(hsm.logins(), 1, "tokens lock");
+    token.set_pin(hsm.pin(PIN));
+    token.reachable().await.unwrap();
+    hsm.order("removed");
+    let away = token.reachable().await.unwrap_err();
+    assert!(matches!(away, TokenError::Unreachable(_)), "{away}");
+    hsm.order("");
+    // One that is away is not looked for at each question.
+    while token.reachable().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let before = hsm.logins();
+    for loss in ["closed", "out"] {
+        hsm.order(&format!("lose {loss}"));
+        token.reachable().await.unwrap();
+    }
+    assert_eq!(hsm.logins(), before + 2, "a lost session is opened again");
+    token.reachable().await.unwrap();
+    assert_eq!(hsm.logins(), before + 2);
+    assert!(hsm.objects().is_empty(), "nothing was tried out in it");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preflight_names_what_is_wrong_with_the_token() {
     let Some(hsm) = hsm("faults::preflight_names_what_is_wrong_with_the_token") else { return };

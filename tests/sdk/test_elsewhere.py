@@ -4,7 +4,6 @@ import base64
 import hashlib
 import http.server
 import json
-import os
 import signal
 import socket
 import ssl
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from clients import Refused
-from deployment import INSTANCE, PATIENCE, REGION, RETAIL, Log, binary, eventually
+from deployment import INSTANCE, PATIENCE, REGION, RETAIL, eventually
 from population import Population
 from test_crypto import b64
 from test_hardware import Token, still_opens, symmetric
@@ -60,34 +59,8 @@ class TokenElsewhere(Elsewhere):
     def __init__(self, directory, token):
         super().__init__(directory)
         self.token = token
-
-    def start(self, failpoint=None):
-        path = self.directory
-        listener = {"certificate": "instance.pem", "private_key": "instance.key", "client_ca": "gateway-ca.pem"}
-        papers = ", ".join(f'{name} = "{path / file}"' for name, file in listener.items())
-        lines = [
-            f'state_dir = "{self.state_dir}"',
-            f'instance_server = {{ listen = "127.0.0.1:{self.port}", {papers} }}',
-            "[[region]]",
-            f'id = "{REGION}"',
-            "[[account]]",
-            f'id = "{RETAIL.id}"',
-            "[[instance]]",
-            f'id = "{INSTANCE}"',
-            f'region = "{REGION}"',
-            f'owner = "{RETAIL.id}"',
-            'kind = "hardware"',
-            f"pkcs11 = {self.token.setting}",
-        ]
-        (path / "keyferry.toml").write_text("\n".join(lines) + "\n")
-        command = [binary(), "--config", str(path / "keyferry.toml"), "run", "--role", "instance"]
-        environment = {**os.environ, **self.token.environment}
-        pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, text=True, env=environment, **pipes)
-        self.log = Log()
-        threading.Thread(target=self.log.follow, args=[self.process.stderr], daemon=True).start()
-        self.log.wait("daemon.started")
-        return self
+        self.made_of = ['kind = "hardware"', f"pkcs11 = {token.setting}"]
+        self.environment = token.environment
 
 
 @pytest.fixture

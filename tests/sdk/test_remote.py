@@ -52,11 +52,16 @@ class Elsewhere:
         self.gateways = authority(self.directory, "gateway")
         issue(self.directory, "instance", self.issuer)
         issue(self.directory, "gateway", self.gateways)
+        # What the instance is made of, and what else its file and its environment hold.
+        self.made_of = ['kind = "software"']
+        self.extra = ""
+        self.environment = {}
         self.process = None
         self.log = None
 
-    def start(self, failpoint=None):
+    def write_config(self):
         path = self.directory
+        made_of = "\n".join(self.made_of)
         (path / "keyferry.toml").write_text(
             f"""state_dir = "{self.state_dir}"
 instance_server = {{ listen = "127.0.0.1:{self.port}", certificate = "{path}/instance.pem", private_key = "{path}/instance.key", client_ca = "{path}/gateway-ca.pem" }}
@@ -68,11 +73,17 @@ id = "{RETAIL.id}"
 id = "{INSTANCE}"
 region = "{REGION}"
 owner = "{RETAIL.id}"
-kind = "software"
+{made_of}
+{self.extra}
 """
         )
-        command = [binary(), "--config", str(path / "keyferry.toml"), "run", "--role", "instance"]
-        environment = {**os.environ, "KEYFERRY_FAILPOINT": failpoint} if failpoint else None
+
+    def start(self, failpoint=None):
+        self.write_config()
+        command = [binary(), "--config", str(self.directory / "keyferry.toml"), "run", "--role", "instance"]
+        environment = {**os.environ, **self.environment}
+        if failpoint:
+            environment["KEYFERRY_FAILPOINT"] = failpoint
         self.process = subprocess.Popen(
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
         )

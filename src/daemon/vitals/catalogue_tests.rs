@@ -14,7 +14,12 @@ fn everything() -> String {
         let counted = crate::observe::metrics::METRICS.time(action.place(), async {});
         futures::executor::block_on(counted);
     }
-    text(Figures::sample()).unwrap()
+    text(figures::sample()).unwrap()
+}
+
+/// All that an instance's own process gives.
+fn of_an_instance() -> String {
+    instance::sample().unwrap()
 }
 
 /// Type and help by name, as a scraper sees them.
@@ -70,13 +75,16 @@ fn the_page_names_every_metric_with_its_labels() {
     let mut page = String::from(
         "# Metrics\n\nMade from the code by a test. Names carry the endings of the OpenMetrics text format: counters are \
          queried as `…_total`, histograms as `…_bucket`, `…_count` and `…_sum`. No label ever holds the name of a resource, an \
-         account or a job. A gauge whose help says *absent* has no series then.\n\n| metric | type | labels | is |\n\
-         |---|---|---|---|\n",
+         account or a job. A gauge whose help says *absent* has no series then. The daemon gives all of them; what an \
+         instance's own process (`keyferry run --role instance`) gives too is marked, there for that instance alone.\n\n\
+         | metric | type | labels | instance | is |\n|---|---|---|---|---|\n",
     );
+    let there = described(&of_an_instance());
     for (name, (kind, help)) in described(&text) {
         let labels: Vec<String> = labels(&text, &name).iter().map(|label| format!("`{label}`")).collect();
         let labels = if labels.is_empty() { "-".to_owned() } else { labels.join(", ") };
-        let _ = writeln!(page, "| `{name}` | {kind} | {labels} | {help} |");
+        let too = if there.contains_key(&name) { "yes" } else { "-" };
+        let _ = writeln!(page, "| `{name}` | {kind} | {labels} | {too} | {help} |");
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     if std::env::var_os("KEYFERRY_WRITE").is_some() {
@@ -84,6 +92,19 @@ fn the_page_names_every_metric_with_its_labels() {
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(found, page, "run KEYFERRY_WRITE=1 cargo test --lib daemon::vitals");
+}
+
+#[test]
+fn what_an_instance_gives_is_what_the_page_says() {
+    let (here, there) = (everything(), of_an_instance());
+    let known = described(&here);
+    let given = described(&there);
+    for (name, said) in &given {
+        assert_eq!(known.get(name), Some(said), "{name} has one meaning");
+        assert!(labels(&there, name).is_subset(&labels(&here, name)), "{name}");
+    }
+    assert!(given.len() > 8 && given.contains_key("keyferry_build_info"), "{given:?}");
+    assert!(!given.keys().any(|name| name.contains("request") || name.contains("jobs")), "{given:?}");
 }
 
 #[test]

@@ -160,6 +160,14 @@ impl Link {
         }
     }
 
+    /// Looks whether the token is there, and the session logged in.
+    pub(super) fn present(&self) -> Result<(), TokenError> {
+        if self.is_lost() {
+            return Err(TokenError::Unreachable("the session with the token was lost".to_owned()));
+        }
+        self.context.get_token_info(self.slot).map(drop).map_err(classify)
+    }
+
     /// Whether the token offers a mechanism.
     pub(super) fn offers(&self, mechanism: MechanismType) -> bool {
         self.context.get_mechanism_info(self.slot, mechanism).is_ok()

@@ -80,6 +80,14 @@ impl Token {
         self.owner.call(MAKING, work).await
     }
 
+    /// Whether it can be reached and lets us in. Asks less of it than [`Token::ready`], so that it may be asked often.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn reachable(&self) -> Result<(), TokenError> {
+        self.owner.call(DAILY, |connection| connection.using(true, |link| link.present())).await
+    }
+
     /// Makes a key under a fresh name.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use crate::crypto::offer::OfferKey;
 use crate::crypto::transport::TransportKeys;
 use crate::keystore::{Answer, KeystoreError, Label, Place, Readiness};
 use crate::model::Random;
+use crate::observe::metrics::METRICS;
 
 /// A keystore, and the key that imported material is wrapped for.
 pub(super) struct Desk {
@@ -23,9 +24,16 @@ impl Desk {
     }
 
     pub(super) async fn answer(&self, call: Call) -> Reply {
+        // A look at how it stands is no call that it could not serve.
+        let looks = matches!(call, Call::Ready);
         match self.carry_out(call).await {
             Ok(reply) => reply,
-            Err(error) => Reply::Failed(Refusal::of(error)),
+            Err(error) => {
+                if !looks && error.is_unavailable() {
+                    METRICS.keystore_error(self.keystore.served_by());
+                }
+                Reply::Failed(Refusal::of(error))
+            }
         }
     }
 

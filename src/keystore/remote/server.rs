@@ -14,6 +14,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
@@ -33,7 +34,7 @@ use super::wire::{
 use crate::keystore::Target;
 use crate::keystore::software::SoftwareKeystore;
 use crate::model::{InstanceId, Random};
-use crate::tls::{TlsError, authorities, pair, provider};
+use crate::tls::{TlsError, authorities, end_of, pair, provider};
 
 /// A keystore that can be served to another host: it signs its answers.
 pub trait Hosted: Target {
@@ -79,10 +80,17 @@ pub struct InstanceServer {
     listener: TcpListener,
     address: SocketAddr,
     papers: Papers,
-    tls: RwLock<Arc<ServerConfig>>,
+    presented: RwLock<Presented>,
     protocols: Protocols,
     instance: InstanceId,
     desk: Desk,
+}
+
+/// What is in force of the papers.
+struct Presented {
+    config: Arc<ServerConfig>,
+    /// The first end of a certificate of the chain.
+    until: Option<Timestamp>,
 }
 
 impl InstanceServer {
@@ -97,12 +105,12 @@ impl InstanceServer {
         keystore: Arc<dyn Hosted>,
         random: Arc<dyn Random>,
     ) -> Result<Arc<Self>, ListenError> {
-        let tls = RwLock::new(papers.config()?);
+        let presented = RwLock::new(papers.read()?);
         let failed = |error| ListenError::Address { address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let desk = Desk::new(keystore, random);
-        Ok(Arc::new(Self { listener, address, papers, tls, protocols: Protocols::SPOKEN, instance, desk }))
+        Ok(Arc::new(Self { listener, address, papers, presented, protocols: Protocols::SPOKEN, instance, desk }))
     }
 
     /// Speaks other protocols than this release does, to rehearse an upgrade.
@@ -125,9 +133,15 @@ impl InstanceServer {
     /// # Errors
     /// Names the file; then nothing has changed.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = self.papers.config()?;
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let presented = self.papers.read()?;
+        *self.presented.write().unwrap_or_else(PoisonError::into_inner) = presented;
         Ok(())
+    }
+
+    /// Until when the certificate that it presents is good, or what vouches for it if that ends before.
+    #[must_use]
+    pub fn presented_until(&self) -> Option<Timestamp> {
+        self.presented.read().unwrap_or_else(PoisonError::into_inner).until
     }
 
     /// Serves until `stop`; then accepts nothing more, and returns when the calls under way have been answered, at the
@@ -169,7 +183,7 @@ impl InstanceServer {
 
     async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
         let _ = stream.set_nodelay(true);
-        let config = Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner));
+        let config = Arc::clone(&self.presented.read().unwrap_or_else(PoisonError::into_inner).config);
         let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream).into_fallible();
         let stream = match tokio::time::timeout(HANDSHAKE, handshake).await {
             Ok(Ok(stream)) => stream,
@@ -250,7 +264,7 @@ impl InstanceServer {
 }
 
 impl Papers {
-    fn config(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    fn read(&self) -> Result<Presented, TlsError> {
         let unusable = |error| TlsError::Unusable {
             certificate: self.certificate.clone(),
             private_key: self.private_key.clone(),
@@ -261,6 +275,7 @@ impl Papers {
             TlsError::Pem { path: self.client_ca.clone(), what: "certificate authority", error: error.to_string() }
         })?;
         let (chain, key) = pair(&self.certificate, &self.private_key)?;
+        let until = chain.iter().filter_map(|certificate| end_of(certificate).ok()).min();
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(unusable)?
@@ -270,7 +285,7 @@ impl Papers {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Every connection shows its certificate anew.
         config.send_tls13_tickets = 0;
-        Ok(Arc::new(config))
+        Ok(Presented { config: Arc::new(config), until })
     }
 }
 

@@ -17,12 +17,21 @@ use crate::crypto::material::{DecryptAlgorithm, KeyMaterial, SignAlgorithm};
 use crate::keystore::hardware::{Deed, ObjectId, TokenError};
 use crate::keystore::{Answer, Held, Keystore, KeystoreError, Label, Place};
 use crate::model::{Incarnation, KeystoreId};
+use crate::observe::metrics::ServedBy;
 use crate::store::{Compare, Outcome, Transaction};
 
 #[async_trait]
 impl Keystore for SoftwareKeystore {
     fn id(&self) -> &KeystoreId {
         &self.id
+    }
+
+    fn served_by(&self) -> ServedBy {
+        match (&self.id, &self.token) {
+            (KeystoreId::Shared(_), _) => ServedBy::Shared,
+            (KeystoreId::Instance(_), None) => ServedBy::Software,
+            (KeystoreId::Instance(_), Some(_)) => ServedBy::Hardware,
+        }
     }
 
     async fn generate(&self, label: &Label, place: &Place) -> Result<(), KeystoreError> {

@@ -19,6 +19,21 @@ use crate::observe::failpoint::{Failpoint, around};
 use crate::store::{Outcome, Transaction};
 
 impl SoftwareKeystore {
+    /// Whether its store can be read; a token is not asked.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn readable(&self) -> Result<(), KeystoreError> {
+        match self.store.get(layout::CHECK).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(KeystoreError::Damaged {
+                keystore: self.id.clone(),
+                detail: "the check record is missing".to_owned(),
+            }),
+            Err(error) => Err(self.store_error(error)),
+        }
+    }
+
     /// Whether its store takes a write; a token is not asked.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Labels are of small fixed sets (operations of the API, kinds of keystores, outcomes): never a name of a resource, an
 //! account or a job. What is not counted but is (jobs, locks, expiry dates) is read by the daemon at each scrape.
 
+mod collectors;
 mod latency;
 
 use std::cell::Cell;
@@ -12,11 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-
+pub use collectors::{Counted, KeystoresCounted};
 pub use latency::Latency;
 
 /// The first word of every name.
@@ -40,6 +37,9 @@ pub enum ServedBy {
 impl ServedBy {
     /// Every kind.
     pub const ALL: [Self; 5] = [Self::Catalogue, Self::Shared, Self::Software, Self::Hardware, Self::Remote];
+
+    /// Every kind of keystore.
+    pub const KEYSTORES: [Self; 4] = [Self::Shared, Self::Software, Self::Hardware, Self::Remote];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -180,9 +180,13 @@ impl Metrics {
 
     /// A keystore of this kind could not serve a call: a token, its driver or its host failed.
     pub fn keystore_error(&self, kind: ServedBy) {
-        if let Some(count) = self.keystore_errors.get(kind as usize) {
+        if let Some(count) = self.keystore_errors_of(kind) {
             count.inc();
         }
+    }
+
+    fn keystore_errors_of(&self, kind: ServedBy) -> Option<&Count> {
+        self.keystore_errors.get(kind as usize)
     }
 }
 
@@ -190,57 +194,6 @@ impl Metrics {
 pub fn served_by(kind: ServedBy) {
     // Work of the daemon's own belongs to no operation.
     let _ = SERVED_BY.try_with(|cell| cell.set(kind));
-}
-
-/// Writes [`METRICS`], with these names of operations in the order of their places.
-#[derive(Debug)]
-pub struct Counted(pub Vec<&'static str>);
-
-impl Collector for Counted {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let requests = self.0.iter().zip(&METRICS.requests).flat_map(|(operation, kinds)| {
-            let kinds = ServedBy::ALL.iter().zip(kinds);
-            kinds.map(|(kind, latency)| ([("operation", *operation), ("keystore", kind.as_str())], latency))
-        });
-        let text = "Operations of the API, by operation and by the kind of keystore that served them";
-        latency::encode_family(&mut encoder, ("request_duration", text), requests)?;
-        for (name, help, latency) in [
-            (
-                "store_commit_duration",
-                "From the hand-over of a transaction to its durable answer, waiting included",
-                &METRICS.store_commit,
-            ),
-            ("store_sync_duration", "Making a group of transactions durable", &METRICS.store_sync),
-        ] {
-            let unit = Some(&prometheus_client::registry::Unit::Seconds);
-            latency.encode(encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?)?;
-        }
-        let help = "Calls that a keystore could not serve (token, driver, host, store), by kind";
-        let mut family = encoder.encode_descriptor("keystore_errors", help, None, MetricType::Counter)?;
-        for (kind, count) in ServedBy::ALL.iter().zip(&METRICS.keystore_errors).skip(1) {
-            let labels = [("keystore", kind.as_str())];
-            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count.get(), None)?;
-        }
-        for (name, help, count) in [
-            (
-                "operations_refused",
-                "Management operations refused while a migration holds their scope",
-                &METRICS.refused,
-            ),
-            ("requests_throttled", "Requests beyond an account's rate", &METRICS.throttled),
-            ("requests_denied", "Requests denied: signature, access key or rights", &METRICS.denied),
-            ("requests_failed", "Requests that failed inside", &METRICS.failed),
-            ("store_errors", "Commits refused by the store, or of unknown outcome", &METRICS.store_errors),
-            ("notifications_delivered", "Notifications that reached their receiver", &METRICS.notified),
-            ("notifications_undelivered", "Notifications that were given up", &METRICS.undelivered),
-            ("notification_retries", "Deliveries that failed and are tried again", &METRICS.notify_retries),
-        ] {
-            let counter = ConstCounter::new(count.get());
-            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            counter.encode(metric)?;
-        }
-        Ok(())
-    }
 }
 
 /// What has been measured so far of one operation, for tests of those that measure.
@@ -262,6 +215,7 @@ mod tests {
     fn written(operations: Vec<&'static str>) -> String {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(Counted(operations)));
+        registry.register_collector(Box::new(KeystoresCounted(vec![ServedBy::Hardware])));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         text
@@ -302,5 +256,15 @@ mod tests {
             line.unwrap()
         };
         assert!(of("0.00005") >= 1 && of("+Inf") >= of("5.0"), "{text}");
+    }
+
+    #[test]
+    fn errors_are_told_of_the_keystores_that_there_are() {
+        METRICS.keystore_error(ServedBy::Hardware);
+        let text = written(Vec::new());
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("keyferry_keystore_errors_total")).collect();
+        let [line] = lines.as_slice() else { unreachable!("one kind was asked for: {text}") };
+        let count = line.strip_prefix("keyferry_keystore_errors_total{keystore=\"hardware\"} ").unwrap();
+        assert!(count.parse::<u64>().unwrap() >= 1, "{line}");
     }
 }
