@@ -10,27 +10,27 @@ use crate::model::{
 };
 
 pub(super) fn key(region: &RegionId, id: &KeyId) -> Vec<u8> {
-    format!("c/key/{region}/{id}").into_bytes()
+    ["c/key/", region.as_str(), "/", id.as_str()].concat().into_bytes()
 }
 
 pub(super) fn key_version(incarnation: &Incarnation, version: &MaterialId) -> Vec<u8> {
-    format!("c/keyver/{incarnation}/{version}").into_bytes()
+    ["c/keyver/", incarnation.as_str(), "/", version.as_str()].concat().into_bytes()
 }
 
 pub(super) fn key_versions(incarnation: &Incarnation) -> Vec<u8> {
-    format!("c/keyver/{incarnation}/").into_bytes()
+    ["c/keyver/", incarnation.as_str(), "/"].concat().into_bytes()
 }
 
 pub(super) fn secret(scope: &Scope, name: &SecretName) -> Vec<u8> {
-    format!("c/secret/{}/{}/{name}", scope.region, scope.account).into_bytes()
+    ["c/secret/", scope.region.as_str(), "/", scope.account.as_str(), "/", name.as_str()].concat().into_bytes()
 }
 
 pub(super) fn secret_version(incarnation: &Incarnation, id: &SecretVersionId) -> Vec<u8> {
-    format!("c/secver/{incarnation}/{id}").into_bytes()
+    ["c/secver/", incarnation.as_str(), "/", id.as_str()].concat().into_bytes()
 }
 
 pub(super) fn secret_versions(incarnation: &Incarnation) -> Vec<u8> {
-    format!("c/secver/{incarnation}/").into_bytes()
+    ["c/secver/", incarnation.as_str(), "/"].concat().into_bytes()
 }
 
 pub(super) fn alias(scope: &Scope, name: &str) -> Vec<u8> {
@@ -90,11 +90,11 @@ pub(super) fn scope_behind(path: &[u8], prefix: &[u8]) -> Option<Scope> {
 }
 
 pub(super) fn gate(scope: &Scope) -> Vec<u8> {
-    format!("l/gate/{}/{}", scope.region, scope.account).into_bytes()
+    ["l/gate/", scope.region.as_str(), "/", scope.account.as_str()].concat().into_bytes()
 }
 
 pub(super) fn lock(scope: &Scope) -> Vec<u8> {
-    format!("l/lock/{}/{}", scope.region, scope.account).into_bytes()
+    ["l/lock/", scope.region.as_str(), "/", scope.account.as_str()].concat().into_bytes()
 }
 
 pub(super) fn instance_gate(id: &InstanceId) -> Vec<u8> {
@@ -114,7 +114,8 @@ pub(super) fn rotation(scope: &Scope, secret: &SecretName) -> Vec<u8> {
 pub(super) const ROTATIONS: &[u8] = b"r/";
 
 pub(super) fn mark(scope: &Scope, resource: &ResourceId) -> Vec<u8> {
-    format!("l/mark/{}/{}/{}/{}", scope.region, scope.account, resource.kind(), resource.name()).into_bytes()
+    let (region, account) = (scope.region.as_str(), scope.account.as_str());
+    ["l/mark/", region, "/", account, "/", resource.kind().as_str(), "/", resource.name()].concat().into_bytes()
 }
 
 pub(super) fn marks(scope: Option<&Scope>) -> Vec<u8> {
@@ -230,3 +231,37 @@ pub(super) fn hold(id: &str) -> Vec<u8> {
 }
 
 pub(super) const HOLDS: &[u8] = b"h/";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Where stores of every release have their records.
+    #[test]
+    fn records_lie_where_they_lay() {
+        let scope = Scope { region: "cn-hangzhou".parse().unwrap(), account: "1000000000000001".parse().unwrap() };
+        let id: KeyId = "key-abc".parse().unwrap();
+        let name: SecretName = "db/password".parse().unwrap();
+        let life: Incarnation = "11111111-1111-4111-8111-111111111111".parse().unwrap();
+        let one: MaterialId = "22222222-2222-4222-8222-222222222222".parse().unwrap();
+        let two: SecretVersionId = "v/2".parse().unwrap();
+        for (path, expected) in [
+            (key(&scope.region, &id), "c/key/cn-hangzhou/key-abc"),
+            (key_versions(&life), "c/keyver/11111111-1111-4111-8111-111111111111/"),
+            (
+                key_version(&life, &one),
+                "c/keyver/11111111-1111-4111-8111-111111111111/22222222-2222-4222-8222-222222222222",
+            ),
+            (secret(&scope, &name), "c/secret/cn-hangzhou/1000000000000001/db/password"),
+            (secret_versions(&life), "c/secver/11111111-1111-4111-8111-111111111111/"),
+            (secret_version(&life, &two), "c/secver/11111111-1111-4111-8111-111111111111/v/2"),
+            (gate(&scope), "l/gate/cn-hangzhou/1000000000000001"),
+            (lock(&scope), "l/lock/cn-hangzhou/1000000000000001"),
+            (mark(&scope, &ResourceId::Key(id)), "l/mark/cn-hangzhou/1000000000000001/key/key-abc"),
+            (mark(&scope, &ResourceId::Secret(name)), "l/mark/cn-hangzhou/1000000000000001/secret/db/password"),
+        ] {
+            assert_eq!(String::from_utf8(path).unwrap(), expected);
+        }
+    }
+}

@@ -1,17 +1,22 @@
 //! The canonical binary form under additional data, signatures and stored records: integers big-endian, fields with a
 //! 32-bit length in front. One value has exactly one encoding.
 
+use sha2::Digest;
+
 use super::CryptoError;
+use crate::model::KeystoreId;
 
 /// Appends canonical fields. The buffer grows by reallocation: for secrets start with [`Writer::with_capacity`], large
 /// enough, so that no copy is left behind.
-#[derive(Default)]
 pub(crate) struct Writer(Vec<u8>);
+
+/// More than most addresses, labels and heads take, so that they are written without growing.
+const COMMON: usize = 256;
 
 impl Writer {
     /// An empty writer.
     pub(crate) fn new() -> Self {
-        Self::default()
+        Self::with_capacity(COMMON)
     }
 
     /// An empty writer with room for `bytes`.
@@ -41,11 +46,9 @@ impl Writer {
         self
     }
 
-    /// Appends a length and bytes. Nothing here comes near 4 GiB; a longer field would get a length that no reader
-    /// accepts.
+    /// Appends a length and bytes.
     pub(crate) fn field(&mut self, bytes: &[u8]) -> &mut Self {
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        self.raw(&length.to_be_bytes()).raw(bytes)
+        self.raw(&length(bytes.len())).raw(bytes)
     }
 
     /// Appends a text as a field.
@@ -53,10 +56,31 @@ impl Writer {
         self.field(text.as_bytes())
     }
 
+    /// Appends the text of a keystore's ID as a field.
+    pub(crate) fn keystore(&mut self, id: &KeystoreId) -> &mut Self {
+        let (front, name) = match id {
+            KeystoreId::Shared(region) => ("shared:", region.as_str()),
+            KeystoreId::Instance(id) => ("", id.as_str()),
+        };
+        self.raw(&length(front.len().saturating_add(name.len()))).raw(front.as_bytes()).raw(name.as_bytes())
+    }
+
     /// What was written.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.0)
     }
+}
+
+/// What stands in front of a field of so many bytes. Nothing here comes near 4 GiB; a longer field would get a length
+/// that no reader accepts.
+pub(super) fn length(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+/// Digests what [`Writer::field`] would append, without a copy of it.
+pub(crate) fn digest_field(hash: &mut impl Digest, bytes: &[u8]) {
+    hash.update(length(bytes.len()));
+    hash.update(bytes);
 }
 
 /// Reads what [`Writer`] wrote; every error names what was being read.
@@ -133,5 +157,30 @@ pub mod base64_bytes {
         let text = String::deserialize(deserializer)?;
         let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
         bytes.try_into().map_err(|_| D::Error::custom("wrong length"))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sha2::Sha256;
+
+    use super::*;
+
+    #[test]
+    fn a_keystore_is_written_as_its_text() {
+        for text in ["shared:cn-hangzhou", "kst-a", "kst-0123456789"] {
+            let id: KeystoreId = text.parse().unwrap();
+            assert_eq!(Writer::new().keystore(&id).finish(), Writer::new().text(&id.to_string()).finish());
+        }
+    }
+
+    #[test]
+    fn a_field_is_digested_as_it_is_written() {
+        for bytes in [b"".as_slice(), b"field", &[7; 1000]] {
+            let mut hash = Sha256::new();
+            digest_field(&mut hash, bytes);
+            assert_eq!(hash.finalize(), Sha256::digest(Writer::new().field(bytes).finish()));
+        }
     }
 }

@@ -22,5 +22,5 @@ pub mod transport;
 pub mod verify;
 
 pub use encoding::base64_bytes;
-pub(crate) use encoding::{Reader, Writer};
+pub(crate) use encoding::{Reader, Writer, digest_field};
 pub use error::CryptoError;

@@ -199,12 +199,26 @@ pub(super) fn seal_gcm(
     aad: &[u8],
     plaintext: &[u8],
 ) -> Result<Vec<u8>, CryptoError> {
+    seal_gcm_parts(key, random, aad, &[], &[plaintext])
+}
+
+/// As [`seal_gcm`], for a plaintext in parts and behind a front that stays in the clear.
+pub(super) fn seal_gcm_parts(
+    key: &LessSafeKey,
+    random: &dyn Random,
+    aad: &[u8],
+    front: &[u8],
+    parts: &[&[u8]],
+) -> Result<Vec<u8>, CryptoError> {
     let mut iv = [0; IV_LEN];
     random.fill(&mut iv);
-    let mut sealed = Vec::with_capacity(plaintext.len().saturating_add(IV_LEN + TAG_LEN));
+    // The exact size up front: growing would leave copies of the plaintext behind.
+    let length = parts.iter().fold(front.len(), |sum, part| sum.saturating_add(part.len()));
+    let mut sealed = Vec::with_capacity(length.saturating_add(IV_LEN + TAG_LEN));
+    sealed.extend_from_slice(front);
     sealed.extend_from_slice(&iv);
-    sealed.extend_from_slice(plaintext);
-    let text = sealed.get_mut(IV_LEN..).unwrap_or_default();
+    parts.iter().for_each(|part| sealed.extend_from_slice(part));
+    let text = sealed.get_mut(front.len().saturating_add(IV_LEN)..).unwrap_or_default();
     let tag = key
         .seal_in_place_separate_tag(Nonce::assume_unique_for_key(iv), Aad::from(aad), text)
         .map_err(|_| CryptoError::Failed("AES-GCM"))?;

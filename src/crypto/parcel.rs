@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::identity::Identity;
 pub use super::identity::PublicIdentity;
 pub use super::offer::SignedOffer;
-use super::{CryptoError, Writer, base64_bytes};
+use super::{CryptoError, Writer, base64_bytes, digest_field};
 use crate::model::{Incarnation, JobId, KeySpec, KeystoreId, MaterialId, ResourceId, Scope};
 
 /// Resources of one job, wrapped for one offer. JSON-serializable: a remote instance receives it over HTTPS.
@@ -81,17 +81,17 @@ impl Parcel {
     fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut header = Writer::new();
-        header.text(self.job.as_str()).text(&self.source.to_string()).text(&self.target.to_string()).u64(self.token);
+        header.text(self.job.as_str()).keystore(&self.source).keystore(&self.target).u64(self.token);
         header.raw(&self.offer).field(&self.wrapped_kek).field(&self.wrapped_value_key).count(self.items.len());
         hash.update(header.finish());
         for item in &self.items {
             let mut writer = Writer::new();
             item.encode_label(&mut writer);
-            writer.count(item.versions.len());
+            hash.update(writer.count(item.versions.len()).finish());
             for version in &item.versions {
-                writer.text(version.version.as_str()).field(&version.ciphertext);
+                digest_field(&mut hash, version.version.as_str().as_bytes());
+                digest_field(&mut hash, &version.ciphertext);
             }
-            hash.update(writer.finish());
         }
         hash.finalize().into()
     }
@@ -110,7 +110,7 @@ impl Item {
 pub fn value_aad(parcel: &Parcel, item: &Item, version: &MaterialId) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.text("keyferry parcel value v1").text(parcel.job.as_str());
-    writer.text(&parcel.source.to_string()).text(&parcel.target.to_string());
+    writer.keystore(&parcel.source).keystore(&parcel.target);
     item.encode_label(&mut writer);
     writer.text(version.as_str()).finish()
 }

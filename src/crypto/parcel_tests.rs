@@ -69,6 +69,36 @@ fn a_value_does_not_open_as_another_version() {
     assert!(keys.open_envelope(&value_aad(&parcel, item, &other), &sealed.ciphertext).is_err());
 }
 
+/// Two releases that differ here would refuse each other's parcels and values.
+#[test]
+fn the_digest_and_the_additional_data_are_over_fields_in_their_order() {
+    let mut parcel = parcel(&TransportKeys::generate(&SystemRandom));
+    let mut key = parcel.items[0].clone();
+    (key.resource, key.spec) = (ResourceId::Key("key-abc".parse().unwrap()), Some(KeySpec::Aes256));
+    key.versions.push(ItemVersion { ciphertext: vec![9; 5000], ..key.versions[0].clone() });
+    parcel.items.push(key);
+
+    let mut writer = Writer::new();
+    writer.text("job-00000000000000000001").text("shared:cn-hangzhou").text("kst-a").u64(7).raw(&[3; 32]);
+    writer.field(&[1, 2, 3]).field(&[4, 5, 6]).count(2);
+    for (kind, name, spec, item) in
+        [("secret", "db/password", "", &parcel.items[0]), ("key", "key-abc", "Aliyun_AES_256", &parcel.items[1])]
+    {
+        writer.text("1000000000000001").text("cn-hangzhou").text(kind).text(name);
+        writer.text("11111111-1111-4111-8111-111111111111").text(spec).count(item.versions.len());
+        for version in &item.versions {
+            writer.text("22222222-2222-4222-8222-222222222222").field(&version.ciphertext);
+        }
+    }
+    assert_eq!(parcel.digest(), <[u8; 32]>::from(Sha256::digest(writer.finish())));
+
+    writer.text("keyferry parcel value v1").text("job-00000000000000000001").text("shared:cn-hangzhou").text("kst-a");
+    writer.text("1000000000000001").text("cn-hangzhou").text("secret").text("db/password");
+    writer.text("11111111-1111-4111-8111-111111111111").text("").text("22222222-2222-4222-8222-222222222222");
+    let item = &parcel.items[0];
+    assert_eq!(value_aad(&parcel, item, &item.versions[0].version), writer.finish());
+}
+
 #[test]
 fn every_term_of_an_offer_is_signed() {
     let target = Identity::generate(&SystemRandom).unwrap();

@@ -7,7 +7,7 @@ use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::opened::{aes, open_gcm, seal_gcm};
+use super::opened::{aes, open_gcm, seal_gcm_parts};
 use super::{CryptoError, Writer};
 use crate::model::{Incarnation, KeystoreId, MaterialId, Random, ResourceId, Scope};
 
@@ -42,9 +42,20 @@ impl SealingKey {
     /// # Errors
     /// When the library fails.
     pub fn seal(&self, random: &dyn Random, address: &Address<'_>, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let mut record = vec![FORMAT];
-        record.append(&mut seal_gcm(&self.gcm, random, &address.encode(), plaintext)?);
-        Ok(record)
+        self.seal_parts(random, address, &[plaintext])
+    }
+
+    /// As [`SealingKey::seal`], for a plaintext in parts.
+    ///
+    /// # Errors
+    /// When the library fails.
+    pub(crate) fn seal_parts(
+        &self,
+        random: &dyn Random,
+        address: &Address<'_>,
+        parts: &[&[u8]],
+    ) -> Result<Vec<u8>, CryptoError> {
+        seal_gcm_parts(&self.gcm, random, &address.encode(), &[FORMAT], parts)
     }
 
     /// Opens a record at its address.
@@ -147,7 +158,7 @@ impl<'a> Address<'a> {
 
     fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.text("keyferry sealed v1").text(&self.keystore.to_string());
+        writer.text("keyferry sealed v1").keystore(self.keystore);
         writer.text(self.scope.map_or("", |s| s.account.as_str())).text(self.scope.map_or("", |s| s.region.as_str()));
         writer.text(self.resource.map_or("", |r| r.kind().as_str())).text(self.resource.map_or("", ResourceId::name));
         writer.text(self.incarnation.map_or("", Incarnation::as_str)).text(self.version.map_or("", MaterialId::as_str));

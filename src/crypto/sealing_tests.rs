@@ -60,6 +60,30 @@ fn a_record_opens_only_where_it_was_sealed() {
     assert!(SealingKey::generate(&SystemRandom).unwrap().open(&here.address("value"), &record).is_err());
 }
 
+/// What lies in stores opens only under the same address.
+#[test]
+fn an_address_is_fields_in_their_order() {
+    let here = parts();
+    let mut writer = Writer::new();
+    writer.text("keyferry sealed v1").text("shared:cn-hangzhou").text("1000000000000001").text("cn-hangzhou");
+    writer.text("secret").text("db/password").text("11111111-1111-4111-8111-111111111111");
+    writer.text("22222222-2222-4222-8222-222222222222").text("value").field(b"beside");
+    assert_eq!(Address { beside: b"beside", ..here.address("value") }.encode(), writer.finish());
+    writer.text("keyferry sealed v1").text("kst-a").text("").text("").text("").text("").text("").text("");
+    assert_eq!(Address::of(&"kst-a".parse().unwrap(), "check").encode(), writer.text("check").text("").finish());
+}
+
+#[test]
+fn a_text_in_parts_is_sealed_as_one() {
+    let key = SealingKey::generate(&SystemRandom).unwrap();
+    let here = parts();
+    let record = key.seal_parts(&SystemRandom, &here.address("value"), &[b"te", b"", b"xt"]).unwrap();
+    assert_eq!((record[0], record.len()), (FORMAT, 1 + 12 + 4 + 16));
+    assert_eq!(key.open(&here.address("value"), &record).unwrap().as_slice(), b"text");
+    let empty = key.seal_parts(&SystemRandom, &here.address("value"), &[]).unwrap();
+    assert!(key.open(&here.address("value"), &empty).unwrap().is_empty());
+}
+
 #[test]
 fn the_root_key_knows_its_own_check_record() {
     let keystore = parts().keystore;

@@ -103,16 +103,20 @@ impl Transaction {
 
     fn write<T: Record>(&mut self, key: &[u8], value: &T, old_chunks: u16) -> Result<&mut Self, StoreError> {
         let malformed = |detail: String| StoreError::Malformed { key: show(key), kind: T::KIND, detail };
-        let json = serde_json::to_vec(value).map_err(|e| malformed(e.to_string()))?;
-        let room = MAX_VALUE_BYTES.saturating_sub(HEADER);
-        let mut parts = json.chunks(room);
-        let first = parts.next().unwrap_or_default();
+        // Most records are one value: written behind its header, it need not be copied there.
+        let mut head = Vec::with_capacity(COMMON);
+        let [s1, s2] = T::SCHEMA.to_be_bytes();
+        head.extend_from_slice(&[MARK, s1, s2, 0, 0]);
+        serde_json::to_writer(&mut head, value).map_err(|e| malformed(e.to_string()))?;
+        let rest = head.split_off(head.len().min(MAX_VALUE_BYTES));
+        let parts = rest.chunks(MAX_VALUE_BYTES.saturating_sub(HEADER));
         let chunks = u16::try_from(parts.len()).map_err(|_| malformed("too large".to_owned()))?;
-        let mut head = Vec::with_capacity(HEADER.saturating_add(first.len()));
-        head.push(MARK);
-        head.extend_from_slice(&T::SCHEMA.to_be_bytes());
-        head.extend_from_slice(&chunks.to_be_bytes());
-        head.extend_from_slice(first);
+        if let [_, _, _, c1, c2, ..] = head.as_mut_slice() {
+            [*c1, *c2] = chunks.to_be_bytes();
+        }
+        if chunks > 0 {
+            head.shrink_to_fit();
+        }
         self.put(key, head);
         for (n, part) in (1_u16..).zip(parts) {
             self.put(chunk_key(key, n), part);
@@ -225,6 +229,8 @@ pub fn decode<T: Record>(key: &[u8], head: &Versioned, rest: &[Versioned]) -> Re
 
 const MARK: u8 = b'K';
 const HEADER: usize = 5;
+/// More than most records take, so that they are written without growing.
+const COMMON: usize = 1024;
 const SCAN_PAGE: usize = 512;
 
 fn header<T: Record>(key: &[u8], value: &[u8]) -> Result<(u16, u16), StoreError> {
@@ -247,3 +253,7 @@ fn chunk_key(key: &[u8], n: u16) -> Vec<u8> {
 fn show(key: &[u8]) -> String {
     String::from_utf8_lossy(key).into_owned()
 }
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

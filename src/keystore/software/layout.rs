@@ -28,11 +28,11 @@ pub(super) const OBJECTS: &[u8] = b"o/";
 pub(super) const RESOURCES: &[u8] = b"m/";
 
 pub(super) fn slots(scope: &Scope) -> Vec<u8> {
-    format!("k/{}/{}", scope.region, scope.account).into_bytes()
+    ["k/", scope.region.as_str(), "/", scope.account.as_str()].concat().into_bytes()
 }
 
 pub(super) fn mark(scope: &Scope) -> Vec<u8> {
-    format!("d/{}/{}", scope.region, scope.account).into_bytes()
+    ["d/", scope.region.as_str(), "/", scope.account.as_str()].concat().into_bytes()
 }
 
 /// The scope that the key of its slots or of its mark names.
@@ -54,15 +54,15 @@ pub(super) fn version_of(key: &[u8]) -> Option<MaterialId> {
 }
 
 pub(super) fn resource(incarnation: &Incarnation) -> Vec<u8> {
-    format!("m/{incarnation}/").into_bytes()
+    ["m/", incarnation.as_str(), "/"].concat().into_bytes()
 }
 
 pub(super) fn head(incarnation: &Incarnation) -> Vec<u8> {
-    format!("m/{incarnation}/head").into_bytes()
+    ["m/", incarnation.as_str(), "/head"].concat().into_bytes()
 }
 
 pub(super) fn version(incarnation: &Incarnation, version: &MaterialId) -> Vec<u8> {
-    format!("m/{incarnation}/v/{version}").into_bytes()
+    ["m/", incarnation.as_str(), "/v/", version.as_str()].concat().into_bytes()
 }
 
 /// Further chunks sort directly behind the first: all version IDs have the same length.
@@ -89,18 +89,50 @@ pub(super) fn staged(job: &JobId) -> Vec<u8> {
 }
 
 pub(super) fn staged_resource(job: &JobId, incarnation: &Incarnation) -> Vec<u8> {
-    format!("s/{job}/{incarnation}").into_bytes()
+    ["s/", job.as_str(), "/", incarnation.as_str()].concat().into_bytes()
 }
 
 pub(super) fn fence(job: &JobId) -> Vec<u8> {
-    format!("f/{job}").into_bytes()
+    ["f/", job.as_str()].concat().into_bytes()
 }
 
 pub(super) fn session(job: &JobId) -> Vec<u8> {
-    format!("p/{job}").into_bytes()
+    ["p/", job.as_str()].concat().into_bytes()
 }
 
 /// The part of a key behind its last slash, as an identifier.
 pub(super) fn last<T: std::str::FromStr>(key: &[u8]) -> Option<T> {
     std::str::from_utf8(key).ok()?.rsplit('/').next()?.parse().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Where stores of every release have their records.
+    #[test]
+    fn records_lie_where_they_lay() {
+        let scope = Scope { region: "cn-hangzhou".parse().unwrap(), account: "1000000000000001".parse().unwrap() };
+        let job: JobId = "job-00000000000000000001".parse().unwrap();
+        let life: Incarnation = "11111111-1111-4111-8111-111111111111".parse().unwrap();
+        let one: MaterialId = "22222222-2222-4222-8222-222222222222".parse().unwrap();
+        for (key, expected) in [
+            (slots(&scope), "k/cn-hangzhou/1000000000000001"),
+            (mark(&scope), "d/cn-hangzhou/1000000000000001"),
+            (resource(&life), "m/11111111-1111-4111-8111-111111111111/"),
+            (head(&life), "m/11111111-1111-4111-8111-111111111111/head"),
+            (version(&life, &one), "m/11111111-1111-4111-8111-111111111111/v/22222222-2222-4222-8222-222222222222"),
+            (
+                chunk(&life, &one, 3),
+                "m/11111111-1111-4111-8111-111111111111/v/22222222-2222-4222-8222-222222222222/0003",
+            ),
+            (staged(&job), "s/job-00000000000000000001/"),
+            (staged_resource(&job, &life), "s/job-00000000000000000001/11111111-1111-4111-8111-111111111111"),
+            (fence(&job), "f/job-00000000000000000001"),
+            (session(&job), "p/job-00000000000000000001"),
+        ] {
+            assert_eq!(String::from_utf8(key).unwrap(), expected);
+        }
+    }
 }
