@@ -23,30 +23,32 @@ pub(super) trait Flip: Serialize + Sized {
     fn flip(&mut self, to: &Destination) -> bool;
     /// Undoes this job's flip; false when there was none.
     fn flip_back(&mut self, job: &JobId) -> bool;
+    /// The first field, by name, that differs although no flip may change it (invariant 5).
+    fn differing(&self, other: &Self) -> Option<&'static str>;
 }
 
-/// Names of the fields that a flip may change; everything else is as before (invariant 5).
-const MAY_DIFFER: [&str; 4] = ["keystore", "policy", "protection_level", "placement"];
+/// [`Flip::differing`] from the fields that stay and those that a flip may change. A field of the entry that stands among
+/// neither does not compile.
+macro_rules! differing {
+    ($entry:ident: stay $($stays:ident),+; flip $($flips:ident),+) => {
+        fn differing(&self, other: &Self) -> Option<&'static str> {
+            let $entry { $($stays,)+ $($flips: _,)+ } = self;
+            let same = [$((stringify!($stays), *$stays == other.$stays),)+];
+            same.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+        }
+    };
+}
 
 /// SHA-256 of an entry's JSON, hexadecimal.
 pub(super) fn entry_digest<T: Serialize>(entry: &T) -> Result<String, MigrationError> {
-    let json = serde_json::to_vec(entry).map_err(|e| MigrationError::Internal(e.to_string()))?;
+    let mut json = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut json, entry).map_err(|e| MigrationError::Internal(e.to_string()))?;
     Ok(hex::encode(Sha256::digest(json)))
 }
 
 /// Compares an entry as it will read (or reads) after the flip with the entry as locked, field by field.
-pub(super) fn same_but_for_the_flip<T: Serialize>(before: &T, after: &T) -> Result<(), String> {
-    let object = |entry: &T| match serde_json::to_value(entry) {
-        Ok(serde_json::Value::Object(map)) => Ok(map),
-        Ok(_) => Err("an entry that is not an object".to_owned()),
-        Err(error) => Err(error.to_string()),
-    };
-    let (before, after) = (object(before)?, object(after)?);
-    let differing = before
-        .keys()
-        .chain(after.keys())
-        .find(|field| !MAY_DIFFER.contains(&field.as_str()) && before.get(field.as_str()) != after.get(field.as_str()));
-    differing.map_or(Ok(()), |field| Err(format!("field {field} differs")))
+pub(super) fn same_but_for_the_flip<T: Flip>(before: &T, after: &T) -> Result<(), String> {
+    before.differing(after).map_or(Ok(()), |field| Err(format!("field {field} differs")))
 }
 
 impl Flip for KeyRecord {
@@ -78,6 +80,14 @@ impl Flip for KeyRecord {
         self.placement = placement.earlier.map(|earlier| *earlier);
         true
     }
+
+    differing! {
+        KeyRecord:
+        stay account, aliases, created_at, creator, deletion_protection, deletion_protection_description, description,
+            id, imported, incarnation, origin, primary_version, region, rotation, service, spec, state, tags, usage,
+            version_count;
+        flip keystore, placement, policy, protection_level
+    }
 }
 
 impl Flip for SecretRecord {
@@ -105,6 +115,13 @@ impl Flip for SecretRecord {
         self.placement = placement.earlier.map(|earlier| *earlier);
         true
     }
+
+    differing! {
+        SecretRecord:
+        stay account, created_at, description, encryption_key, extended_config, incarnation, name, planned_delete_at,
+            region, rotation, secret_type, tags, updated_at, version_count;
+        flip keystore, placement, policy
+    }
 }
 
 /// The default policy of the API pages SetKeyPolicy and SetSecretPolicy.
@@ -113,3 +130,7 @@ pub(crate) fn default_policy(sid: &str, account: &str) -> String {
         r#"{{"Version":"1","Statement":[{{"Sid":"{sid}","Effect":"Allow","Principal":{{"RAM":["acs:ram::{account}:*"]}},"Action":["kms:*"],"Resource":["*"]}}]}}"#
     )
 }
+
+#[cfg(test)]
+#[path = "cutover_tests.rs"]
+mod tests;
