@@ -6,6 +6,7 @@
 use aws_lc_rs::aead::AES_256_GCM;
 use zeroize::Zeroizing;
 
+use super::encoding::length;
 use super::opened::{aes, open_gcm, seal_gcm};
 use super::{CryptoError, Reader, Writer};
 use crate::model::{AccountId, Incarnation, KeyId, MaterialId, Random, RegionId, SecretName};
@@ -33,21 +34,25 @@ impl SecretEnvelope {
     /// Writes the binary form.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        // The exact size up front: growing would leave copies of the value behind.
-        let mut writer = match self {
-            Self::System { value } => Writer::with_capacity(value.len().saturating_add(2)),
-            Self::Cmk { blob, sealed_value, .. } => {
-                Writer::with_capacity(blob.len().saturating_add(sealed_value.len()).saturating_add(96))
-            }
-        };
-        writer.u8(FORMAT);
+        // Takes the exact size up front: growing would leave copies of the value behind.
+        Zeroizing::new(self.in_parts(|parts| parts.concat()))
+    }
+
+    /// The binary form in parts, for whoever digests or seals it: it is not put together for that.
+    pub(crate) fn in_parts<T>(&self, work: impl FnOnce(&[&[u8]]) -> T) -> T {
         match self {
-            Self::System { value } => writer.u8(SYSTEM).raw(value),
-            Self::Cmk { key_id, blob, sealed_value } => {
-                writer.u8(CMK).text(key_id.as_str()).field(blob).field(sealed_value)
+            Self::System { value } => {
+                let parts: [&[u8]; 2] = [&[FORMAT, SYSTEM], value.as_slice()];
+                work(&parts)
             }
-        };
-        Zeroizing::new(writer.finish())
+            Self::Cmk { key_id, blob, sealed_value } => {
+                let fields: [&[u8]; 3] = [key_id.as_str().as_bytes(), blob.as_slice(), sealed_value.as_slice()];
+                let [of_key_id, of_blob, of_value] = fields.map(|field| length(field.len()));
+                let [key_id, blob, sealed_value] = fields;
+                let parts: [&[u8]; 7] = [&[FORMAT, CMK], &of_key_id, key_id, &of_blob, blob, &of_value, sealed_value];
+                work(&parts)
+            }
+        }
     }
 
     /// Reads the binary form.
@@ -67,6 +72,18 @@ impl SecretEnvelope {
             }
             _ => Err(CryptoError::Malformed(WHAT)),
         }
+    }
+
+    /// As [`SecretEnvelope::decode`]; a value under the system key stays where it lies instead of being copied.
+    ///
+    /// # Errors
+    /// As [`SecretEnvelope::decode`].
+    pub(crate) fn decode_owned(mut bytes: Zeroizing<Vec<u8>>) -> Result<Self, CryptoError> {
+        if bytes.starts_with(&[FORMAT, SYSTEM]) {
+            bytes.drain(..2);
+            return Ok(Self::System { value: bytes });
+        }
+        Self::decode(&bytes)
     }
 
     /// The customer master key it depends on.

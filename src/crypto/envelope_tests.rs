@@ -19,6 +19,21 @@ fn a_value_opens_only_for_its_version() {
     assert!(open_value(&[1; 32], &ValueAddress { name: &other, ..address }, &sealed).is_err());
 }
 
+#[test]
+fn the_binary_form_is_the_documented_one() {
+    let system = SecretEnvelope::System { value: Zeroizing::new(b"value".to_vec()) };
+    assert_eq!(system.encode().as_slice(), b"\x01\x01value");
+    let (blob, sealed_value) = (vec![7; 300], vec![8; 40]);
+    let cmk = SecretEnvelope::Cmk {
+        key_id: "key-abc".parse().unwrap(),
+        blob: blob.clone(),
+        sealed_value: sealed_value.clone(),
+    };
+    let written = Writer::new().u8(1).u8(2).text("key-abc").field(&blob).field(&sealed_value).finish();
+    assert_eq!(cmk.encode().as_slice(), written);
+    assert_eq!(cmk.encode().capacity(), written.len(), "nothing grew");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -29,17 +44,28 @@ proptest! {
             return Err(TestCaseError::fail("another kind"));
         };
         prop_assert_eq!(again.as_slice(), value.as_slice());
+        let SecretEnvelope::System { value: again } = SecretEnvelope::decode_owned(system.encode()).unwrap() else {
+            return Err(TestCaseError::fail("another kind"));
+        };
+        prop_assert_eq!(again.as_slice(), value.as_slice());
         let cmk = SecretEnvelope::Cmk { key_id: "key-abc".parse().unwrap(), blob, sealed_value };
         let encoded = cmk.encode();
         let again = SecretEnvelope::decode(&encoded).unwrap();
         prop_assert_eq!(again.key_id().unwrap().as_str(), "key-abc");
         prop_assert!(again.encode() == encoded);
+        prop_assert!(SecretEnvelope::decode_owned(encoded.clone()).unwrap().encode() == encoded);
         prop_assert!(SecretEnvelope::decode(&encoded[..encoded.len() - 1]).is_err());
         prop_assert!(encoded.capacity() >= encoded.len());
     }
 
     #[test]
     fn nothing_panics(bytes: Vec<u8>) {
-        let _ = SecretEnvelope::decode(&bytes);
+        let read = SecretEnvelope::decode(&bytes);
+        let owned = SecretEnvelope::decode_owned(Zeroizing::new(bytes.clone()));
+        prop_assert_eq!(owned.as_ref().err(), read.as_ref().err());
+        if let Ok(read) = read {
+            let again = read.encode();
+            prop_assert_eq!(again.as_slice(), bytes.as_slice());
+        }
     }
 }

@@ -1,19 +1,22 @@
 //! The keys of one transport session and what they wrap. Plaintext material passes through here only inside types
 //! that cannot be printed or serialized.
 
+use std::sync::OnceLock;
+
 use aes_kw::{KeyInit, KwpAes256};
-use aws_lc_rs::aead::AES_256_GCM;
+use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
+use super::CryptoError;
+use super::encoding::length;
 use super::envelope::SecretEnvelope;
 use super::material::KeyMaterial;
 use super::oaep::OaepHash;
 use super::offer::OfferKey;
-use super::opened::{aes, open_gcm, seal_gcm};
+use super::opened::{aes, open_gcm, seal_gcm_parts};
 use super::verify::encrypt_to;
-use super::{CryptoError, Writer};
 use crate::model::{JobId, KeySpec, Random};
 
 /// The ephemeral AES key and the secret-value key of one session. Zeroized on drop; no `Debug`.
@@ -24,6 +27,8 @@ pub struct TransportKeys {
     /// `None` in a process whose token has it.
     kek: Option<Zeroizing<[u8; 32]>>,
     value_key: Zeroizing<[u8; 32]>,
+    /// The value key as the library uses it, made when the first value comes; the library clears it.
+    value_cipher: OnceLock<LessSafeKey>,
     split: bool,
 }
 
@@ -34,7 +39,7 @@ impl TransportKeys {
         let (mut kek, mut value_key) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
         random.fill(kek.as_mut_slice());
         random.fill(value_key.as_mut_slice());
-        Self { kek: Some(kek), value_key, split: false }
+        Self { kek: Some(kek), value_key, value_cipher: OnceLock::new(), split: false }
     }
 
     /// Wraps both keys for the holder of an offer: (RSA-OAEP-SHA-256 of the ephemeral key, AES-KWP of the value key).
@@ -74,7 +79,8 @@ impl TransportKeys {
     /// # Errors
     /// [`CryptoError::Rejected`] when it does not open.
     pub fn unwrap_value_key(offer: &OfferKey, wrapped_value_key: &[u8]) -> Result<Self, CryptoError> {
-        Ok(Self { kek: None, value_key: array(&offer.unwrap(wrapped_value_key)?)?, split: true })
+        let value_key = array(&offer.unwrap(wrapped_value_key)?)?;
+        Ok(Self { kek: None, value_key, value_cipher: OnceLock::new(), split: true })
     }
 
     /// Opens what [`TransportKeys::wrap_for`] made. An RSA operation.
@@ -83,9 +89,8 @@ impl TransportKeys {
     /// [`CryptoError::Rejected`] when it does not open.
     pub fn unwrap(offer: &OfferKey, wrapped_kek: &[u8], wrapped_value_key: &[u8]) -> Result<Self, CryptoError> {
         let kek = array(&offer.unwrap(wrapped_kek)?)?;
-        let mut keys = Self { kek: Some(kek), value_key: Zeroizing::new([0; 32]), split: false };
-        keys.value_key = array(&keys.unwrap_bytes(wrapped_value_key)?)?;
-        Ok(keys)
+        let value_key = array(&unwrap_under(kek.as_slice(), wrapped_value_key)?)?;
+        Ok(Self { kek: Some(kek), value_key, value_cipher: OnceLock::new(), split: false })
     }
 
     /// The job's digest key: HKDF-SHA-256 (RFC 5869) of the ephemeral key, or of the value key where a token has that.
@@ -100,7 +105,7 @@ impl TransportKeys {
             .expand(&info, KeyLength)
             .and_then(|okm| okm.fill(bytes.as_mut_slice()))
             .map_err(|_| CryptoError::Failed("HKDF"))?;
-        Ok(DigestKey(bytes))
+        Ok(DigestKey::new(bytes))
     }
 
     /// AES-KWP (RFC 5649) of key material.
@@ -116,7 +121,7 @@ impl TransportKeys {
     /// # Errors
     /// [`CryptoError::Rejected`] when it does not open, [`CryptoError::Malformed`] when it does not fit.
     pub fn unwrap_material(&self, spec: KeySpec, wrapped: &[u8]) -> Result<KeyMaterial, CryptoError> {
-        KeyMaterial::from_imported(spec, self.unwrap_bytes(wrapped)?)
+        KeyMaterial::from_imported(spec, unwrap_under(self.kek()?, wrapped)?)
     }
 
     /// AES-256-GCM of a secret envelope under the value key.
@@ -129,7 +134,8 @@ impl TransportKeys {
         aad: &[u8],
         envelope: &SecretEnvelope,
     ) -> Result<Vec<u8>, CryptoError> {
-        seal_gcm(&aes(&AES_256_GCM, self.value_key.as_slice())?, random, aad, &envelope.encode())
+        let key = self.value_cipher()?;
+        envelope.in_parts(|parts| seal_gcm_parts(key, random, aad, &[], parts))
     }
 
     /// Opens what [`TransportKeys::seal_envelope`] made.
@@ -137,72 +143,90 @@ impl TransportKeys {
     /// # Errors
     /// [`CryptoError::Rejected`] when it does not open, [`CryptoError::Malformed`] when it is no envelope.
     pub fn open_envelope(&self, aad: &[u8], sealed: &[u8]) -> Result<SecretEnvelope, CryptoError> {
-        SecretEnvelope::decode(&open_gcm(&aes(&AES_256_GCM, self.value_key.as_slice())?, aad, sealed)?)
+        SecretEnvelope::decode_owned(open_gcm(self.value_cipher()?, aad, sealed)?)
     }
 
     fn wrap(&self, bytes: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let mut room = vec![0; bytes.len().saturating_add(16)];
-        let length = self.kwp()?.wrap_key(bytes, &mut room).map_err(|_| CryptoError::Failed("AES-KWP"))?.len();
+        let length = kwp(self.kek()?)?.wrap_key(bytes, &mut room).map_err(|_| CryptoError::Failed("AES-KWP"))?.len();
         room.truncate(length);
         Ok(room)
     }
 
-    fn unwrap_bytes(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-        let mut room = Zeroizing::new(vec![0; wrapped.len()]);
-        let length = self.kwp()?.unwrap_key(wrapped, &mut room).map_err(|_| CryptoError::Rejected)?.len();
-        room.truncate(length);
-        Ok(room)
+    fn value_cipher(&self) -> Result<&LessSafeKey, CryptoError> {
+        if let Some(key) = self.value_cipher.get() {
+            return Ok(key);
+        }
+        let key = aes(&AES_256_GCM, self.value_key.as_slice())?;
+        Ok(self.value_cipher.get_or_init(|| key))
     }
 
     fn kek(&self) -> Result<&[u8], CryptoError> {
         self.kek.as_ref().map(|kek| kek.as_slice()).ok_or(CryptoError::Unsuitable("the token has it"))
     }
+}
 
-    fn kwp(&self) -> Result<KwpAes256, CryptoError> {
-        KwpAes256::new_from_slice(self.kek()?).map_err(|_| CryptoError::Failed("AES-KWP"))
-    }
+fn unwrap_under(kek: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    let mut room = Zeroizing::new(vec![0; wrapped.len()]);
+    let length = kwp(kek)?.unwrap_key(wrapped, &mut room).map_err(|_| CryptoError::Rejected)?.len();
+    room.truncate(length);
+    Ok(room)
+}
+
+fn kwp(kek: &[u8]) -> Result<KwpAes256, CryptoError> {
+    KwpAes256::new_from_slice(kek).map_err(|_| CryptoError::Failed("AES-KWP"))
 }
 
 /// The key under which the two keystores of a job compare what they hold. Zeroized on drop; no `Debug`.
 #[derive(Clone)]
-pub struct DigestKey(Zeroizing<[u8; 32]>);
+pub struct DigestKey {
+    bytes: Zeroizing<[u8; 32]>,
+    /// As the library uses it; the library clears it. In a box, so that moving it leaves nothing behind.
+    key: Box<hmac::Key>,
+}
 
 impl DigestKey {
+    fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
+        let key = Box::new(hmac::Key::new(hmac::HMAC_SHA256, bytes.as_slice()));
+        Self { bytes, key }
+    }
+
     /// A stored digest key.
     ///
     /// # Errors
     /// When it is not 32 bytes.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, CryptoError> {
-        array(bytes).map(Self)
+        array(bytes).map(Self::new)
     }
 
     /// HMAC-SHA-256 of an envelope's binary form.
     #[must_use]
     pub fn envelope(&self, envelope: &SecretEnvelope) -> [u8; 32] {
-        self.mac("envelope", &envelope.encode())
+        envelope.in_parts(|parts| self.mac("envelope", parts))
     }
 
     /// HMAC-SHA-256 of key material.
     #[must_use]
     pub fn material(&self, material: &KeyMaterial) -> [u8; 32] {
-        self.mac(material.spec().as_str(), material.expose())
+        self.mac(material.spec().as_str(), &[material.expose()])
     }
 
     /// HMAC-SHA-256 of public bytes, such as a list of the digests above.
     #[must_use]
     pub fn bytes(&self, bytes: &[u8]) -> [u8; 32] {
-        self.mac("bytes", bytes)
+        self.mac("bytes", &[bytes])
     }
 
     /// The bytes, to be sealed, or compared in constant time.
     pub(crate) fn expose(&self) -> &[u8] {
-        self.0.as_slice()
+        self.bytes.as_slice()
     }
 
-    fn mac(&self, kind: &str, bytes: &[u8]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice()));
-        context.update(&Writer::new().text(kind).finish());
-        context.update(bytes);
+    fn mac(&self, kind: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(&length(kind.len()));
+        context.update(kind.as_bytes());
+        parts.iter().for_each(|part| context.update(part));
         context.sign().as_ref().try_into().unwrap_or_default()
     }
 }
@@ -218,3 +242,7 @@ impl KeyType for KeyLength {
 fn array(bytes: &[u8]) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
     bytes.try_into().map(Zeroizing::new).map_err(|_| CryptoError::Malformed("transport key"))
 }
+
+#[cfg(test)]
+#[path = "transport_tests.rs"]
+mod tests;

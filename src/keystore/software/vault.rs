@@ -227,7 +227,9 @@ impl SoftwareKeystore {
         envelope: &SecretEnvelope,
     ) -> Result<Vec<u8>, KeystoreError> {
         let address = self.version_address(&head.label, version);
-        head.dek.seal(self.random.as_ref(), &address, &envelope.encode()).map_err(|e| self.use_error(e))
+        envelope
+            .in_parts(|parts| head.dek.seal_parts(self.random.as_ref(), &address, parts))
+            .map_err(|e| self.use_error(e))
     }
 
     pub(super) fn open_material(
@@ -254,7 +256,7 @@ impl SoftwareKeystore {
         let address = self.version_address(&head.label, version);
         head.dek
             .open(&address, sealed)
-            .and_then(|bytes| SecretEnvelope::decode(&bytes))
+            .and_then(SecretEnvelope::decode_owned)
             .map_err(|e| self.stored_error("secret value", e))
     }
 
