@@ -129,7 +129,7 @@ impl Committer {
                     Some(raw) => raw,
                     None => self.view.raw(operation.key())?,
                 };
-                before.insert(operation.key().to_vec(), raw);
+                before.insert(IVec::from(operation.key()), raw);
             }
         }
         Ok(Verdict::Holds(before))
@@ -147,7 +147,10 @@ impl Committer {
                 Operation::Put(key, value) => (key, Some(IVec::from(encode(self.newest, &value)))),
                 Operation::Delete(key) => (key, None),
             };
-            let old = group.written.get(&key).or_else(|| group.before.get(&key));
+            // The key that `judge` copied serves the batch and both maps.
+            let replaced = group.before.get_key_value(key.as_slice());
+            let shared = replaced.map_or_else(|| IVec::from(key.as_slice()), |(shared, _)| shared.clone());
+            let old = group.written.get(&shared).or(replaced.map(|(_, old)| old));
             if let Some(Some(old)) = old {
                 self.tally.remove(&key, old);
             }
@@ -156,11 +159,11 @@ impl Committer {
                 Some(raw) => {
                     self.tally.add(&key, raw);
                     group.bytes = group.bytes.saturating_add(raw.len());
-                    group.batch.insert(key.as_slice(), raw.clone());
+                    group.batch.insert(shared.clone(), raw.clone());
                 }
-                None => group.batch.remove(key.as_slice()),
+                None => group.batch.remove(shared.clone()),
             }
-            group.written.insert(key.clone(), raw);
+            group.written.insert(shared, raw);
             group.changed.push((self.newest, key));
         }
         self.newest
@@ -231,7 +234,7 @@ struct Group {
     batch: Batch,
     before: Before,
     /// What each key written by the group holds after it.
-    written: BTreeMap<Vec<u8>, Option<IVec>>,
+    written: BTreeMap<IVec, Option<IVec>>,
     changed: Vec<(Revision, Vec<u8>)>,
     waiting: Vec<(oneshot::Sender<Result<Outcome, StoreError>>, Outcome)>,
     bytes: usize,

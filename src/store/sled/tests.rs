@@ -102,10 +102,10 @@ fn readers_see_old_values_until_revealed() {
     let mut old = view::Before::new();
     for key in ["b", "c", "f"] {
         batch.insert(key, view::encode(Revision(2), b"new"));
-        old.insert(key.as_bytes().to_vec(), view.raw(key.as_bytes()).unwrap());
+        old.insert(key.into(), view.raw(key.as_bytes()).unwrap());
     }
     batch.remove("a");
-    old.insert(b"a".to_vec(), view.raw(b"a").unwrap());
+    old.insert("a".into(), view.raw(b"a").unwrap());
     view.apply(old, batch).unwrap();
 
     let read = |page: Page| -> Vec<String> {

@@ -17,7 +17,7 @@ use crate::store::{Page, Revision, Versioned};
 pub(super) const COUNTER: &[u8] = b"";
 
 /// What stood under each key that a batch writes; `None`: nothing.
-pub(super) type Before = BTreeMap<Vec<u8>, Option<IVec>>;
+pub(super) type Before = BTreeMap<IVec, Option<IVec>>;
 
 /// The tree and the old values of the batch in flight.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ pub(super) fn decode(raw: &[u8]) -> Result<Versioned, Fault> {
 /// Tree and old values in key order; where both have a key, the old value counts.
 struct Merged<'a> {
     tree: Peekable<::sled::Iter>,
-    before: Peekable<btree_map::Range<'a, Vec<u8>, Option<IVec>>>,
+    before: Peekable<btree_map::Range<'a, IVec, Option<IVec>>>,
 }
 
 impl Iterator for Merged<'_> {
@@ -134,7 +134,7 @@ impl Iterator for Merged<'_> {
             let old = match (self.tree.peek(), self.before.peek()) {
                 (_, None) | (Some(Err(_)), _) => false,
                 (None, Some(_)) => true,
-                (Some(Ok((key, _))), Some((old, _))) => old.as_slice() <= &**key,
+                (Some(Ok((key, _))), Some((old, _))) => *old <= key,
             };
             if !old {
                 return Some(self.tree.next()?.map(|(key, raw)| (key.to_vec(), raw)).map_err(Fault::from));
@@ -142,7 +142,7 @@ impl Iterator for Merged<'_> {
             let (key, value) = self.before.next()?;
             self.tree.next_if(|entry| matches!(entry, Ok((present, _)) if **present == **key));
             if let Some(value) = value {
-                return Some(Ok((key.clone(), value.clone())));
+                return Some(Ok((key.to_vec(), value.clone())));
             }
         }
     }
