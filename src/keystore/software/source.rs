@@ -1,5 +1,6 @@
 //! The end that material leaves: trait [`Source`].
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -90,6 +91,7 @@ impl Source for SoftwareKeystore {
 
     async fn purge(&self, job: &JobId, token: u64, incarnations: &[Incarnation]) -> Result<(), KeystoreError> {
         let work = async {
+            let purged: HashSet<&Incarnation> = incarnations.iter().collect();
             loop {
                 let session = self.admit_source(job, token).await?;
                 let condition = Compare::Revision(layout::session(job), session.revision());
@@ -99,7 +101,7 @@ impl Source for SoftwareKeystore {
                 // Backwards, so that of a resource cut by the limit the head goes last and a second try finds the rest.
                 let entries: Vec<Gone> = found.into_iter().flatten().map(|entry| self.gone(entry)).rev().collect();
                 let gone = self.delete_all(entries, &condition, &marks).await;
-                self.drop_opened(&|other| incarnations.contains(other));
+                self.drop_opened(&|other| purged.contains(other));
                 if gone? {
                     return self.sweep_objects().await.map(drop);
                 }

@@ -295,7 +295,7 @@ impl SoftwareKeystore {
         })
     }
 
-    /// Forgets in memory what was opened of these incarnations.
+    /// Forgets in memory what was opened of these incarnations. Asked of everything in memory, while daily use waits.
     pub(super) fn drop_opened(&self, gone: &dyn Fn(&Incarnation) -> bool) {
         self.opened.retain(|place, _| !gone(&place.incarnation));
         self.heads.retain(|incarnation, _| !gone(incarnation));
