@@ -52,11 +52,12 @@ impl SoftwareKeystore {
                 transactions.push(std::mem::take(&mut transaction));
             }
             if transaction.operations().is_empty() {
+                transaction.compare(condition.clone());
                 for mark in marks {
                     transaction.put(mark.clone(), MARK);
                 }
             }
-            transaction.compare(condition.clone()).delete(key);
+            transaction.delete(key);
             if let Some(object) = object {
                 transaction.put(layout::object(object), objects::TO_DESTROY);
             }
