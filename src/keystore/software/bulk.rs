@@ -1,8 +1,12 @@
 //! Many records at once: scans, deletions, and several transactions under way.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 
 use super::records::Head;
 use super::{SoftwareKeystore, layout, objects};
@@ -115,9 +119,81 @@ where
 {
     // Collected, because a lazy closure over references does not make a `Send` future.
     let work: Vec<F> = work.collect();
-    stream::iter(work).buffered(PARALLEL).try_collect().await
+    let mut results = Vec::with_capacity(work.len());
+    let mut under_way: FuturesOrdered<Pin<Box<F>>> = FuturesOrdered::new();
+    for one in work {
+        let mut one = Box::pin(one);
+        // Reading waits for nothing, and keeping such work in the set costs more than the reading.
+        if under_way.is_empty()
+            && let Poll::Ready(result) = poll_fn(|context| Poll::Ready(one.as_mut().poll(context))).await
+        {
+            results.push(result?);
+            continue;
+        }
+        if under_way.len() >= PARALLEL
+            && let Some(result) = under_way.next().await
+        {
+            results.push(result?);
+        }
+        under_way.push_back(one);
+    }
+    while let Some(result) = under_way.next().await {
+        results.push(result?);
+    }
+    Ok(results)
 }
 
 /// How many store calls one bulk operation has under way.
 const PARALLEL: usize = 16;
 const PAGE: usize = 500;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn results_come_in_order_and_only_so_many_are_under_way() {
+        // Ready at once; waiting, some longer than those behind them; and both in turns.
+        type Waits = fn(usize) -> usize;
+        let cases: [(Waits, usize); 3] =
+            [(|_| 0, 1), (|n| 1 + n % 7, PARALLEL), (|n| if n % 40 < 20 { 0 } else { 1 + n % 5 }, PARALLEL)];
+        for (waits, expected) in cases {
+            let (under_way, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let work = (0..200).map(|n| {
+                let (under_way, most) = (&under_way, &most);
+                async move {
+                    most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    for _ in 0..waits(n) {
+                        tokio::task::yield_now().await;
+                    }
+                    under_way.fetch_sub(1, Ordering::SeqCst);
+                    Ok(n)
+                }
+            });
+            assert!(in_order(work).await.unwrap().into_iter().eq(0..200));
+            assert_eq!(most.into_inner(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_failure_in_order_ends_the_work() {
+        for waits in [0, 1] {
+            let begun = AtomicUsize::new(0);
+            let work = (0..200_usize).map(|n| {
+                let begun = &begun;
+                async move {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    for _ in 0..waits * (200 - n) {
+                        tokio::task::yield_now().await;
+                    }
+                    if n < 30 { Ok(n) } else { Err(KeystoreError::Unsuitable(if n == 30 { "first" } else { "later" })) }
+                }
+            });
+            assert!(matches!(in_order(work).await, Err(KeystoreError::Unsuitable("first"))));
+            assert!(begun.into_inner() <= 30 + PARALLEL);
+        }
+    }
+}
