@@ -90,11 +90,13 @@ impl SoftwareKeystore {
         self.staging_fence(parcel).await?;
         let arriving = self.transport_keys(parcel).await?;
         let digest_key = arriving.keys.digest_key(job).map_err(|e| self.use_error(e))?;
+        // What stands already is rare, and shows as a conflict. What a token took in for nothing would have to be swept.
+        let mut look = self.token.is_some();
         loop {
             let Some(fence) = self.bind_session(parcel, &digest_key).await? else {
                 continue;
             };
-            let staged = self.try_stage(parcel, &arriving, &digest_key, &fence).await;
+            let staged = self.try_stage(parcel, &arriving, &digest_key, &fence, look).await;
             if !matches!(staged, Ok(true)) {
                 // Objects that came in for records which were not written.
                 self.try_sweep_objects().await;
@@ -102,6 +104,7 @@ impl SoftwareKeystore {
             if staged? {
                 return Ok(());
             }
+            look = true;
         }
     }
 
@@ -230,20 +233,22 @@ impl SoftwareKeystore {
         Ok(None)
     }
 
-    /// Writes what is not there yet. False: somebody else changed something; look again.
+    /// Writes what is not there yet; without looking first, everything. False: something stands there or somebody else
+    /// changed something; look.
     async fn try_stage(
         &self,
         parcel: &Parcel,
         arriving: &Arriving,
         digest_key: &DigestKey,
         fence: &Stored<Fence>,
+        look: bool,
     ) -> Result<bool, KeystoreError> {
         let guard = Compare::Revision(layout::fence(&parcel.job), fence.revision());
         let mut transactions = Vec::new();
         let mut shared = Transaction::new();
         let (mut large, mut names, mut used) = (Vec::new(), self.names_for(parcel).await?, Vec::new());
         for item in &parcel.items {
-            let prepared = self.prepare(parcel, item, arriving, digest_key, &guard, &mut names).await?;
+            let prepared = self.prepare(parcel, item, arriving, digest_key, look.then_some(&guard), &mut names).await?;
             let Some(mut prepared) = prepared else {
                 continue;
             };

@@ -34,30 +34,23 @@ enum Opened<'a> {
 }
 
 impl SoftwareKeystore {
-    /// Opens and seals one resource; `None` if the same is staged already.
+    /// Opens and seals one resource; `None` if the same is staged already. `look`: see whether something stands there, and
+    /// remove under this condition what is only half of it; without, the writing conflicts with whatever stands there.
     pub(super) async fn prepare(
         &self,
         parcel: &Parcel,
         item: &Item,
         arriving: &Arriving,
         digest_key: &DigestKey,
-        guard: &Compare,
+        look: Option<&Compare>,
         names: &mut Vec<Reserved>,
     ) -> Result<Option<Prepared>, KeystoreError> {
         let opened = self.open_item(parcel, item, arriving)?;
         let content = Digest(content_digest(item, &opened, digest_key));
-        let index_key = layout::staged_resource(&parcel.job, &item.incarnation);
-        if let Some(index) = self.staged(&index_key).await? {
-            if index.stored.is_none() {
-                // Half of a large resource, left by a crash. If it cannot be removed now, the writing will conflict.
-                self.wipe_some(&parcel.job, std::slice::from_ref(&index_key), guard).await?;
-            } else if index.content == content {
-                return Ok(None);
-            } else {
-                return Err(mismatch(parcel, &format!("a second, different copy of {} came", item.resource)));
-            }
-        } else if self.get(&layout::head(&item.incarnation)).await?.is_some() {
-            return Err(KeystoreError::Taken { job: parcel.job.clone(), resource: item.resource.to_string() });
+        if let Some(guard) = look
+            && self.stands(parcel, item, content, guard).await?
+        {
+            return Ok(None);
         }
         let label = Label {
             scope: item.scope.clone(),
@@ -85,9 +78,37 @@ impl SoftwareKeystore {
         let stored = records::stored_digest(
             std::iter::once(&head).chain(&versions).map(|(key, value)| (key.as_slice(), value.as_slice())),
         );
+        let index_key = layout::staged_resource(&parcel.job, &item.incarnation);
         let count = u32::try_from(opened.len()).unwrap_or(u32::MAX);
         let index = Staged { content, stored: Some(Digest(stored)), versions: count };
         Ok(Some(Prepared { slots, head, versions, index_key, index, objects }))
+    }
+
+    /// Whether the same is staged already.
+    async fn stands(
+        &self,
+        parcel: &Parcel,
+        item: &Item,
+        content: Digest,
+        guard: &Compare,
+    ) -> Result<bool, KeystoreError> {
+        let index_key = layout::staged_resource(&parcel.job, &item.incarnation);
+        let Some(index) = self.staged(&index_key).await? else {
+            return match self.get(&layout::head(&item.incarnation)).await? {
+                None => Ok(false),
+                Some(_) => Err(KeystoreError::Taken { job: parcel.job.clone(), resource: item.resource.to_string() }),
+            };
+        };
+        if index.stored.is_none() {
+            // Half of a large resource, left by a crash. If it cannot be removed now, the writing will conflict.
+            self.wipe_some(&parcel.job, std::slice::from_ref(&index_key), guard).await?;
+            return Ok(false);
+        }
+        if index.content == content {
+            Ok(true)
+        } else {
+            Err(mismatch(parcel, &format!("a second, different copy of {} came", item.resource)))
+        }
     }
 
     /// Has the token unwrap a key.

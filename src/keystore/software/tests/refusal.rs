@@ -69,13 +69,54 @@ async fn the_same_resource_may_come_twice_but_not_differ() {
 #[tokio::test]
 async fn a_resource_that_lives_here_is_not_overwritten() {
     let world = World::new().await;
-    let orders = [secret(&world.source, 20, 1, 40).await];
+    // Others come with it, small ones in the same transaction, and a large one.
+    let mut orders = vec![secret(&world.source, 22, 70, 9_000).await];
+    for n in 19..=21 {
+        orders.push(secret(&world.source, n, 1, 40).await);
+    }
     secret(&world.target, 20, 1, 44).await;
+    let before = dump(&world.target_store, "m/").await;
     let offer = world.offer(5).await.unwrap();
     let parcel = world.wrap(&offer, &orders).await.unwrap();
-    assert_err!(world.stage(&parcel).await, KeystoreError::Taken { .. });
+    for _ in 0..2 {
+        assert_err!(world.stage(&parcel).await, KeystoreError::Taken { .. });
+    }
     world.target.forget(&job(), 5).await.unwrap();
+    assert_eq!(dump(&world.target_store, "m/").await, before);
     assert_eq!(read(&world.target, &place(20, 1)).await.unwrap(), (value(20, 1, 44), false));
+}
+
+/// Of a parcel some resources stand already: a small one and a large one, and of another large one only half.
+#[tokio::test]
+async fn what_stands_already_is_found_although_nobody_looks_first() {
+    let world = World::new().await;
+    let mut orders = vec![secret(&world.source, 60, 70, 9_000).await, secret(&world.source, 61, 70, 9_000).await];
+    for n in 20..50 {
+        orders.push(secret(&world.source, n, 2, 40).await);
+    }
+    let offer = world.offer(5).await.unwrap();
+    world.stage(&world.wrap(&offer, &orders[..5]).await.unwrap()).await.unwrap();
+    let standing = async || {
+        let mut all = dump(&world.target_store, &format!("m/{}", incarnation(60))).await;
+        all.extend(dump(&world.target_store, &format!("m/{}", incarnation(21))).await);
+        all
+    };
+    let before = standing().await;
+    let key = layout::staged_resource(&job(), &incarnation(61));
+    let whole = world.target.staged(&key).await.unwrap().unwrap().into_value();
+    let mut half = Transaction::new();
+    half.overwrite(&key, &staging::Staged { stored: None, ..whole }).unwrap();
+    half.delete(layout::version(&incarnation(61), &place(61, 70).version));
+    assert!(matches!(world.target_store.commit(half).await.unwrap(), Outcome::Committed(_)));
+
+    world.stage(&world.wrap(&offer, &orders).await.unwrap()).await.unwrap();
+    assert!(standing().await == before, "what stands is not written again");
+    let manifest = world.target.close(&job(), 5).await.unwrap();
+    world.target.activate(&job(), 5, &manifest).await.unwrap();
+    for (n, version, length) in (20..50).map(|n| (n, 2, 40)).chain([(60, 70, 9_000), (61, 70, 9_000), (61, 1, 9_000)]) {
+        let found = read(&world.target, &place(n, version)).await.unwrap();
+        assert_eq!(found, (value(n, version, length), true));
+    }
 }
 
 #[tokio::test]
