@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A map whose entries go when they are not used.
+/// A map whose entries go when they are not used. A clone is the same map.
+#[derive(Clone)]
 pub(super) struct Cache<K, V> {
-    inner: Mutex<Inner<K, V>>,
+    inner: Arc<Mutex<Inner<K, V>>>,
 }
 
 struct Inner<K, V> {
@@ -24,7 +25,7 @@ pub(super) struct Generation(u64);
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     pub(super) fn new() -> Self {
-        Self { inner: Mutex::new(Inner { generation: 0, entries: HashMap::new() }) }
+        Self { inner: Arc::new(Mutex::new(Inner { generation: 0, entries: HashMap::new() })) }
     }
 
     pub(super) fn get(&self, key: &K, now: Duration) -> Option<V> {

@@ -1,6 +1,7 @@
 //! What follows staging: closing, activation, confirmation, settling, and forgetting.
 
 use sha2::{Digest as _, Sha256};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::bulk::{Entries, in_order};
 use super::fence::{Digest, State};
@@ -12,8 +13,11 @@ use crate::keystore::KeystoreError;
 use crate::model::{Incarnation, JobId};
 use crate::store::{Stored, scan_records};
 
-/// How many records are under verification before the next are looked at.
-const BATCH: usize = 256;
+/// Staged resources verified in one task: enough for its own cost not to count, and soon done where others wait.
+const TOGETHER: usize = 32;
+
+/// What a job staged, in the order of its keys.
+type Indexes = Vec<(Vec<u8>, Stored<Staged>)>;
 
 impl SoftwareKeystore {
     pub(super) async fn close_staging(&self, job: &JobId, token: u64) -> Result<[u8; 32], KeystoreError> {
@@ -144,16 +148,41 @@ impl SoftwareKeystore {
         let indexes = indexes.map_err(|e| self.store_error(e))?;
         let mut hash = Sha256::new();
         hash.update(Writer::new().text("keyferry manifest v1").text(job.as_str()).count(indexes.len()).finish());
-        for some in indexes.chunks(BATCH) {
-            let lines = some.iter().map(|(key, index)| async move {
-                let incarnation = layout::last(key).ok_or_else(|| mismatch(job, "a staged record has no name"))?;
-                self.verify_one(job, &incarnation, index).await?;
-                let stored = index.stored.map(|digest| digest.0).unwrap_or_default();
-                Ok(Writer::new().text(incarnation.as_str()).u64(index.versions.into()).raw(&stored).finish())
-            });
-            in_order(lines).await?.iter().for_each(|line| hash.update(line));
-        }
+        let mut rest = indexes.into_iter();
+        let parts = std::iter::from_fn(move || {
+            let some: Indexes = rest.by_ref().take(TOGETHER).collect();
+            (!some.is_empty()).then_some(some)
+        });
+        let lines = in_order(parts.map(|some| self.verify_apart(job, some))).await?;
+        lines.iter().flatten().for_each(|line| hash.update(line));
         Ok(hash.finalize().into())
+    }
+
+    /// Verifies staged resources in a task of their own, since reading and digesting them is work for more than one
+    /// processor. Answers their lines of the manifest.
+    async fn verify_apart(&self, job: &JobId, some: Indexes) -> Result<Vec<Vec<u8>>, KeystoreError> {
+        let (keystore, job) = (self.clone(), job.clone());
+        let task = tokio::spawn(async move { keystore.verify_some(&job, &some).await });
+        let lines = AbortOnDropHandle::new(task).await;
+        lines.map_err(|_| KeystoreError::Unavailable {
+            keystore: self.id.clone(),
+            detail: "it is shutting down".to_owned(),
+        })?
+    }
+
+    async fn verify_some(
+        &self,
+        job: &JobId,
+        some: &[(Vec<u8>, Stored<Staged>)],
+    ) -> Result<Vec<Vec<u8>>, KeystoreError> {
+        let mut lines = Vec::with_capacity(some.len());
+        for (key, index) in some {
+            let incarnation = layout::last(key).ok_or_else(|| mismatch(job, "a staged record has no name"))?;
+            self.verify_one(job, &incarnation, index).await?;
+            let stored = index.stored.map(|digest| digest.0).unwrap_or_default();
+            lines.push(Writer::new().text(incarnation.as_str()).u64(index.versions.into()).raw(&stored).finish());
+        }
+        Ok(lines)
     }
 
     async fn verify_one(

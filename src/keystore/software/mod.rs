@@ -58,28 +58,32 @@ use vault::OpenHead;
 /// Opened material that was not used for this long is dropped by [`SoftwareKeystore::sweep_cache`].
 pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 
-/// A software keystore.
+/// A software keystore. A clone is the same one, for a task of its own.
+#[derive(Clone)]
 pub struct SoftwareKeystore {
     id: KeystoreId,
     store: SharedStore,
     slots: SharedSlots,
-    roots: RwLock<Arc<Roots>>,
-    identity: Identity,
+    roots: Arc<RwLock<Arc<Roots>>>,
+    identity: Arc<Identity>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     keks: Cache<Scope, Arc<Keks>>,
-    slot_locks: std::sync::Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
+    slot_locks: Arc<SlotLocks>,
     heads: Cache<Incarnation, Arc<OpenHead>>,
     opened: Cache<Place, (Arc<Usable>, Option<JobId>)>,
     job_states: Cache<JobId, State>,
-    offers: std::sync::Mutex<HashMap<JobId, staging::OfferSession>>,
-    sessions: tokio::sync::Mutex<HashMap<JobId, source::Session>>,
-    free_space: Option<FreeSpace>,
-    offer_keys: Option<OfferKeys>,
+    offers: Arc<std::sync::Mutex<HashMap<JobId, staging::OfferSession>>>,
+    sessions: Arc<tokio::sync::Mutex<HashMap<JobId, source::Session>>>,
+    free_space: Option<Arc<dyn Fn() -> Option<u64> + Send + Sync>>,
+    offer_keys: Option<Arc<dyn Fn() -> Arc<OfferKey> + Send + Sync>>,
     /// Has the material of keys in a hardware instance.
     token: Option<Arc<Token>>,
     making: objects::Making,
 }
+
+/// What an exchange of a scope's key holds.
+type SlotLocks = std::sync::Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>;
 
 /// Tells how many bytes are free where the store lies.
 pub type FreeSpace = Box<dyn Fn() -> Option<u64> + Send + Sync>;
@@ -188,17 +192,17 @@ impl SoftwareKeystore {
                 id,
                 store,
                 slots,
-                roots: RwLock::new(Arc::new(roots)),
-                identity,
+                roots: Arc::new(RwLock::new(Arc::new(roots))),
+                identity: Arc::new(identity),
                 clock,
                 random,
                 keks: Cache::new(),
-                slot_locks: std::sync::Mutex::default(),
+                slot_locks: Arc::default(),
                 heads: Cache::new(),
                 opened: Cache::new(),
                 job_states: Cache::new(),
-                offers: std::sync::Mutex::default(),
-                sessions: tokio::sync::Mutex::default(),
+                offers: Arc::default(),
+                sessions: Arc::default(),
                 free_space: None,
                 offer_keys: None,
                 token: None,
@@ -214,7 +218,7 @@ impl SoftwareKeystore {
     /// With a probe of the free space where its store lies; preflight asks it.
     #[must_use]
     pub fn with_free_space(mut self, probe: FreeSpace) -> Self {
-        self.free_space = Some(probe);
+        self.free_space = Some(Arc::from(probe));
         self
     }
 
@@ -234,7 +238,7 @@ impl SoftwareKeystore {
     /// With offer keys from elsewhere, for a simulation that has no time to make them: in life each offer has its own.
     #[must_use]
     pub fn with_offer_keys(mut self, keys: OfferKeys) -> Self {
-        self.offer_keys = Some(keys);
+        self.offer_keys = Some(Arc::from(keys));
         self
     }
 

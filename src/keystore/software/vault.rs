@@ -116,8 +116,9 @@ impl SoftwareKeystore {
         incarnation: &Incarnation,
         stored: &Versioned,
     ) -> Result<OpenHead, KeystoreError> {
-        let mut stored = stored.clone();
+        let mut newer: Option<Versioned> = None;
         loop {
+            let stored = newer.as_ref().unwrap_or(stored);
             let head = Head::decode(&stored.value).map_err(|e| self.stored_error("head", e))?;
             let keks = self.keks(&head.scope).await?;
             let beside = records::clear(&head.scope, head.staged_by.as_ref());
@@ -138,7 +139,7 @@ impl SoftwareKeystore {
                     if again.revision == stored.revision && same_keks {
                         return Err(self.stored_error("head", error));
                     }
-                    stored = again;
+                    newer = Some(again);
                 }
             }
         }

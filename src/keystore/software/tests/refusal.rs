@@ -1,6 +1,9 @@
 //! What a target and a source refuse, and what they take twice.
 
+use sha2::{Digest as _, Sha256};
+
 use super::*;
+use crate::crypto::Writer;
 use crate::keystore::faulty::{Fault, FaultPlan, Faulty};
 
 #[tokio::test]
@@ -233,6 +236,39 @@ async fn damaged_missing_or_added_records_stop_activation() {
         assert_err!(world.target.confirm(&job(), 5, &[]).await, KeystoreError::Mismatch { .. });
         assert_err!(read(&world.target, &place(20, 1)).await, KeystoreError::Moved(_));
     }
+}
+
+/// More records than one task verifies.
+#[tokio::test]
+async fn the_manifest_is_over_every_record_in_their_order() {
+    let world = World::new().await;
+    let mut orders = Vec::new();
+    for n in 1..=100 {
+        orders.push(secret(&world.source, n, 2, 40).await);
+    }
+    let manifest = world.copy(5, &orders).await;
+    let mut hash = Sha256::new();
+    hash.update(Writer::new().text("keyferry manifest v1").text(job().as_str()).count(100).finish());
+    for n in 1..=100 {
+        let key = layout::staged_resource(&job(), &incarnation(n));
+        let stored = world.target.staged(&key).await.unwrap().unwrap().stored.unwrap();
+        hash.update(Writer::new().text(incarnation(n).as_str()).u64(2).raw(&stored.0).finish());
+    }
+    let expected: [u8; 32] = hash.finalize().into();
+    assert_eq!(manifest, expected);
+
+    // What is wrong is found in whichever task it is.
+    for n in [1, 50, 100] {
+        let key = format!("m/{}/v/{}", incarnation(n), place(n, 2).version);
+        let sound = dump(&world.target_store, &key).await.remove(0).1;
+        let mut damaged = sound.clone();
+        damaged[30] ^= 1;
+        overwrite(&world.target_store, &key, damaged).await;
+        assert_err!(world.target.activate(&job(), 5, &manifest).await, KeystoreError::Mismatch { .. });
+        overwrite(&world.target_store, &key, sound).await;
+    }
+    world.target.activate(&job(), 5, &manifest).await.unwrap();
+    world.target.confirm(&job(), 5, &[]).await.unwrap();
 }
 
 #[tokio::test]
