@@ -164,6 +164,16 @@ pub trait Prover: Send + Sync {
 
     /// Labels of copies, to compare with the catalogue; same order as `incarnations`.
     async fn labels(&self, job: &JobId, incarnations: &[Incarnation]) -> Result<Vec<Label>, KeystoreError>;
+
+    /// [`Prover::labels`] of `incarnations` and [`Prover::digests`] of `places`, where both are wanted of the same secrets.
+    async fn labels_and_digests(
+        &self,
+        job: &JobId,
+        incarnations: &[Incarnation],
+        places: &[Place],
+    ) -> Result<(Vec<Label>, Vec<[u8; 32]>), KeystoreError> {
+        Ok((self.labels(job, incarnations).await?, self.digests(job, places).await?))
+    }
 }
 
 /// The end that material leaves.

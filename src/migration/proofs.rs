@@ -49,13 +49,12 @@ impl Proofs {
 
     /// Proves the staged (or activated) copies of a batch against the source, by internal use.
     pub(super) async fn copies(&self, batch: &[PlanItem]) -> Result<(), MigrationError> {
-        self.labels(batch).await?;
+        self.labels_and_secrets(batch).await?;
         self.symmetric(batch).await?;
         for item in of_kind(batch, ResourceKind::Key).filter(|item| item.spec.is_some_and(|spec| !spec.is_symmetric()))
         {
             self.asymmetric(item).await?;
         }
-        self.secrets(batch).await?;
         for item in batch {
             emit(Event::ResourceVerified, &self.fields.clone().resource(&item.resource), "the copy is proved");
         }
@@ -100,8 +99,7 @@ impl Proofs {
 
     /// Proves once more, through the keystore that the catalogue names and its daily use.
     pub(super) async fn served(&self, batch: &[PlanItem]) -> Result<(), MigrationError> {
-        self.labels(batch).await?;
-        self.secrets(batch).await?;
+        self.labels_and_secrets(batch).await?;
         for item in of_kind(batch, ResourceKind::Key) {
             let ResourceId::Key(id) = &item.resource else { continue };
             let key = self.key(id).await?;
@@ -148,12 +146,30 @@ impl Proofs {
         self.equal(item, holds.is_ok(), "a signature does not verify")
     }
 
-    async fn labels(&self, batch: &[PlanItem]) -> Result<(), MigrationError> {
+    async fn labels_and_secrets(&self, batch: &[PlanItem]) -> Result<(), MigrationError> {
+        let job = &self.to.job;
         let items: Vec<(&PlanItem, Incarnation)> =
             batch.iter().filter_map(|item| Some((item, item.places.first()?.incarnation.clone()))).collect();
         let incarnations: Vec<Incarnation> = items.iter().map(|(_, incarnation)| incarnation.clone()).collect();
-        let labels = self.target.labels(&self.to.job, &incarnations).await?;
-        for ((item, incarnation), label) in items.iter().zip(&labels) {
+        let secrets: Vec<(&PlanItem, Place)> = of_kind(batch, ResourceKind::Secret)
+            .flat_map(|item| item.places.iter().map(move |place| (item, place.clone())))
+            .collect();
+        if secrets.is_empty() {
+            return self.labels(&items, &self.target.labels(job, &incarnations).await?);
+        }
+        let places: Vec<Place> = secrets.iter().map(|(_, place)| place.clone()).collect();
+        let (labels, there) = self.target.labels_and_digests(job, &incarnations, &places).await?;
+        self.labels(&items, &labels)?;
+        let here = self.source.digests(job, &places).await?;
+        self.complete(here.len().min(there.len()), secrets.len())?;
+        for ((item, _), (here, there)) in secrets.iter().zip(here.iter().zip(&there)) {
+            self.equal(item, here == there, "a version differs")?;
+        }
+        Ok(())
+    }
+
+    fn labels(&self, items: &[(&PlanItem, Incarnation)], labels: &[Label]) -> Result<(), MigrationError> {
+        for ((item, incarnation), label) in items.iter().zip(labels) {
             let wanted = Label {
                 scope: self.scope.clone(),
                 resource: item.resource.clone(),
@@ -222,23 +238,6 @@ impl Proofs {
                 let holds = verify::verify(public, key.spec, algorithm, &digest, &signature);
                 self.equal(item, holds.is_ok(), "a signature does not verify")?;
             }
-        }
-        Ok(())
-    }
-
-    async fn secrets(&self, batch: &[PlanItem]) -> Result<(), MigrationError> {
-        let places: Vec<(&PlanItem, Place)> = of_kind(batch, ResourceKind::Secret)
-            .flat_map(|item| item.places.iter().map(move |place| (item, place.clone())))
-            .collect();
-        let only: Vec<Place> = places.iter().map(|(_, place)| place.clone()).collect();
-        if only.is_empty() {
-            return Ok(());
-        }
-        let here = self.source.digests(&self.to.job, &only).await?;
-        let there = self.target.digests(&self.to.job, &only).await?;
-        self.complete(here.len().min(there.len()), places.len())?;
-        for ((item, _), (here, there)) in places.iter().zip(here.iter().zip(&there)) {
-            self.equal(item, here == there, "a version differs")?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::bulk::in_order;
 use super::fence::State;
 use super::usable::Usable;
 use super::vault::{OpenHead, Sight};
+use super::{layout, records};
 use crate::crypto::Writer;
 use crate::crypto::material::{DecryptAlgorithm, SignAlgorithm};
 use crate::crypto::transport::DigestKey;
@@ -80,21 +81,8 @@ impl Prover for SoftwareKeystore {
             if places.is_empty() {
                 return Ok(Vec::new());
             }
-            let (key, own) = (&self.digest_key(job).await?, self.own_copies(job).await?);
-            // A head serves all versions of its resource, which come one after the other.
-            let resources = places.chunk_by(|a, b| a.incarnation == b.incarnation);
-            let digests = in_order(resources.map(|places| async move {
-                let Some(first) = places.first() else { return Ok(Vec::new()) };
-                let head = self.copy_head(job, own, &first.incarnation).await?;
-                let mut digests = Vec::with_capacity(places.len());
-                for place in places {
-                    let sealed = self.read_version(place).await?.ok_or_else(|| self.moved())?;
-                    digests.push(key.envelope(&self.open_envelope(&head, &place.version, &sealed)?));
-                }
-                Ok(digests)
-            }))
-            .await?;
-            Ok(digests.into_iter().flatten().collect())
+            let secrets = self.digested(job, places).await?;
+            Ok(secrets.into_iter().flat_map(|(_, digests)| digests).collect())
         };
         around(Failpoint::ProofDigests, work, |injected| self.rehearsed(injected)).await
     }
@@ -111,6 +99,26 @@ impl Prover for SoftwareKeystore {
         };
         around(Failpoint::ProofLabels, work, |injected| self.rehearsed(injected)).await
     }
+
+    async fn labels_and_digests(
+        &self,
+        job: &JobId,
+        incarnations: &[Incarnation],
+        places: &[Place],
+    ) -> Result<(Vec<Label>, Vec<[u8; 32]>), KeystoreError> {
+        // One reading of a secret answers both, if these are the same secrets.
+        let same = secrets_of(places).filter_map(|some| some.first()).map(|first| &first.incarnation).eq(incarnations);
+        if places.is_empty() || !same {
+            return Ok((self.labels(job, incarnations).await?, self.digests(job, places).await?));
+        }
+        let work = async {
+            let (labels, digests): (Vec<Label>, Vec<Vec<[u8; 32]>>) =
+                self.digested(job, places).await?.into_iter().unzip();
+            Ok((labels, digests.concat()))
+        };
+        let work = around(Failpoint::ProofDigests, work, |injected| self.rehearsed(injected));
+        around(Failpoint::ProofLabels, work, |injected| self.rehearsed(injected)).await
+    }
 }
 
 impl SoftwareKeystore {
@@ -122,6 +130,10 @@ impl SoftwareKeystore {
     /// What the job sees: its own copies if they count, otherwise what daily use sees.
     async fn copy_head(&self, job: &JobId, own: bool, incarnation: &Incarnation) -> Result<OpenHead, KeystoreError> {
         let head = self.read_head(incarnation).await?.ok_or_else(|| self.moved())?;
+        self.seen(job, own, head).await
+    }
+
+    async fn seen(&self, job: &JobId, own: bool, head: OpenHead) -> Result<OpenHead, KeystoreError> {
         let sees = if head.staged_by.as_ref() == Some(job) {
             own
         } else {
@@ -136,6 +148,35 @@ impl SoftwareKeystore {
         self.open_key(&head, &place.version, &sealed).await
     }
 
+    /// The secrets that these places are versions of: their labels, and the digests of the versions.
+    async fn digested(&self, job: &JobId, places: &[Place]) -> Result<Vec<(Label, Vec<[u8; 32]>)>, KeystoreError> {
+        let key = &self.digest_key(job).await?;
+        let own = self.own_copies(job).await?;
+        in_order(secrets_of(places).map(|places| self.digested_one(job, own, key, places))).await
+    }
+
+    async fn digested_one(
+        &self,
+        job: &JobId,
+        own: bool,
+        key: &DigestKey,
+        places: &[Place],
+    ) -> Result<(Label, Vec<[u8; 32]>), KeystoreError> {
+        let incarnation = &places.first().ok_or_else(|| self.moved())?.incarnation;
+        let entries = self.scan(&layout::resource(incarnation)).await?;
+        let stored = entries.iter().find(|(key, _)| key.ends_with(b"/head"));
+        let (_, stored) = stored.ok_or_else(|| self.moved())?;
+        let head = self.seen(job, own, self.open_head(incarnation, stored).await?).await?;
+        let versions = records::versions(&entries).map_err(|e| self.stored_error("version", e))?;
+        let mut digests = Vec::with_capacity(places.len());
+        for place in places {
+            let version = versions.iter().find(|(version, _)| *version == place.version);
+            let (version, sealed) = version.ok_or_else(|| self.moved())?;
+            digests.push(key.envelope(&self.open_envelope(&head, version, sealed)?));
+        }
+        Ok((head.label, digests))
+    }
+
     /// The digest key of the job's latest transport session.
     async fn digest_key(&self, job: &JobId) -> Result<DigestKey, KeystoreError> {
         let as_target = self.fence(job).await?.and_then(|fence| fence.digest_key.clone());
@@ -146,6 +187,11 @@ impl SoftwareKeystore {
         let sealed = sealed.ok_or_else(|| KeystoreError::Refused(format!("{job} has no transport session here")))?;
         self.open_digest_key(job, &sealed)
     }
+}
+
+/// Places of one secret come one after the other.
+fn secrets_of(places: &[Place]) -> impl Iterator<Item = &[Place]> {
+    places.chunk_by(|a, b| a.incarnation == b.incarnation)
 }
 
 /// Additional data of a challenge: it proves one place for one job.

@@ -26,6 +26,24 @@ async fn prove(world: &World, orders: &[WrapOrder]) {
     let incarnations: Vec<Incarnation> = orders.iter().map(|order| order.label.incarnation.clone()).collect();
     let labels: Vec<Label> = orders.iter().map(|order| order.label.clone()).collect();
     assert_eq!(target.labels(job, &incarnations).await.unwrap(), labels);
+    let secrets: Vec<&WrapOrder> = orders.iter().filter(|order| order.label.spec.is_none()).collect();
+    let places: Vec<Place> = secrets.iter().flat_map(|order| order.places.clone()).collect();
+    let mut incarnations: Vec<Incarnation> = secrets.iter().map(|order| order.label.incarnation.clone()).collect();
+    // The same secrets in the same order, in another, others beside them, and none.
+    for turn in 0..4 {
+        match turn {
+            0 => {}
+            1 => incarnations.reverse(),
+            2 => incarnations.extend(orders.iter().map(|order| order.label.incarnation.clone())),
+            _ => incarnations.clear(),
+        }
+        for keystore in [source, target] {
+            let (labels, digests) = keystore.labels_and_digests(job, &incarnations, &places).await.unwrap();
+            assert_eq!(labels, keystore.labels(job, &incarnations).await.unwrap());
+            assert!(digests == keystore.digests(job, &places).await.unwrap());
+            assert_eq!(keystore.labels_and_digests(job, &incarnations, &[]).await.unwrap(), (labels, Vec::new()));
+        }
+    }
     for order in orders {
         let Some(spec) = order.label.spec else {
             let mine = source.digests(job, &order.places).await.unwrap();
