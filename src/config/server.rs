@@ -171,7 +171,7 @@ pub(super) fn migration(root: &Table<'_>) -> Migration {
     });
     let ranges = hours.unwrap_or_default().into_iter().map(|found| found.value).collect();
     Migration {
-        workers: number("workers", 1..=64).unwrap_or(4),
+        workers: number("workers", 1..=64).unwrap_or(8),
         max_rate: number("max_rate", 0..=1_000_000).unwrap_or(0),
         allowed_hours: AllowedHours::new(ranges),
         approval: table.and_then(|t| t.boolean("approval")).is_some_and(|found| found.value),

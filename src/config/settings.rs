@@ -123,7 +123,7 @@ pub enum StoreEngine {
 /// How migrations run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
-    /// Resources in work at a time. Default 4.
+    /// Batches of resources in work at a time. Default 8.
     pub workers: u32,
     /// Resources a second; 0 (default) = unlimited.
     pub max_rate: u32,

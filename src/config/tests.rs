@@ -208,7 +208,7 @@ fn defaults() {
     assert_eq!(config.state_dir, Path::new("/var/lib/keyferry"));
     assert_eq!(config.admin.socket, Path::new("/var/lib/keyferry/admin.sock"));
     assert_eq!(config.api.listen, "127.0.0.1:8780".parse().unwrap());
-    assert_eq!((config.migration.workers, config.migration.max_rate), (4, 0));
+    assert_eq!((config.migration.workers, config.migration.max_rate), (8, 0));
     assert!(config.migration.allowed_hours.ranges().is_empty());
     assert!(config.root_key == RootKey::Generated && config.instances[0].root_key == RootKey::Generated);
     let entry = &config.schedules[0];

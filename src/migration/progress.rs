@@ -12,10 +12,11 @@ use super::context::Context;
 use crate::catalogue::PlanItem;
 use crate::model::ResourceKind;
 
-/// Resources in one batch: several transactions' worth, so that they share a sync.
-const BATCH: usize = 100;
+/// Resources in one batch: several transactions' worth, so that they share a sync, and so few that the batches under way
+/// do not all wait for the same one.
+const BATCH: usize = 50;
 /// Versions in one batch, unless a single resource has more: a batch of largest values is held in memory.
-const VERSIONS: usize = 256;
+const VERSIONS: usize = 128;
 
 type Done = Result<Vec<PlanItem>, MigrationError>;
 

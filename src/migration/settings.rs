@@ -29,7 +29,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            workers: 4,
+            workers: 8,
             max_rate: 0,
             approval: false,
             allowed_hours: AllowedHours::default(),
