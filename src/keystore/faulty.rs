@@ -321,6 +321,7 @@ delegate! {
     fn identity(&self) -> PublicIdentity;
     fn state(&self) -> InstanceState;
     fn trouble(&self) -> Option<String>;
+    fn expect_offer(&self) -> ();
     async fn ready(&self) -> Result<Readiness, KeystoreError>;
     async fn offer(&self, job: &JobId, token: u64, nonce: [u8; 32], now: Timestamp) -> Result<SignedOffer, KeystoreError>;
     async fn stage(&self, parcel: &Parcel, source: &PublicIdentity) -> Result<(), KeystoreError>;

@@ -233,6 +233,9 @@ pub trait Target: Keystore + Prover {
     /// Whether it answers and takes writes; called by preflight.
     async fn ready(&self) -> Result<Readiness, KeystoreError>;
 
+    /// Tells that an offer will be asked for soon: what takes long about it may be begun. To be called within a runtime.
+    fn expect_offer(&self) {}
+
     /// A signed transport offer, valid for the job and token until it expires. Discards what the job staged under lower
     /// tokens; refused with [`KeystoreError::Fenced`] under a lower token than seen, with
     /// [`KeystoreError::StagingClosed`] once staging is closed, with [`KeystoreError::Forgotten`] after `forget`.

@@ -77,6 +77,8 @@ pub struct SoftwareKeystore {
     sessions: Arc<tokio::sync::Mutex<HashMap<JobId, source::Session>>>,
     free_space: Option<Arc<dyn Fn() -> Option<u64> + Send + Sync>>,
     offer_keys: Option<Arc<dyn Fn() -> Arc<OfferKey> + Send + Sync>>,
+    /// The key of the next offer, begun before it is asked for.
+    next_offer: Arc<std::sync::Mutex<Option<target::OfferKeyInWork>>>,
     /// Has the material of keys in a hardware instance.
     token: Option<Arc<Token>>,
     making: objects::Making,
@@ -205,6 +207,7 @@ impl SoftwareKeystore {
                 sessions: Arc::default(),
                 free_space: None,
                 offer_keys: None,
+                next_offer: Arc::default(),
                 token: None,
                 making: objects::Making::default(),
             };

@@ -6,10 +6,12 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinHandle;
 
 use super::fence::State;
 use super::staging::{OfferSession, SessionKey};
 use super::{SoftwareKeystore, layout};
+use crate::crypto::CryptoError;
 use crate::crypto::identity::PublicIdentity;
 use crate::crypto::offer::{OFFER_LIFE, Offer, OfferKey, SignedOffer, ValuePublicKey, Wrapping};
 use crate::crypto::parcel::Parcel;
@@ -17,6 +19,9 @@ use crate::keystore::{KeystoreError, Readiness, Target};
 use crate::model::{Incarnation, JobId};
 use crate::observe::failpoint::{Failpoint, around};
 use crate::store::{Outcome, Transaction};
+
+/// A key of an offer that is being made, or was.
+pub(super) type OfferKeyInWork = JoinHandle<Result<OfferKey, CryptoError>>;
 
 impl SoftwareKeystore {
     /// Whether its store can be read; a token is not asked.
@@ -70,6 +75,17 @@ impl Target for SoftwareKeystore {
             Ok(Readiness { free_bytes, token_free_bytes })
         };
         around(Failpoint::TargetReady, work, |injected| self.rehearsed(injected)).await
+    }
+
+    /// The process's key takes some hundred milliseconds; a token makes its own when it is asked.
+    fn expect_offer(&self) {
+        if self.offer_keys.is_some() {
+            return;
+        }
+        self.next_offer().get_or_insert_with(|| {
+            let random = Arc::clone(&self.random);
+            tokio::task::spawn_blocking(move || OfferKey::generate(random.as_ref()))
+        });
     }
 
     async fn offer(
@@ -184,17 +200,30 @@ impl SoftwareKeystore {
     async fn session_key(&self) -> Result<SessionKey, KeystoreError> {
         let process = match &self.offer_keys {
             Some(next) => next(),
-            None => {
-                let random = Arc::clone(&self.random);
-                let made = self.off_thread(move || OfferKey::generate(random.as_ref())).await?;
-                Arc::new(made.map_err(|e| self.use_error(e))?)
-            }
+            None => Arc::new(self.fresh_key().await?),
         };
         let token = match &self.token {
             Some(token) => Some(Arc::new(token.offer().await.map_err(|e| self.token_error(e))?)),
             None => None,
         };
         Ok(SessionKey { process, token })
+    }
+
+    /// The key that was begun beforehand, or else a new one. It leaves its place: no two offers have the same.
+    async fn fresh_key(&self) -> Result<OfferKey, KeystoreError> {
+        let begun = self.next_offer().take();
+        if let Some(begun) = begun
+            && let Ok(Ok(key)) = begun.await
+        {
+            return Ok(key);
+        }
+        let random = Arc::clone(&self.random);
+        let made = self.off_thread(move || OfferKey::generate(random.as_ref())).await?;
+        made.map_err(|e| self.use_error(e))
+    }
+
+    fn next_offer(&self) -> MutexGuard<'_, Option<OfferKeyInWork>> {
+        self.next_offer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The offers that stand, by job.

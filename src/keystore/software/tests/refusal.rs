@@ -30,6 +30,20 @@ async fn a_worker_that_lost_its_lease_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_made_beforehand_serves_one_offer() {
+    let world = World::new().await;
+    world.target.expect_offer();
+    world.target.expect_offer();
+    assert!(world.target.next_offer.lock().unwrap().is_some());
+    let first = world.offer(5).await.unwrap();
+    assert!(world.target.next_offer.lock().unwrap().is_none(), "it was not used");
+    let second = world.offer(6).await.unwrap();
+    assert_ne!(first.offer.public_key, second.offer.public_key);
+    let orders = [secret(&world.source, 20, 2, 40).await];
+    world.stage(&world.wrap(&second, &orders).await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_newer_worker_does_not_close_what_an_older_one_staged() {
     let world = World::new().await;
     let orders = [secret(&world.source, 20, 2, 40).await];
