@@ -8,8 +8,8 @@ use super::{
 };
 use crate::audit::Entry;
 use crate::model::{
-    AccountId, InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope, SecretRecord,
-    SecretVersionRecord,
+    AccountId, Incarnation, InstanceId, KeyId, KeyRecord, KeyVersionRecord, NonceClaim, ResourceKind, Scope,
+    SecretRecord, SecretVersionRecord,
 };
 use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transaction, scan_records};
 
@@ -22,6 +22,9 @@ pub struct Change {
     touched: Vec<String>,
     /// Whose resources it changes.
     account: AccountId,
+    /// The resources whose entries it writes, and those of which it makes or removes versions.
+    entries: Vec<Incarnation>,
+    versions: Vec<Incarnation>,
 }
 
 impl Change {
@@ -31,7 +34,7 @@ impl Change {
         let mut transaction = Transaction::new();
         guarded.apply(&mut transaction);
         let account = guarded.scope().account.clone();
-        Self { transaction, files_due: true, touched: Vec::new(), account }
+        Self::begun(transaction, true, account)
     }
 
     /// A change by the job that holds the lock.
@@ -40,7 +43,7 @@ impl Change {
         let mut transaction = Transaction::new();
         locked.apply(&mut transaction);
         let account = locked.scope().account.clone();
-        Self { transaction, files_due: false, touched: Vec::new(), account }
+        Self::begun(transaction, false, account)
     }
 
     /// A change that finishes a rotation in flight: a gate does not stop it, a lock does.
@@ -49,7 +52,11 @@ impl Change {
         let mut transaction = Transaction::new();
         transaction.compare(Compare::Absent(paths::lock(&flight.scope)));
         transaction.compare(Compare::Revision(paths::flight(&flight.scope), flight.record.revision()));
-        Self { transaction, files_due: true, touched: Vec::new(), account: flight.scope.account.clone() }
+        Self::begun(transaction, true, flight.scope.account.clone())
+    }
+
+    const fn begun(transaction: Transaction, files_due: bool, account: AccountId) -> Self {
+        Self { transaction, files_due, touched: Vec::new(), account, entries: Vec::new(), versions: Vec::new() }
     }
 
     /// True for a change by a job.
@@ -109,7 +116,7 @@ impl Change {
     /// # Errors
     /// When the record cannot be written.
     pub fn create_key(&mut self, record: &KeyRecord) -> Result<&mut Self, CatalogueError> {
-        self.touch("key", record.id.as_str());
+        self.enter("key", record.id.as_str(), &record.incarnation);
         let scope = scope_of_key(record);
         self.transaction.create(&paths::key(&record.region, &record.id), record)?;
         self.transaction
@@ -133,7 +140,7 @@ impl Change {
     /// # Errors
     /// When the record cannot be written.
     pub fn update_key(&mut self, record: &Stored<KeyRecord>) -> Result<&mut Self, CatalogueError> {
-        self.touch("key", record.id.as_str());
+        self.enter("key", record.id.as_str(), &record.incarnation);
         self.transaction.replace(&paths::key(&record.region, &record.id), record)?;
         self.file(DueEntry::of_key(record));
         Ok(self)
@@ -144,14 +151,14 @@ impl Change {
     /// # Errors
     /// When the record cannot be written.
     pub fn relabel_key(&mut self, record: &Stored<KeyRecord>) -> Result<&mut Self, CatalogueError> {
-        self.touch("key", record.id.as_str());
+        self.enter("key", record.id.as_str(), &record.incarnation);
         self.transaction.replace(&paths::key(&record.region, &record.id), record)?;
         Ok(self)
     }
 
     /// A key that goes, with its aliases. Its versions go by [`Change::delete_key_version`].
     pub fn delete_key(&mut self, record: &Stored<KeyRecord>) -> &mut Self {
-        self.touch("key", record.id.as_str());
+        self.enter("key", record.id.as_str(), &record.incarnation);
         let scope = scope_of_key(record);
         self.transaction.remove(&paths::key(&record.region, &record.id), record);
         self.transaction.delete(paths::index(&scope, ResourceKind::Key, record.created_at, record.id.as_str()));
@@ -161,7 +168,7 @@ impl Change {
         self
     }
 
-    /// A new version of a key.
+    /// A new version of a key; its entry is written with it.
     ///
     /// # Errors
     /// When the record cannot be written.
@@ -170,12 +177,14 @@ impl Change {
         key: &KeyRecord,
         version: &KeyVersionRecord,
     ) -> Result<&mut Self, CatalogueError> {
+        self.versions.push(key.incarnation.clone());
         self.transaction.create(&paths::key_version(&key.incarnation, &version.id), version)?;
         Ok(self)
     }
 
     /// A version that goes with its key.
     pub fn delete_key_version(&mut self, key: &KeyRecord, version: &Stored<KeyVersionRecord>) -> &mut Self {
+        self.versions.push(key.incarnation.clone());
         self.transaction.remove(&paths::key_version(&key.incarnation, &version.id), version);
         self
     }
@@ -221,7 +230,7 @@ impl Change {
         record: &SecretRecord,
         key: Option<&Stored<KeyRecord>>,
     ) -> Result<&mut Self, CatalogueError> {
-        self.touch("secret", record.name.as_str());
+        self.enter("secret", record.name.as_str(), &record.incarnation);
         let scope = scope_of_secret(record);
         self.transaction.create(&paths::secret(&scope, &record.name), record)?;
         self.transaction
@@ -239,7 +248,7 @@ impl Change {
     /// # Errors
     /// When the record cannot be written.
     pub fn update_secret(&mut self, record: &Stored<SecretRecord>) -> Result<&mut Self, CatalogueError> {
-        self.touch("secret", record.name.as_str());
+        self.enter("secret", record.name.as_str(), &record.incarnation);
         self.transaction.replace(&paths::secret(&scope_of_secret(record), &record.name), record)?;
         self.file(DueEntry::of_secret(record));
         Ok(self)
@@ -250,14 +259,14 @@ impl Change {
     /// # Errors
     /// When the record cannot be written.
     pub fn relabel_secret(&mut self, record: &Stored<SecretRecord>) -> Result<&mut Self, CatalogueError> {
-        self.touch("secret", record.name.as_str());
+        self.enter("secret", record.name.as_str(), &record.incarnation);
         self.transaction.replace(&paths::secret(&scope_of_secret(record), &record.name), record)?;
         Ok(self)
     }
 
     /// A secret that goes. Its versions go by [`Change::delete_secret_version`].
     pub fn delete_secret(&mut self, record: &Stored<SecretRecord>) -> &mut Self {
-        self.touch("secret", record.name.as_str());
+        self.enter("secret", record.name.as_str(), &record.incarnation);
         let scope = scope_of_secret(record);
         self.transaction.remove(&paths::secret(&scope, &record.name), record);
         self.transaction.delete(paths::index(&scope, ResourceKind::Secret, record.created_at, record.name.as_str()));
@@ -267,7 +276,7 @@ impl Change {
         self
     }
 
-    /// A new version of a secret.
+    /// A new version of a secret; its entry is written with it.
     ///
     /// # Errors
     /// When the record cannot be written.
@@ -276,6 +285,7 @@ impl Change {
         secret: &SecretRecord,
         version: &SecretVersionRecord,
     ) -> Result<&mut Self, CatalogueError> {
+        self.versions.push(secret.incarnation.clone());
         self.transaction.create(&paths::secret_version(&secret.incarnation, &version.id), version)?;
         Ok(self)
     }
@@ -293,8 +303,9 @@ impl Change {
         Ok(self)
     }
 
-    /// A version that goes.
+    /// A version that goes; its secret's entry is written with it.
     pub fn delete_secret_version(&mut self, secret: &SecretRecord, version: &Stored<SecretVersionRecord>) -> &mut Self {
+        self.versions.push(secret.incarnation.clone());
         self.transaction.remove(&paths::secret_version(&secret.incarnation, &version.id), version);
         self
     }
@@ -310,6 +321,12 @@ impl Change {
         self.transaction.compare(Compare::Revision(entry, revision));
         self.transaction.put(row, Vec::new());
         self
+    }
+
+    /// Notes that a resource's entry is written.
+    fn enter(&mut self, kind: &str, name: &str, incarnation: &Incarnation) {
+        self.touch(kind, name);
+        self.entries.push(incarnation.clone());
     }
 
     fn touch(&mut self, kind: &str, name: &str) {
@@ -330,6 +347,11 @@ impl Change {
     }
 
     pub(super) fn into_transaction(self) -> Transaction {
+        // What a plan has read of a resource it takes over inside the lock where the entry's revision is the same.
+        debug_assert!(
+            self.versions.iter().all(|of| self.entries.contains(of)),
+            "a version is made or removed, and the entry is not written"
+        );
         self.transaction
     }
 }

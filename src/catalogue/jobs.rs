@@ -14,7 +14,7 @@ use crate::store::{Compare, MAX_OPERATIONS, Record, Revision, Stored, Transactio
 /// Resources on one page of a plan: a page stays far below the size limit of a value.
 pub const PLAN_PAGE: usize = 40;
 /// Pages under way at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 
 impl Record for Job {
     const KIND: &'static str = "job";

@@ -25,6 +25,10 @@ pub(super) fn secret(scope: &Scope, name: &SecretName) -> Vec<u8> {
     ["c/secret/", scope.region.as_str(), "/", scope.account.as_str(), "/", name.as_str()].concat().into_bytes()
 }
 
+pub(super) fn secrets(scope: &Scope) -> Vec<u8> {
+    format!("c/secret/{}/{}/", scope.region, scope.account).into_bytes()
+}
+
 pub(super) fn secret_version(incarnation: &Incarnation, id: &SecretVersionId) -> Vec<u8> {
     ["c/secver/", incarnation.as_str(), "/", id.as_str()].concat().into_bytes()
 }

@@ -228,6 +228,15 @@ impl Catalogue {
         Ok(secrets)
     }
 
+    /// All secrets of a scope, in the order of their names: as they lie, so read together and not one by one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn secrets_by_name(&self, scope: &Scope) -> Result<Vec<Stored<SecretRecord>>, CatalogueError> {
+        let found = scan_records(self.store().as_ref(), &paths::secrets(scope), None, usize::MAX).await?;
+        Ok(found.into_iter().map(|(_, secret)| secret).collect())
+    }
+
     /// Whether a scope holds anything but service keys. Looks only as far as the first such thing.
     ///
     /// # Errors

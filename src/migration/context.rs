@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::cutover::Destination;
+use super::items::Known;
 use super::{MigrationError, Migrations, failures};
-use crate::catalogue::{CatalogueError, Lease, Locked, PlanItem};
+use crate::catalogue::{CatalogueError, Lease, Locked, PlanItem, RotationSeen};
 use crate::crypto::parcel::{PublicIdentity, SignedOffer};
 use crate::keystore::{SharedSource, SharedTarget};
 use crate::model::{Job, JobState, ResourceId};
@@ -29,7 +30,11 @@ pub(super) struct Context {
     /// The target's offer under this lease; gone after a restart.
     pub(super) offer: Option<Arc<SignedOffer>>,
     pub(super) progress: Arc<Progress>,
-    /// The plan, once read, and its digest.
+    /// What the plan before the lock has found.
+    pub(super) known: Known,
+    /// What rotates, as the plan inside the lock has found it.
+    pub(super) rotating: Option<Vec<RotationSeen>>,
+    /// The plan, once it is written down or read, and its digest.
     pub(super) planned: Option<(String, Arc<[PlanItem]>)>,
 }
 
@@ -100,6 +105,21 @@ impl Progress {
 }
 
 impl Context {
+    /// A worker that has just taken the job over: nothing is in memory from the one before.
+    pub(super) fn new(migrations: Migrations, lease: Lease, job: Stored<Job>, stop: CancellationToken) -> Self {
+        Self {
+            migrations,
+            lease,
+            job,
+            stop,
+            offer: None,
+            progress: Arc::default(),
+            known: Known::default(),
+            rotating: None,
+            planned: None,
+        }
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.migrations.service.clock.now()
     }
@@ -182,11 +202,7 @@ impl Context {
     /// # Errors
     /// `LeaseLost` when another worker has taken the job over.
     pub(super) async fn check_lease(&self) -> Result<(), MigrationError> {
-        if self.migrations.service.catalogue.lease_holds(&self.lease).await? {
-            Ok(())
-        } else {
-            Err(CatalogueError::LeaseLost(self.job.id.clone()).into())
-        }
+        check_lease(&self.migrations, &self.lease).await
     }
 
     /// Between batches: the lease still holds, the daemon does not stop and, before the first purge, nobody wants the job
@@ -210,6 +226,16 @@ impl Context {
     /// The job's fields for an event, with the present figures.
     pub(super) fn fields(&self) -> Fields {
         figures(&self.job, self.progress.done())
+    }
+}
+
+/// # Errors
+/// `LeaseLost` when another worker has taken the job over.
+pub(super) async fn check_lease(migrations: &Migrations, lease: &Lease) -> Result<(), MigrationError> {
+    if migrations.service.catalogue.lease_holds(lease).await? {
+        Ok(())
+    } else {
+        Err(CatalogueError::LeaseLost(lease.job().clone()).into())
     }
 }
 

@@ -12,6 +12,7 @@ mod drive;
 mod error;
 mod failures;
 mod heartbeat;
+mod items;
 mod order;
 mod planning;
 mod preflight;
@@ -23,6 +24,7 @@ mod report;
 mod runner;
 mod settings;
 mod steps;
+mod world;
 
 pub use background::in_background;
 pub use compatibility::{Verdict, compatibility};

@@ -1,18 +1,18 @@
 //! The plan: what moves, in what order, what does not and why. Closed: each secret's key comes along or is already
 //! there, and a key brings every secret under it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::cutover::entry_digest;
+use super::items::Known;
 use super::preflight::Standing;
+use super::world::World;
 use super::{MigrationError, Migrations, compatibility};
 use crate::catalogue::{Demand, PlanItem};
-use crate::keystore::Place;
 use crate::model::{
-    InstanceId, KeyId, KeyRecord, KeystoreId, LeftBehind, MAX_SELECTED, Problem, ProblemCode, ResourceId, Scope,
-    SecretName, SecretRecord, Selection,
+    InstanceId, KeyId, KeyRecord, KeystoreId, LeftBehind, MAX_SELECTED, Problem, ProblemCode, ResourceId, ResourceKind,
+    Scope, SecretName, Selection,
 };
-use crate::store::Stored;
 
 /// What a migration would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,14 +37,24 @@ impl Plan {
     /// How many keys move.
     #[must_use]
     pub fn keys(&self) -> u64 {
-        count(self.items.iter().filter(|item| matches!(item.resource, ResourceId::Key(_))).count())
+        count_of(ResourceKind::Key, self.items.iter().map(|item| &item.resource))
     }
 
     /// How many secrets move.
     #[must_use]
     pub fn secrets(&self) -> u64 {
-        count(self.items.iter().filter(|item| matches!(item.resource, ResourceId::Secret(_))).count())
+        count_of(ResourceKind::Secret, self.items.iter().map(|item| &item.resource))
     }
+}
+
+/// What is to move, before its versions are read.
+pub(super) struct Draft {
+    /// The plan without its items.
+    pub(super) plan: Plan,
+    /// What moves, in the order of the plan.
+    pub(super) moving: Vec<ResourceId>,
+    /// What it was chosen from.
+    pub(super) world: Arc<World>,
 }
 
 /// Numbers of the Migration Information table.
@@ -73,7 +83,8 @@ impl Migrations {
         selection: &Selection,
         ahead: Demand,
     ) -> Result<Plan, MigrationError> {
-        self.plan_for(scope, instance, selection, Standing { job: None, ahead }).await
+        let standing = Standing { job: None, ahead };
+        Ok(self.plan_for(scope, instance, selection, standing, Known::default()).await?.0)
     }
 
     /// The Migration Information numbers of a scope.
@@ -110,14 +121,14 @@ impl Migrations {
         Ok(self.stuck(&world, None))
     }
 
-    /// Selects, closes and orders; without the checks on the instance.
+    /// Selects, closes and orders; without the versions and the checks on the instance.
     pub(super) async fn draft(
         &self,
         scope: &Scope,
         instance: &InstanceId,
         hardware: bool,
         selection: &Selection,
-    ) -> Result<Plan, MigrationError> {
+    ) -> Result<Draft, MigrationError> {
         let world = World::read(self, scope).await?;
         let mut plan = Plan::default();
         let chosen = match selection {
@@ -131,41 +142,8 @@ impl Migrations {
                 picked(&world, keys, secrets, (instance, hardware), &mut plan.problems)
             }
         };
-        plan.items = self.items(&world, chosen).await?;
-        Ok(plan)
-    }
-
-    async fn items(&self, world: &World, chosen: BTreeSet<ResourceId>) -> Result<Vec<PlanItem>, MigrationError> {
-        let keys = world.keys.values().filter(|key| chosen.contains(&ResourceId::Key(key.id.clone())));
-        let mut keys: Vec<&Stored<KeyRecord>> = keys.collect();
-        keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        let secrets = world.secrets.values().filter(|secret| chosen.contains(&ResourceId::Secret(secret.name.clone())));
-        let mut secrets: Vec<&Stored<SecretRecord>> = secrets.collect();
-        secrets.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
-
-        let catalogue = &self.service.catalogue;
-        let mut items = Vec::with_capacity(chosen.len());
-        for key in keys {
-            let place = |version| Place { incarnation: key.incarnation.clone(), version };
-            let versions = catalogue.key_versions(&key.incarnation).await?;
-            items.push(PlanItem {
-                resource: ResourceId::Key(key.id.clone()),
-                spec: Some(key.spec),
-                places: versions.iter().map(|version| place(version.id.clone())).collect(),
-                entry: entry_digest(&**key)?,
-            });
-        }
-        for secret in secrets {
-            let place = |version| Place { incarnation: secret.incarnation.clone(), version };
-            let versions = catalogue.secret_versions(&secret.incarnation).await?;
-            items.push(PlanItem {
-                resource: ResourceId::Secret(secret.name.clone()),
-                spec: None,
-                places: versions.iter().map(|version| place(version.material.clone())).collect(),
-                entry: entry_digest(&**secret)?,
-            });
-        }
-        Ok(items)
+        let moving = world.in_order(chosen);
+        Ok(Draft { plan, moving, world: Arc::new(world) })
     }
 
     /// Shared resources that cannot go (into this instance, or into any kind), closed over keys and their secrets.
@@ -201,29 +179,6 @@ impl Migrations {
             }
         }
         left
-    }
-}
-
-/// All resources of a scope.
-struct World {
-    keys: BTreeMap<KeyId, Stored<KeyRecord>>,
-    secrets: BTreeMap<SecretName, Stored<SecretRecord>>,
-}
-
-impl World {
-    async fn read(migrations: &Migrations, scope: &Scope) -> Result<Self, MigrationError> {
-        let catalogue = &migrations.service.catalogue;
-        let keys = catalogue.keys(scope).await?.into_iter().map(|key| (key.id.clone(), key)).collect();
-        let secrets = catalogue.secrets(scope).await?.into_iter().map(|secret| (secret.name.clone(), secret)).collect();
-        Ok(Self { keys, secrets })
-    }
-
-    fn shared(&self) -> BTreeSet<ResourceId> {
-        let keys = self.keys.values().filter(|key| key.keystore.instance().is_none() && key.service.is_none());
-        let secrets = self.secrets.values().filter(|secret| secret.keystore.instance().is_none());
-        keys.map(|key| ResourceId::Key(key.id.clone()))
-            .chain(secrets.map(|s| ResourceId::Secret(s.name.clone())))
-            .collect()
     }
 }
 
@@ -315,6 +270,7 @@ fn already(resource: ResourceId, keystore: &KeystoreId) -> Problem {
     problem(resource, ProblemCode::AlreadyMigrated, message, "leave it out of the selection")
 }
 
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
+/// How many of these are of a kind.
+pub(super) fn count_of<'a>(kind: ResourceKind, resources: impl Iterator<Item = &'a ResourceId>) -> u64 {
+    u64::try_from(resources.filter(|resource| resource.kind() == kind).count()).unwrap_or(u64::MAX)
 }

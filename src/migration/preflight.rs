@@ -1,14 +1,18 @@
 //! Preflight: all problems at once, each with resource, code and remedy. Holds no lock and changes nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::items::{Known, items};
+use super::planning::{Draft, count_of};
+use super::world::World;
 use super::{MigrationError, Migrations, Plan};
 use crate::catalogue::Demand;
 use crate::keystore::{KeystoreError, Unfit};
 use crate::kms::InstanceFacts;
-use crate::model::{InstanceId, JobId, Problem, ProblemCode, Scope, Selection};
+use crate::model::{InstanceId, JobId, Problem, ProblemCode, ResourceKind, Scope, Selection};
 
 /// What staging costs in the target's store at most: 32 KiB a secret version, 4 KiB a key version, and as much again for
 /// the engine's own copies.
@@ -35,26 +39,89 @@ impl<'a> From<&'a JobId> for Standing<'a> {
     }
 }
 
+/// What comes into the instance.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    keys: u64,
+    secrets: u64,
+    versions: u64,
+}
+
+impl Load {
+    /// Of a plan.
+    fn of(plan: &Plan) -> Self {
+        let versions: usize = plan.items.iter().map(|item| item.places.len()).sum();
+        Self { keys: plan.keys(), secrets: plan.secrets(), versions: u64::try_from(versions).unwrap_or(u64::MAX) }
+    }
+
+    /// Of a draft: as many versions as the entries say.
+    fn of_draft(Draft { moving, world, .. }: &Draft) -> Self {
+        Self {
+            keys: count_of(ResourceKind::Key, moving.iter()),
+            secrets: count_of(ResourceKind::Secret, moving.iter()),
+            versions: moving.iter().map(|resource| u64::from(world.versions(resource))).sum(),
+        }
+    }
+}
+
 impl Migrations {
-    /// As [`Migrations::plan`].
+    /// As [`Migrations::plan`], with the entries that the plan is made from; `known` is what an earlier plan has found.
     pub(super) async fn plan_for(
         &self,
         scope: &Scope,
         instance: &InstanceId,
         selection: &Selection,
         standing: Standing<'_>,
-    ) -> Result<Plan, MigrationError> {
+        known: Known,
+    ) -> Result<(Plan, Arc<World>), MigrationError> {
         let Some(facts) = self.service.keystores.instance(instance) else {
-            let problem = run_problem(
-                ProblemCode::InstanceNotFound,
-                format!("there is no instance {instance}"),
-                "name an instance of the configuration; `keyferry instance list` shows them",
-            );
-            return Ok(Plan { problems: vec![problem], ..Plan::default() });
+            return Ok((Plan { problems: vec![no_instance(instance)], ..Plan::default() }, Arc::default()));
         };
-        let mut plan = self.draft(scope, instance, facts.hardware, selection).await?;
-        self.check_instance(scope, &facts, standing.job, &mut plan).await?;
-        self.check_quota(&facts, standing, &mut plan).await?;
+        let Draft { mut plan, moving, world } = self.draft(scope, instance, facts.hardware, selection).await?;
+        plan.items = items(&self.service.catalogue, &world, moving, known).await?;
+        let load = Load::of(&plan);
+        self.check(scope, &facts, standing, load, &mut plan).await?;
+        Ok((plan, world))
+    }
+
+    /// What refuses a migration, as [`Migrations::plan`] tells it. Reads the entries and no version: whoever asks for a
+    /// migration waits for this, and the job's own preflight reads them.
+    ///
+    /// # Errors
+    /// When stores cannot be read.
+    pub(super) async fn problems(
+        &self,
+        scope: &Scope,
+        instance: &InstanceId,
+        selection: &Selection,
+    ) -> Result<Vec<Problem>, MigrationError> {
+        let Some(facts) = self.service.keystores.instance(instance) else {
+            return Ok(vec![no_instance(instance)]);
+        };
+        let draft = self.draft(scope, instance, facts.hardware, selection).await?;
+        let load = Load::of_draft(&draft);
+        let mut plan = draft.plan;
+        self.check(scope, &facts, Standing::default(), load, &mut plan).await?;
+        Ok(plan.problems)
+    }
+
+    /// Tells an instance that a migration into it begins soon.
+    pub(super) fn expect_offer(&self, instance: &InstanceId) {
+        if let Some(target) = self.service.keystores.target(instance) {
+            target.expect_offer();
+        }
+    }
+
+    async fn check(
+        &self,
+        scope: &Scope,
+        facts: &InstanceFacts,
+        standing: Standing<'_>,
+        load: Load,
+        plan: &mut Plan,
+    ) -> Result<(), MigrationError> {
+        self.check_instance(scope, facts, standing.job, load, plan).await?;
+        self.check_quota(facts, standing, load, plan).await?;
         for hold in self.service.catalogue.holds().await? {
             if hold.covers(&scope.region, &scope.account) {
                 plan.problems.push(run_problem(
@@ -64,7 +131,7 @@ impl Migrations {
                 ));
             }
         }
-        Ok(plan)
+        Ok(())
     }
 
     async fn check_instance(
@@ -72,6 +139,7 @@ impl Migrations {
         scope: &Scope,
         facts: &InstanceFacts,
         job: Option<&JobId>,
+        load: Load,
         plan: &mut Plan,
     ) -> Result<(), MigrationError> {
         let id = &facts.id;
@@ -126,8 +194,7 @@ impl Migrations {
             )),
             Err(error) => plan.problems.push(not_active(id, &error.to_string())),
             Ok(readiness) => {
-                let versions: usize = plan.items.iter().map(|item| item.places.len()).sum();
-                let needed = u64::try_from(versions).unwrap_or(u64::MAX).saturating_mul(BYTES_PER_VERSION);
+                let needed = load.versions.saturating_mul(BYTES_PER_VERSION);
                 if let Some(free) = readiness.free_bytes
                     && free < needed
                 {
@@ -137,7 +204,7 @@ impl Migrations {
                         "make room on the instance's disk",
                     ));
                 }
-                let keys = plan.keys().saturating_mul(BYTES_PER_OBJECT);
+                let keys = load.keys.saturating_mul(BYTES_PER_OBJECT);
                 if let Some(free) = readiness.token_free_bytes
                     && free < keys
                 {
@@ -194,12 +261,13 @@ impl Migrations {
         &self,
         facts: &InstanceFacts,
         Standing { job, ahead }: Standing<'_>,
+        load: Load,
         plan: &mut Plan,
     ) -> Result<(), MigrationError> {
         let taken = self.service.catalogue.quota(&facts.id).await?.taken(job);
         let rows = [
-            ("keys", taken.keys.saturating_add(ahead.keys), plan.keys(), facts.key_quota),
-            ("secrets", taken.secrets.saturating_add(ahead.secrets), plan.secrets(), facts.secret_quota),
+            ("keys", taken.keys.saturating_add(ahead.keys), load.keys, facts.key_quota),
+            ("secrets", taken.secrets.saturating_add(ahead.secrets), load.secrets, facts.secret_quota),
         ];
         for (what, taken, wanted, quota) in rows {
             if wanted > 0 && taken.saturating_add(wanted) > quota {
@@ -219,6 +287,14 @@ impl Migrations {
 
 pub(super) fn run_problem(code: ProblemCode, message: String, remedy: &str) -> Problem {
     Problem { resource: None, code, message, remedy: remedy.to_owned() }
+}
+
+fn no_instance(instance: &InstanceId) -> Problem {
+    run_problem(
+        ProblemCode::InstanceNotFound,
+        format!("there is no instance {instance}"),
+        "name an instance of the configuration; `keyferry instance list` shows them",
+    )
 }
 
 fn not_active(id: &InstanceId, detail: &str) -> Problem {

@@ -3,7 +3,7 @@
 use super::preflight::run_problem;
 use super::{MigrationError, Migrations, Order};
 use crate::audit::{Actor, Entry};
-use crate::catalogue::{AskedRecord, CatalogueError, Demand, Hold};
+use crate::catalogue::{AskedRecord, CatalogueError, Hold};
 use crate::model::{Job, JobEvent, JobId, JobState, Method, Problem, ProblemCode, Scope};
 use crate::observe::{Event, Fields, emit};
 use crate::store::{Stored, Transaction};
@@ -25,8 +25,8 @@ impl Migrations {
             };
             let mut problems = match &only {
                 Some(scope) => {
-                    let plan = self.plan(scope, &order.instance, &order.selection, Demand::default()).await?;
-                    plan.problems
+                    self.expect_offer(&order.instance);
+                    self.problems(scope, &order.instance, &order.selection).await?
                 }
                 None => Vec::new(),
             };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, Progress};
+use super::context::Context;
 use super::heartbeat::{renew, tell};
 use super::{MigrationError, Migrations};
 use crate::model::{Job, JobId, JobState};
@@ -112,13 +112,12 @@ impl Migrations {
                 return;
             }
         };
-        let progress = Arc::new(Progress::default());
+        let ended = stop.clone();
+        let mut context = Context::new(self.clone(), lease.clone(), job, stop);
         // They end with this work, however it ends.
         let mut beside = JoinSet::new();
-        beside.spawn(renew(self.clone(), lease.clone(), Arc::clone(&progress)));
-        beside.spawn(tell(self.clone(), Arc::clone(&progress)));
-        let ended = stop.clone();
-        let mut context = Context { migrations: self.clone(), lease, job, stop, offer: None, progress, planned: None };
+        beside.spawn(renew(self.clone(), lease, Arc::clone(&context.progress)));
+        beside.spawn(tell(self.clone(), Arc::clone(&context.progress)));
         if resumed {
             emit(Event::MigrationResumed, &context.fields(), "migration goes on after a restart");
         }

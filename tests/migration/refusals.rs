@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use keyferry::catalogue::{Demand, Hold};
-use keyferry::migration::MigrationError;
-use keyferry::model::{JobState, ProblemCode, Selection};
+use keyferry::migration::{MigrationError, Order};
+use keyferry::model::{JobState, Problem, ProblemCode, Selection};
 use keyferry::store::{Outcome, Transaction};
 
 use crate::world::{ACCOUNT, Disks, World, instance_id, scope};
@@ -12,6 +12,15 @@ use crate::world::{ACCOUNT, Disks, World, instance_id, scope};
 async fn codes(world: &World, selection: Selection) -> Vec<ProblemCode> {
     let plan = world.migrations.plan(&scope(), &instance_id(), &selection, Demand::default()).await.unwrap();
     assert!(plan.problems.iter().all(|p| p.remedy.len() > 10), "a problem without a remedy");
+    if !plan.problems.is_empty() {
+        let order = Order { selection, queue: true, ..world.order() };
+        let Err(MigrationError::Refused(problems)) = world.migrations.submit(order, Transaction::new()).await else {
+            panic!("what a plan refuses can be asked for")
+        };
+        let named =
+            |problems: &[Problem]| -> Vec<_> { problems.iter().map(|p| (p.code, p.resource.clone())).collect() };
+        assert_eq!(named(&problems), named(&plan.problems), "who asks for the migration hears of other problems");
+    }
     plan.problems.into_iter().map(|p| p.code).collect()
 }
 

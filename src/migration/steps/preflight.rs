@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 
 use super::{Ended, Step};
-use crate::migration::MigrationError;
 use crate::migration::context::Context;
-use crate::model::{JobEvent, ProblemCode, ResourceId};
+use crate::migration::items::Known;
+use crate::migration::{MigrationError, Plan};
+use crate::model::{JobEvent, ProblemCode};
 use crate::observe::{Event, emit};
 
 pub(super) struct Preflight;
@@ -17,7 +18,11 @@ impl Step for Preflight {
         // staged beside them. An instance that cannot be reached for it is refused below.
         context.migrations.tend().await?;
         let job = &context.job;
-        let mut plan = context.migrations.plan_for(&job.scope, &job.instance, &job.selection, (&job.id).into()).await?;
+        // Its key takes longer to make than the plan.
+        context.migrations.expect_offer(&job.instance);
+        let planned =
+            context.migrations.plan_for(&job.scope, &job.instance, &job.selection, (&job.id).into(), Known::default());
+        let (mut plan, world) = planned.await?;
         // A hold keeps jobs from starting; this one has. `hold --now` asks for its cancel instead.
         plan.problems.retain(|problem| problem.code != ProblemCode::Held);
         if plan.refuses(&job.selection) {
@@ -34,14 +39,9 @@ impl Step for Preflight {
             return Ok(Ended::With(JobEvent::NothingToDo));
         }
         context.make_offer().await?;
-        let (mut keys, mut secrets) = (0_u64, 0_u64);
-        for item in &plan.items {
-            match item.resource {
-                ResourceId::Key(_) => keys = keys.saturating_add(1),
-                ResourceId::Secret(_) => secrets = secrets.saturating_add(1),
-            }
-        }
-        let warnings = plan.warnings;
+        let (keys, secrets) = (plan.keys(), plan.secrets());
+        let Plan { items, warnings, .. } = plan;
+        context.known = Known::of(items, &world);
         context
             .update(move |job| {
                 job.keys_total = keys;

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 
 use super::{Ended, Step};
-use crate::catalogue::RotationSeen;
 use crate::migration::MigrationError;
 use crate::migration::context::Context;
+use crate::migration::world::World;
 use crate::model::{JobEvent, ResourceId};
 use crate::observe::{Event, emit};
 
@@ -16,14 +16,11 @@ impl Step for RotationOff {
     async fn run(&self, context: &mut Context) -> Result<Ended, MigrationError> {
         let catalogue = context.migrations.service.catalogue.clone();
         let locked = context.locked().await?;
-        let keys = catalogue.keys(locked.scope()).await?;
-        let secrets = catalogue.secrets(locked.scope()).await?;
-        let settings = keys.iter().map(|key| (ResourceId::Key(key.id.clone()), &key.rotation));
-        let settings = settings.chain(secrets.iter().map(|s| (ResourceId::Secret(s.name.clone()), &s.rotation)));
-        let seen: Vec<RotationSeen> = settings
-            .filter(|(_, rotation)| rotation.enabled)
-            .map(|(resource, rotation)| RotationSeen::of(resource, rotation))
-            .collect();
+        // Inside the lock nothing about it changes; a worker that has not seen it reads it.
+        let seen = match context.rotating.take() {
+            Some(seen) => seen,
+            None => World::read(&context.migrations, locked.scope()).await?.rotating(),
+        };
         let rotating: Vec<ResourceId> = seen.iter().map(|seen| seen.resource.clone()).collect();
         catalogue.note_rotation(&context.lease, &seen).await?;
         catalogue.set_marks(&locked, &rotating).await?;

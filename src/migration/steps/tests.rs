@@ -13,16 +13,17 @@ mod rewinding;
 mod world;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use halting::Trouble;
 use world::{Disks, Remembered, World, entries};
 
 use super::{Ended, UNDO, step};
+use crate::catalogue::{Demand, KeyOrAlias};
 use crate::keystore::faulty::Fault;
+use crate::kms::Caller;
 use crate::migration::MigrationError;
-use crate::migration::context::{Context, Progress};
-use crate::model::{Ending, JobEvent, JobId, JobState};
+use crate::migration::context::Context;
+use crate::model::{Ending, JobEvent, JobId, JobState, ResourceKind, Selection};
 
 /// A world whose job stands before the step of a state.
 struct Bench {
@@ -66,8 +67,7 @@ impl Bench {
         let service = self.world.migrations.service();
         let lease = service.catalogue.take_over(&self.id, "bench", service.clock.now()).await.unwrap();
         let job = service.catalogue.job(&self.id).await.unwrap().unwrap();
-        let (migrations, stop) = (self.world.migrations.clone(), self.world.stop.clone());
-        Context { migrations, lease, job, stop, offer: None, progress: Arc::new(Progress::default()), planned: None }
+        Context::new(self.world.migrations.clone(), lease, job, self.world.stop.clone())
     }
 
     /// Lets the runner bring the job to its end, and holds it to what a job must end as.
@@ -208,4 +208,92 @@ fn no_step_is_forgotten_in_undoing() {
     for state in states().filter(|state| !state.is_past_return() && *state != JobState::RollingBack) {
         assert!(UNDO.contains(&state) ^ nothing_to_undo.contains(&state), "{state:?}");
     }
+}
+
+fn caller() -> Caller {
+    Caller {
+        account: world::ACCOUNT.parse().unwrap(),
+        region: world::REGION.parse().unwrap(),
+        access_key_id: "bench".to_owned(),
+        request_id: String::new(),
+        nonce: None,
+        source: [127, 0, 0, 1].into(),
+        ticket: crate::audit::Ticket::default(),
+        acting: crate::kms::Acting::default(),
+    }
+}
+
+/// The plan before the lock is a help to the one inside it, never a part of it that is out of date.
+#[tokio::test]
+async fn the_plan_inside_the_lock_is_as_if_there_had_been_none_before() {
+    let mut bench = Bench::at(JobState::Preflight).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await.unwrap();
+    let service = bench.world.migrations.service();
+    // One key has a version more than at the first look; nothing else has changed.
+    let grown = &mut bench.remembered[0].key;
+    service.create_key_version(&caller(), &KeyOrAlias::Id(grown.id.clone())).await.unwrap();
+    grown.rotation = service.catalogue.key(&grown.region, &grown.id).await.unwrap().unwrap().rotation;
+    while worker.job.state != JobState::RotationOff {
+        run(&mut worker).await.unwrap();
+    }
+    let (migrations, scope) = (&bench.world.migrations, world::scope());
+    let anew = migrations.plan(&scope, &world::instance_id(), &Selection::All, Demand::default()).await.unwrap();
+    let saved = service.catalogue.plan(&bench.id).await.unwrap();
+    assert_eq!(saved, anew.items);
+    let grown = saved.iter().find(|item| item.resource.name() == grown.id.as_str()).unwrap();
+    assert_eq!(grown.places.len(), 3, "without the version that was made meanwhile");
+    // Also what goes on in memory is what was written down.
+    let (digest, planned) = worker.planned.clone().unwrap();
+    assert_eq!((Some(&digest), *planned == *saved), (worker.job.plan_digest.as_ref(), true));
+    assert_eq!(bench.end("a key that grew").await, JobState::Complete);
+}
+
+/// What the plan has seen of rotation counts only for the worker that has seen it, and is what another one reads.
+#[tokio::test]
+async fn what_rotates_is_the_same_read_anew() {
+    let bench = Bench::at(JobState::Locked).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await.unwrap();
+    assert_eq!(worker.job.state, JobState::RotationOff);
+    let seen = worker.rotating.clone().unwrap();
+    assert_eq!(seen.len(), 1);
+    let catalogue = &bench.world.migrations.service().catalogue;
+    for _ in 0..2 {
+        step(JobState::RotationOff).unwrap().run(&mut worker).await.unwrap();
+        assert!(worker.rotating.is_none(), "it counts once; the second run reads");
+        assert_eq!(catalogue.rotation_before(&bench.id).await.unwrap(), seen);
+    }
+    assert_eq!(bench.end("rotation off twice").await, JobState::Complete);
+}
+
+/// However the secrets of a scope are read, they are the same.
+#[tokio::test]
+async fn secrets_lie_together() {
+    let bench = Bench::at(JobState::Preflight).await;
+    let catalogue = &bench.world.migrations.service().catalogue;
+    let listed = catalogue.list(&world::scope(), ResourceKind::Secret).await.unwrap();
+    let mut listed: Vec<String> = listed.into_iter().map(|row| row.name).collect();
+    listed.sort();
+    let together = catalogue.secrets_by_name(&world::scope()).await.unwrap();
+    let together: Vec<&str> = together.iter().map(|secret| secret.name.as_str()).collect();
+    assert_eq!(together, listed);
+    let mut another = world::scope();
+    another.account = "1000000000000009".parse().unwrap();
+    assert!(catalogue.secrets_by_name(&another).await.unwrap().is_empty());
+}
+
+/// Plans rely on it: inside the lock, versions are not read again of an entry that has the revision it had before.
+#[cfg(debug_assertions)]
+#[tokio::test]
+#[should_panic(expected = "the entry is not written")]
+async fn no_version_is_made_without_its_entry() {
+    let bench = Bench::at(JobState::Preflight).await;
+    let catalogue = &bench.world.migrations.service().catalogue;
+    let key = &bench.remembered[0].key;
+    let mut change = crate::catalogue::Change::guarded(&catalogue.guard(&world::scope()).await.unwrap());
+    let id = "22222222-2222-4222-8222-222222222222".parse().unwrap();
+    let version = crate::model::KeyVersionRecord { key: key.id.clone(), id, number: 3, created_at: key.created_at };
+    change.create_key_version(key, &version).unwrap();
+    let _ = catalogue.commit(change).await;
 }
