@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use super::{Ended, Step};
 use crate::migration::MigrationError;
 use crate::migration::context::Context;
+use crate::migration::progress::Batch;
 use crate::migration::proofs::Proofs;
 use crate::model::JobEvent;
 
@@ -25,7 +26,7 @@ impl Step for Confirming {
         let proofs = Arc::new(Proofs::of(context)?);
         let plan = context.plan().await?;
         context
-            .each_batch(&plan, move |_, batch| {
+            .each_batch(&plan, move |_, batch: Batch| {
                 let proofs = Arc::clone(&proofs);
                 async move {
                     proofs.served(&batch).await?;

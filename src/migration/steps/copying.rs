@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Ended, Step};
-use crate::catalogue::{CleanUp, PlanItem};
+use crate::catalogue::CleanUp;
 use crate::keystore::{Label, WrapOrder};
 use crate::migration::MigrationError;
 use crate::migration::context::Context;
+use crate::migration::progress::Batch;
 use crate::model::JobEvent;
 
 pub(super) struct Copying;
@@ -25,7 +26,7 @@ impl Step for Copying {
         let scope = context.job.scope.clone();
         let plan = context.plan().await?;
         context
-            .each_batch(&plan, move |now, batch: Vec<PlanItem>| {
+            .each_batch(&plan, move |now, batch: Batch| {
                 let (source, target, offer) = (Arc::clone(&source), Arc::clone(&target), Arc::clone(&offer));
                 let (pinned, scope) = (pinned, scope.clone());
                 async move {

@@ -1,44 +1,40 @@
 //! Cutting over: entries flip in batches, each a transaction under the job's lease; a secret flips after its key.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Ended, Step};
 use crate::audit::{Actor, Entry};
-use crate::catalogue::{CatalogueError, Change, PlanItem};
-use crate::migration::MigrationError;
-use crate::migration::context::Context;
+use crate::catalogue::{CatalogueError, Change, Lease, PlanItem};
+use crate::migration::context::{Context, Progress, check_lease, figures};
 use crate::migration::cutover::{Destination, Flip};
-use crate::model::{JobEvent, ResourceId};
+use crate::migration::progress::{Batch, Walk};
+use crate::migration::{MigrationError, Migrations};
+use crate::model::{Job, JobEvent, ResourceId};
 use crate::observe::{Event, emit};
 
 pub(super) struct CuttingOver;
 
 /// Entries in one transaction: two compares are the lease's and the lock's.
 const BATCH: usize = 40;
-/// Transactions under way at once.
-const AT_ONCE: usize = 16;
+/// Transactions under way at once, so that many share a sync.
+const AT_ONCE: usize = 48;
 
 #[async_trait]
 impl Step for CuttingOver {
     async fn run(&self, context: &mut Context) -> Result<Ended, MigrationError> {
-        let to = context.destination();
-        let plan = context.plan().await?;
-        all(context, &plan, &Way::Over(to)).await?;
+        let way = Way::Over(context.destination());
+        all(context, way).await?;
         Ok(Ended::With(JobEvent::Done))
     }
 
     async fn undo(&self, context: &mut Context) -> Result<(), MigrationError> {
-        // The other way round: secrets go back before their keys.
-        let mut plan = context.plan().await?.to_vec();
-        plan.reverse();
         let way = Way::Back(context.destination());
-        all(context, &plan, &way).await?;
-        Ok(())
+        all(context, way).await
     }
 }
 
-#[derive(Clone)]
 enum Way {
     Over(Destination),
     Back(Destination),
@@ -60,75 +56,82 @@ impl Way {
     }
 }
 
-/// Rewrites all entries: of one kind several batches at a time, so that they share a sync, the next kind only after them.
-async fn all(context: &Context, plan: &[PlanItem], way: &Way) -> Result<(), MigrationError> {
-    // A rate means one batch after the other, none of which takes longer than a second.
-    let (size, at_once) = match usize::try_from(context.migrations.settings().max_rate) {
-        Ok(rate) if rate > 0 => (rate.min(BATCH), 1),
-        _ => (BATCH, AT_ONCE),
-    };
-    for same in plan.chunk_by(|a, b| a.resource.kind() == b.resource.kind()) {
-        let batches: Vec<_> = same.chunks(size).map(|batch| one(context, batch, way)).collect();
-        stream::iter(batches).buffer_unordered(at_once).try_collect::<()>().await?;
-    }
-    Ok(())
+/// What the tasks that rewrite entries share.
+struct Rewriting {
+    migrations: Migrations,
+    lease: Lease,
+    job: Job,
+    progress: Arc<Progress>,
+    way: Way,
 }
 
-async fn one(context: &Context, batch: &[PlanItem], way: &Way) -> Result<(), MigrationError> {
-    context.checkpoint().await?;
-    rewrite(context, batch, way).await?;
-    if let Way::Over(_) = way {
-        context.progress.add(batch);
-        context.pace(batch.len()).await;
-    }
-    Ok(())
+/// Rewrites all entries; on the way back secrets before their keys.
+async fn all(context: &mut Context, way: Way) -> Result<(), MigrationError> {
+    let plan = context.plan().await?;
+    let backwards = matches!(way, Way::Back(_));
+    let rewriting = Arc::new(Rewriting {
+        migrations: context.migrations.clone(),
+        lease: context.lease.clone(),
+        job: (*context.job).clone(),
+        progress: Arc::clone(&context.progress),
+        way,
+    });
+    context
+        .walk(&plan, Walk { size: BATCH, versions: usize::MAX, at_once: AT_ONCE, backwards }, move |_, batch: Batch| {
+            let rewriting = Arc::clone(&rewriting);
+            async move { rewriting.rewrite(&batch).await }
+        })
+        .await
 }
 
-async fn rewrite(context: &Context, batch: &[PlanItem], way: &Way) -> Result<(), MigrationError> {
-    let catalogue = &context.migrations.service.catalogue;
-    let scope = &context.job.scope;
-    loop {
-        // Undoing a job that never reached its lock finds no plan, so a batch always has one.
-        let mut change = Change::locked(&context.locked().await?);
-        let mut flipped = Vec::new();
-        for item in batch {
-            match &item.resource {
-                ResourceId::Key(id) => {
-                    let mut key = catalogue.key(&scope.region, id).await?.ok_or_else(|| missing(item))?;
-                    if way.apply(&mut *key) {
-                        change.update_key(&key)?;
-                        flipped.push(&item.resource);
+impl Rewriting {
+    async fn rewrite(&self, batch: &[PlanItem]) -> Result<(), MigrationError> {
+        let service = &self.migrations.service;
+        let (catalogue, scope) = (&service.catalogue, &self.job.scope);
+        loop {
+            // Undoing a job that never reached its lock finds no plan, so a batch always has one.
+            let mut change = Change::locked(&catalogue.locked(&self.lease, scope).await?);
+            let mut flipped = Vec::new();
+            for item in batch {
+                match &item.resource {
+                    ResourceId::Key(id) => {
+                        let mut key = catalogue.key(&scope.region, id).await?.ok_or_else(|| missing(item))?;
+                        if self.way.apply(&mut *key) {
+                            change.update_key(&key)?;
+                            flipped.push(&item.resource);
+                        }
                     }
-                }
-                ResourceId::Secret(name) => {
-                    let mut secret = catalogue.secret(scope, name).await?.ok_or_else(|| missing(item))?;
-                    if way.apply(&mut *secret) {
-                        change.update_secret(&secret)?;
-                        flipped.push(&item.resource);
+                    ResourceId::Secret(name) => {
+                        let mut secret = catalogue.secret(scope, name).await?.ok_or_else(|| missing(item))?;
+                        if self.way.apply(&mut *secret) {
+                            change.update_secret(&secret)?;
+                            flipped.push(&item.resource);
+                        }
                     }
                 }
             }
-        }
-        if flipped.is_empty() {
-            return Ok(());
-        }
-        let actor = Actor::Job { job: context.job.id.clone(), token: context.lease.token() };
-        change.record(Entry::new(context.now(), actor, way.action()).in_scope(scope))?;
-        match catalogue.commit(change).await {
-            Ok(()) => {
-                if let Way::Over(_) = way {
-                    for resource in flipped {
-                        emit(
-                            Event::ResourceCutOver,
-                            &context.fields().resource(resource),
-                            "served by the instance from now on",
-                        );
-                    }
-                }
+            if flipped.is_empty() {
                 return Ok(());
             }
-            Err(CatalogueError::Conflict) => context.check_lease().await?,
-            Err(error) => return Err(error.into()),
+            let actor = Actor::Job { job: self.job.id.clone(), token: self.lease.token() };
+            change.record(Entry::new(service.clock.now(), actor, self.way.action()).in_scope(scope))?;
+            match catalogue.commit(change).await {
+                Ok(()) => {
+                    if let Way::Over(_) = self.way {
+                        self.tell(&flipped);
+                    }
+                    return Ok(());
+                }
+                Err(CatalogueError::Conflict) => check_lease(&self.migrations, &self.lease).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn tell(&self, flipped: &[&ResourceId]) {
+        let fields = figures(&self.job, self.progress.done());
+        for resource in flipped {
+            emit(Event::ResourceCutOver, &fields.clone().resource(resource), "served by the instance from now on");
         }
     }
 }

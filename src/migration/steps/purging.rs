@@ -6,9 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Ended, Step};
-use crate::catalogue::PlanItem;
 use crate::migration::MigrationError;
 use crate::migration::context::Context;
+use crate::migration::progress::{Batch, Walk};
 use crate::model::{Incarnation, JobEvent};
 
 pub(super) struct Purging;
@@ -23,10 +23,10 @@ impl Step for Purging {
         // A target that lost its activation meanwhile confirms nothing until it has it again.
         super::activating::activate(context).await?;
         // Secrets before keys: a half-purged source never holds a value whose key it has destroyed first.
-        let mut plan = context.plan().await?.to_vec();
-        plan.reverse();
+        let plan = context.plan().await?;
+        let backwards = Walk { backwards: true, ..context.usual_walk() };
         context
-            .each_batch(&plan, move |_, batch: Vec<PlanItem>| {
+            .walk(&plan, backwards, move |_, batch: Batch| {
                 let (source, target, job) =
                     (Arc::clone(&for_batches), Arc::clone(&target_of_batches), job_of_batches.clone());
                 async move {
