@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::degraded::Degraded;
 use super::inherited::Inherited;
+use super::seal::OwnRootKey;
 use super::signals::{Signals, Wish};
 use super::stores::{Opener, pin};
 use super::vitals::{self, InstanceVitals, MetricsListener};
@@ -65,6 +66,7 @@ pub(super) struct Hosting {
     instance: Instance,
     server: Arc<InstanceServer>,
     keystore: Arc<SoftwareKeystore>,
+    root_key: Arc<OwnRootKey>,
     degraded: Degraded,
     hearts: Heartbeats,
     stop: CancellationToken,
@@ -88,11 +90,13 @@ impl Hosting {
             Some(metrics) => Some(MetricsListener::bind(metrics.listen, &mut Inherited::default()).await?),
             None => None,
         };
+        let root_key = OwnRootKey::new(instance, &config.state_dir, Arc::clone(&keystore));
         let hosting = Self {
             config: config.clone(),
             instance: instance.clone(),
             server,
             keystore,
+            root_key,
             degraded: opener.degraded().clone(),
             hearts: Heartbeats::default(),
             stop: CancellationToken::new(),
@@ -103,6 +107,7 @@ impl Hosting {
             let vitals = Arc::new(hosting.vitals(clock, begun));
             hosting.tracker.spawn(vitals::serve(listener, vitals, hosting.stop.clone()));
         }
+        hosting.tracker.spawn(Arc::clone(&hosting.root_key).run(hosting.stop.clone()));
         hosting.care(listener.certificate.clone());
         emit(Event::DaemonStarted, &Fields::new().instance(&instance.id), &hosting.status());
         Ok(hosting)
@@ -131,7 +136,8 @@ impl Hosting {
         }
     }
 
-    /// Reads certificates and log level again. What else the file says waits for the next start.
+    /// Reads certificates and log level again, and looks for a next root key. What else the file says waits for the next
+    /// start.
     fn reload(&self, path: &std::path::Path, log: &crate::observe::LogHandle) {
         let outcome = load(path).and_then(|loaded| {
             let (instance, _) = subject(&loaded.config)?;
@@ -157,6 +163,7 @@ impl Hosting {
                     text = format!("{text}; from the next start: {}", later.join(", "));
                 }
                 emit(Event::ConfigReloaded, &Fields::new(), &text);
+                self.root_key.look();
             }
             Err(error) => {
                 let text = format!("everything stays as it was: {}", error.to_string().replace('\n', "; "));
@@ -170,7 +177,7 @@ impl Hosting {
         self.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;
-        let _ = tokio::task::spawn_blocking(move || drop((self.server, self.keystore))).await;
+        let _ = tokio::task::spawn_blocking(move || drop((self.server, self.keystore, self.root_key))).await;
     }
 
     /// What has to be done again and again.

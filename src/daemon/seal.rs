@@ -1,7 +1,11 @@
-//! Root keys of this daemon's keystores: which there are, exchanging them, and carrying an exchange on that a restart cut.
+//! Root keys of this process's keystores: which there are, exchanging them, and carrying an exchange on that a restart cut.
+
+mod exchange;
+mod own;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
@@ -10,12 +14,14 @@ use super::build::Parts;
 use crate::admin::protocol::{Advice, RetiredShape, RootKeyShape, SealShape};
 use crate::admin::{AdminError, Seal};
 use crate::config::{Config, RootKey};
-use crate::keystore::KeystoreError;
-use crate::keystore::software::SoftwareKeystore;
 use crate::keystore::software::rootkey::succession::{self, escrow};
 use crate::keystore::software::rootkey::{RootKeyError, RootKeySource};
-use crate::model::SystemRandom;
-use crate::observe::{Event, Fields, emit};
+use exchange::{ExchangeError, Group};
+
+pub(super) use own::OwnRootKey;
+
+/// How often an exchange that a crash cut, or that could not be ended, is carried on.
+pub(super) const SEAL_EVERY: Duration = Duration::from_secs(60);
 
 /// The name of the root key of all shared keystores.
 pub(super) const SHARED: &str = "shared";
@@ -48,13 +54,6 @@ pub fn export(config: &Config) -> Result<zeroize::Zeroizing<String>, RootKeyErro
     Ok(text)
 }
 
-/// One source of root keys, and the keystores that are sealed under it.
-struct Group {
-    names: Vec<String>,
-    source: RootKeySource,
-    keystores: Vec<Arc<SoftwareKeystore>>,
-}
-
 /// The root keys of a running daemon. One exchange at a time.
 #[derive(Clone)]
 pub(super) struct RootKeyRing {
@@ -72,8 +71,8 @@ impl RootKeyRing {
     pub(super) async fn carry_on(&self) {
         let _alone = self.alone.lock().await;
         for group in self.groups() {
-            if let Err(error) = carry_on(&group).await {
-                tracing::error!(%error, keystores = %group.names.join(", "),
+            if let Err(error) = group.carry_on().await {
+                tracing::error!(%error, keystores = %group.owners(),
                     "the root key could not be exchanged yet; both keys are needed; trying again");
             }
         }
@@ -153,7 +152,7 @@ impl Seal for RootKeyRing {
             return Err(AdminError::unknown("RootKeyNotFound", text, format!("there are: {}", known.join(", "))));
         }
         for group in chosen {
-            begin(group).await?;
+            group.begin().await.map_err(|error| refusal(group, &error))?;
         }
         drop(alone);
         let ring = self.clone();
@@ -162,69 +161,20 @@ impl Seal for RootKeyRing {
     }
 }
 
-/// From here on everything new is sealed under the next key, which lies durably beside the present one.
-async fn begin(group: &Group) -> Result<(), AdminError> {
-    let refused = |error: RootKeyError| {
-        AdminError::state("NoNextRootKey", error.to_string(), "nothing has been changed; see docs/root-keys.md")
-    };
-    let busy = |error: KeystoreError| {
-        AdminError::state("RootKeyInExchange", error.to_string(), "`keyferry seal status` shows how far it is")
-    };
-    // What ended without its files being moved would be taken for a new exchange.
-    if carry_on(group).await.map_err(busy)? == Standing::ByHand {
-        let text = format!("the last exchange of the root key of {} wants an end by hand", group.names.join(", "));
-        let remedy = format!("put {} in the place of the present key first", succession::next_name(&group.source));
-        return Err(AdminError::state("RootKeyToBeMoved", text, remedy));
-    }
-    succession::make_next(&group.source, &SystemRandom).map_err(refused)?;
-    for keystore in &group.keystores {
-        if let Some(next) = succession::next(&group.source).map_err(refused)? {
-            keystore.exchange_root(next).await.map_err(busy)?;
+fn refusal(group: &Group, error: &ExchangeError) -> AdminError {
+    let text = error.to_string();
+    match error {
+        ExchangeError::Key(_) | ExchangeError::Same(_) => {
+            AdminError::state("NoNextRootKey", text, "nothing has been changed; see docs/root-keys.md")
+        }
+        ExchangeError::Keystore(_) | ExchangeError::Gone { .. } => {
+            AdminError::state("RootKeyInExchange", text, "`keyferry seal status` shows how far it is")
+        }
+        ExchangeError::ByHand(_) => {
+            let remedy = format!("put {} in the place of the present key first", group.next_place());
+            AdminError::state("RootKeyToBeMoved", text, remedy)
         }
     }
-    Ok(())
-}
-
-/// How an exchange stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// None is under way.
-    Settled,
-    /// It has ended, but only the operator can put the key in its place.
-    ByHand,
-}
-
-/// Ends an exchange that has begun in any keystore of the group.
-async fn carry_on(group: &Group) -> Result<Standing, KeystoreError> {
-    let failed = |error: RootKeyError| KeystoreError::Refused(error.to_string());
-    let Some(next) = succession::next(&group.source).map_err(failed)? else {
-        return Ok(Standing::Settled);
-    };
-    if !group.keystores.iter().any(|keystore| keystore.root_keys().current == next.id()) {
-        return Ok(Standing::Settled);
-    }
-    let mut renewed = 0_usize;
-    for keystore in &group.keystores {
-        // A keystore that came meanwhile was set up under the present key.
-        if let Some(next) = succession::next(&group.source).map_err(failed)? {
-            keystore.exchange_root(next).await?;
-        }
-        renewed = renewed.saturating_add(keystore.renew_seals().await?);
-    }
-    if group.keystores.iter().any(|keystore| keystore.root_keys().before.is_some()) {
-        return Err(KeystoreError::Refused("the outcome of the last write is not known".to_owned()));
-    }
-    if !succession::settle(&group.source, &next.id()).map_err(failed)? {
-        return Ok(Standing::ByHand);
-    }
-    let names = group.names.join(", ");
-    let text = format!(
-        "the root key of {names} is {} now; {renewed} records were sealed again; the one before is kept for older \
-         backups: see `keyferry seal status`",
-        next.id()
-    );
-    emit(Event::SealRotated, &Fields::new(), &text);
-    Ok(Standing::Settled)
 }
 
 const SETTLED: &str = "settled";
@@ -232,27 +182,28 @@ const EXCHANGING: &str = "exchanging";
 const BY_HAND: &str = "by_hand";
 
 fn describe(group: &Group, state: Option<&Path>) -> RootKeyShape {
-    let keys: Vec<_> = group.keystores.iter().map(|keystore| keystore.root_keys()).collect();
+    let keys = group.keys();
     let id = keys.first().map(|keys| keys.current.clone()).unwrap_or_default();
     let next = succession::next(&group.source).ok().flatten().map(|next| next.id());
     let exchanging = keys.iter().any(|keys| keys.before.is_some() || keys.current != id);
     let standing = match &next {
         _ if exchanging => EXCHANGING,
-        Some(next) if *next == id => BY_HAND,
+        // Where the present key is the same, it is a copy that was left behind.
+        Some(next) if *next == id && succession::present(&group.source).ok().as_ref() != Some(&id) => BY_HAND,
         _ => SETTLED,
     };
-    let (place, beside_data) = match &group.source {
-        RootKeySource::Credential(name) => (format!("credential {name}"), false),
-        RootKeySource::Generated(path) => (path.display().to_string(), true),
-        RootKeySource::File(path) => (path.display().to_string(), state.is_some_and(|state| path.starts_with(state))),
+    let beside_data = match &group.source {
+        RootKeySource::Credential(_) => false,
+        RootKeySource::Generated(_) => true,
+        RootKeySource::File(path) => state.is_some_and(|state| path.starts_with(state)),
     };
     RootKeyShape {
         names: group.names.clone(),
         id,
         before: keys.iter().find_map(|keys| keys.before.clone()),
         state: standing.to_owned(),
-        place,
-        next_place: succession::next_name(&group.source),
+        place: group.place(),
+        next_place: group.next_place(),
         beside_data,
         keystores: u64::try_from(group.keystores.len()).unwrap_or(u64::MAX),
         retired: succession::retired(&group.source)

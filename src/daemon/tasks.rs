@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::build::Parts;
 use super::expiry;
 use super::scheduled_backup;
-use super::seal::RootKeyRing;
+use super::seal::{RootKeyRing, SEAL_EVERY};
 use crate::admin::Backups;
 use crate::kms::clock_watch::ClockWatch;
 
@@ -156,7 +156,6 @@ const NONCES_EVERY: Duration = Duration::from_secs(300);
 const CACHES_EVERY: Duration = Duration::from_secs(10);
 /// However much is deleted, the keys of an account are exchanged at most once in this time (a migration's purge apart).
 const SHRED_EVERY: Duration = Duration::from_secs(3600);
-const SEAL_EVERY: Duration = Duration::from_secs(60);
 /// How often it is asked whether a backup is due.
 const BACKUP_EVERY: Duration = Duration::from_secs(60);
 

@@ -33,12 +33,41 @@ pub fn next(source: &RootKeySource) -> Result<Option<RootKey>, RootKeyError> {
     }
 }
 
+/// ID of the present key.
+///
+/// # Errors
+/// As [`super::load`]; nothing is generated.
+pub fn present(source: &RootKeySource) -> Result<String, RootKeyError> {
+    let (path, guarded) = place(source)?;
+    Ok(RootKey::new(read(&path, guarded)?)?.id())
+}
+
+/// The next key, if somebody has put one there; durable on return, as far as it is in a file. Nobody syncs what they write,
+/// and a store that names a key must find it after a power loss.
+///
+/// # Errors
+/// As [`super::load`].
+pub fn given(source: &RootKeySource) -> Result<Option<RootKey>, RootKeyError> {
+    let found = next(source)?;
+    if found.is_some() && !matches!(source, RootKeySource::Credential(_)) {
+        let (path, _) = next_place(source)?;
+        let synced = File::open(&path).and_then(|file| file.sync_all());
+        let synced = synced.and_then(|()| match File::open(directory_of(&path)) {
+            // Whoever may not look into a directory can use what lies there, and not sync it.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+            directory => directory?.sync_all(),
+        });
+        synced.map_err(|source| RootKeyError::File { path, source })?;
+    }
+    Ok(found)
+}
+
 /// The next key: the one that is there, else a generated one, which is durable on return.
 ///
 /// # Errors
 /// A credential cannot be made here; a file perhaps not, where the directory does not allow it.
 pub fn make_next(source: &RootKeySource, random: &dyn Random) -> Result<RootKey, RootKeyError> {
-    if let Some(key) = next(source)? {
+    if let Some(key) = given(source)? {
         return Ok(key);
     }
     let (path, _) = next_place(source)?;
@@ -63,8 +92,8 @@ pub fn make_next(source: &RootKeySource, random: &dyn Random) -> Result<RootKey,
 /// # Errors
 /// A file that cannot be read or written.
 pub fn settle(source: &RootKeySource, current: &str) -> Result<bool, RootKeyError> {
-    let (path, guarded) = place(source)?;
-    let present = RootKey::new(read(&path, guarded)?)?.id();
+    let (path, _) = place(source)?;
+    let present = present(source)?;
     if present == current {
         return Ok(true);
     }
