@@ -35,8 +35,8 @@ where
     Ok(receiver)
 }
 
-/// A thread this nice gets about a tenth of a processor while threads of usual priority want all of it.
-const NICENESS: i32 = 10;
+/// A thread this nice gets about a thirtieth of a processor while threads of usual priority want all of it.
+const NICENESS: i32 = 15;
 
 fn step_back() {
     // On Linux "this process" is the calling thread, and a thread begins with the niceness of the one that made it.
