@@ -188,8 +188,9 @@ fn describe(group: &Group, state: Option<&Path>) -> RootKeyShape {
     let exchanging = keys.iter().any(|keys| keys.before.is_some() || keys.current != id);
     let standing = match &next {
         _ if exchanging => EXCHANGING,
-        // Where the present key is the same, it is a copy that was left behind.
-        Some(next) if *next == id && succession::present(&group.source).ok().as_ref() != Some(&id) => BY_HAND,
+        // Also where the next key has gone away: it has to be brought back. Where the present key is the same, a next one is
+        // a copy that was left behind.
+        _ if succession::present(&group.source).is_ok_and(|present| present != id) => BY_HAND,
         _ => SETTLED,
     };
     let beside_data = match &group.source {

@@ -21,6 +21,8 @@ use crate::store::Revision;
 const PART: usize = 128;
 /// Tasks under way at once: with more of them whatever else runs here would wait behind them all.
 const AT_ONCE: usize = 4;
+/// Items between two moments in which others get the thread.
+const STRETCH: usize = 16;
 
 /// A resource that moves, and its item where that is known.
 type Wanted = (ResourceId, Option<PlanItem>);
@@ -69,7 +71,9 @@ where
 fn parts(moving: Vec<ResourceId>, world: &World, mut known: Known) -> Vec<Vec<Wanted>> {
     let mut parts: Vec<Vec<Wanted>> = Vec::new();
     for resource in moving {
-        let item = known.take(&resource, world.revision(&resource));
+        // That an item has as many versions as its entry says is looked at all the same: what is not planned is not copied.
+        let complete = |item: &PlanItem| usize::try_from(world.versions(&resource)) == Ok(item.places.len());
+        let item = known.take(&resource, world.revision(&resource)).filter(complete);
         match parts.last_mut().filter(|part| part.len() < PART) {
             Some(part) => part.push((resource, item)),
             None => parts.push(vec![(resource, item)]),
@@ -80,7 +84,11 @@ fn parts(moving: Vec<ResourceId>, world: &World, mut known: Known) -> Vec<Vec<Wa
 
 async fn make(catalogue: Catalogue, world: Arc<World>, part: Vec<Wanted>) -> Result<Vec<PlanItem>, MigrationError> {
     let mut items = Vec::with_capacity(part.len());
-    for (resource, known) in part {
+    for (n, (resource, known)) in part.into_iter().enumerate() {
+        if n % STRETCH == 0 {
+            // Reading never waits: the plan of an operator must not hold up the applications' calls.
+            tokio::task::yield_now().await;
+        }
         items.push(match known {
             Some(item) => item,
             None => read(&catalogue, &world, resource).await?,

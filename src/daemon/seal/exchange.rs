@@ -135,7 +135,13 @@ impl Group {
     async fn go_on(&self) -> Result<(Standing, Option<Ended>), ExchangeError> {
         let next = succession::next(&self.source)?.map(|next| next.id());
         let keys = self.keys();
-        if let Some(keys) = keys.iter().find(|keys| keys.before.is_some() && next.as_ref() != Some(&keys.current)) {
+        let present = succession::present(&self.source).ok();
+        // Also after the end of an exchange, while the key waits to be put in its place: it is in no other file.
+        let is_lost = |keys: &&RootKeys| {
+            let elsewhere = present.as_ref().is_some_and(|present| *present != keys.current);
+            next.as_ref() != Some(&keys.current) && (keys.before.is_some() || elsewhere)
+        };
+        if let Some(keys) = keys.iter().find(is_lost) {
             return Err(ExchangeError::Gone { id: keys.current.clone(), place: self.next_place() });
         }
         let Some(to) = next.filter(|next| keys.iter().any(|keys| keys.current == *next)) else {
@@ -157,6 +163,12 @@ impl Group {
         // A copy of the present key that was left where the next one belongs is the end of nothing.
         let ended = under_way || (moved && in_place);
         Ok((standing, ended.then_some(Ended { to, renewed })))
+    }
+
+    /// Whether anything is under another key than the present one.
+    pub(super) fn has_begun(&self) -> bool {
+        let present = succession::present(&self.source).ok();
+        self.keys().iter().any(|keys| keys.before.is_some() || present.as_ref() != Some(&keys.current))
     }
 
     fn is_settled_under(&self, id: &str) -> bool {

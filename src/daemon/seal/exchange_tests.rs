@@ -113,3 +113,24 @@ async fn a_next_key_that_is_taken_away_in_the_middle_is_asked_for() {
     assert_eq!(group.follow().await.unwrap(), Standing::Settled);
     assert_eq!(group.keys(), settled_under(&next));
 }
+
+#[tokio::test]
+async fn a_key_that_is_in_no_file_is_asked_for_and_no_exchange_begins_from_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let group = group(directory.path()).await;
+    let next = put_next(directory.path(), 7, 0o600);
+    group.turn().await.unwrap();
+    group.keystores[0].renew_seals().await.unwrap();
+    assert_eq!(group.keys(), settled_under(&next));
+    fs::remove_file(directory.path().join("root.key.next")).unwrap();
+    assert!(group.has_begun());
+    let is_gone = |outcome| matches!(outcome, Err(ExchangeError::Gone { id, .. }) if id == next);
+    assert!(is_gone(group.carry_on().await));
+    put_next(directory.path(), 8, 0o600);
+    assert!(is_gone(group.follow().await));
+    assert!(is_gone(group.begin().await.map(|()| Standing::Settled)));
+    put_next(directory.path(), 7, 0o600);
+    assert_eq!(group.follow().await.unwrap(), Standing::Settled);
+    assert_eq!(succession::present(&group.source).unwrap(), next);
+    assert!(!group.has_begun());
+}

@@ -68,7 +68,7 @@ impl OwnRootKey {
                 false
             }
             // Whoever puts it right says so: a file that is still being written must not be taken.
-            Err(ExchangeError::Key(error)) => {
+            Err(ExchangeError::Key(error)) if !self.group.has_begun() => {
                 tracing::error!(
                     "the root key of {owner} is not exchanged: {error}; put that right, then reload (SIGHUP; a credential \
                      wants a restart)"

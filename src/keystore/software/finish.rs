@@ -180,6 +180,8 @@ impl SoftwareKeystore {
             let incarnation = layout::last(key).ok_or_else(|| mismatch(job, "a staged record has no name"))?;
             self.verify_one(job, &incarnation, index).await?;
             let stored = index.stored.map(|digest| digest.0).unwrap_or_default();
+            // Reading never waits: without this nobody else would get the thread for many resources.
+            tokio::task::yield_now().await;
             lines.push(Writer::new().text(incarnation.as_str()).u64(index.versions.into()).raw(&stored).finish());
         }
         Ok(lines)

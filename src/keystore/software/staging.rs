@@ -91,7 +91,7 @@ impl SoftwareKeystore {
         let arriving = self.transport_keys(parcel).await?;
         let digest_key = arriving.keys.digest_key(job).map_err(|e| self.use_error(e))?;
         // What stands already is rare, and shows as a conflict. What a token took in for nothing would have to be swept.
-        let mut look = self.token.is_some();
+        let mut look = self.token.is_some() || self.begins_staged(parcel).await?;
         loop {
             let Some(fence) = self.bind_session(parcel, &digest_key).await? else {
                 continue;
@@ -106,6 +106,12 @@ impl SoftwareKeystore {
             }
             look = true;
         }
+    }
+
+    /// Whether the first resource of a parcel is staged, and so probably all of them: the step is run again.
+    async fn begins_staged(&self, parcel: &Parcel) -> Result<bool, KeystoreError> {
+        let Some(first) = parcel.items.first() else { return Ok(false) };
+        Ok(self.staged(&layout::staged_resource(&parcel.job, &first.incarnation)).await?.is_some())
     }
 
     /// The record of a staged resource.

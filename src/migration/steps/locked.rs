@@ -27,6 +27,8 @@ impl Step for Locked {
         if plan.refuses(&job.selection) {
             return Err(MigrationError::Refused(plan.problems));
         }
+        let rotating = world.rotating();
+        drop(world);
         let (keys, secrets) = (plan.keys(), plan.secrets());
         let reserved = (job.keys_total, job.secrets_total);
         // The gate reserved what the first preflight counted; more may have come until it closed.
@@ -52,7 +54,7 @@ impl Step for Locked {
         debug_assert_eq!(context.job.state, JobState::Locked);
         // What this lease has read and written is not read again.
         context.planned = Some((digest, items));
-        context.rotating = Some(world.rotating());
+        context.rotating = Some(rotating);
         Ok(Ended::With(if nothing { JobEvent::NothingToDo } else { JobEvent::Done }))
     }
 }

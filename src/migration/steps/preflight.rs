@@ -38,10 +38,11 @@ impl Step for Preflight {
             context.migrations.service.catalogue.save_plan(&lease, &[], &left).await?;
             return Ok(Ended::With(JobEvent::NothingToDo));
         }
-        context.make_offer().await?;
         let (keys, secrets) = (plan.keys(), plan.secrets());
         let Plan { items, warnings, .. } = plan;
         context.known = Known::of(items, &world);
+        drop(world);
+        context.make_offer().await?;
         context
             .update(move |job| {
                 job.keys_total = keys;
