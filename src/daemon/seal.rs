@@ -184,14 +184,13 @@ const BY_HAND: &str = "by_hand";
 fn describe(group: &Group, state: Option<&Path>) -> RootKeyShape {
     let keys = group.keys();
     let id = keys.first().map(|keys| keys.current.clone()).unwrap_or_default();
-    let next = succession::next(&group.source).ok().flatten().map(|next| next.id());
-    let exchanging = keys.iter().any(|keys| keys.before.is_some() || keys.current != id);
-    let standing = match &next {
-        _ if exchanging => EXCHANGING,
-        // Also where the next key has gone away: it has to be brought back. Where the present key is the same, a next one is
-        // a copy that was left behind.
-        _ if succession::present(&group.source).is_ok_and(|present| present != id) => BY_HAND,
-        _ => SETTLED,
+    let standing = if keys.iter().any(|keys| keys.before.is_some() || keys.current != id) {
+        EXCHANGING
+    } else if succession::present(&group.source).is_ok_and(|present| present != id) {
+        // Also where the next key has gone away: it has to be brought back.
+        BY_HAND
+    } else {
+        SETTLED
     };
     let beside_data = match &group.source {
         RootKeySource::Credential(_) => false,

@@ -10,33 +10,21 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 
-/// Whether memory of this process can reach a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Swap {
-    /// The machine has no swap, or the process's group may not use it.
-    None,
-    /// There is swap, and all memory is locked.
-    Locked,
-    /// There is swap, and the process may not lock its memory.
-    Open,
-}
-
 /// Locks all memory of the process, present and to come, where it could be swapped out. What cannot be had is logged.
-pub(super) fn keep_out_of_swap() -> Swap {
+pub(super) fn keep_out_of_swap() {
     if !has_swap(&read("/proc/swaps")) || groups_without_swap(Path::new("/sys/fs/cgroup"), &read("/proc/self/cgroup")) {
-        return Swap::None;
+        return;
     }
     // Memory that is not touched yet is locked when it is: reserved stacks cost nothing.
     let all = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
     if may_lock() && mlockall(all).is_ok() {
         tracing::info!("this machine swaps: the memory of the process is locked");
-        return Swap::Locked;
+        return;
     }
     tracing::warn!(
         "this machine swaps, and the memory of the process may be written to its disk: switch swap off or encrypt it, run \
          under the unit (MemorySwapMax=0), or let the process lock memory (LimitMEMLOCK=infinity)"
     );
-    Swap::Open
 }
 
 /// Whether `/proc/swaps` names anything below its heading.

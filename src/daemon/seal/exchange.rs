@@ -135,10 +135,10 @@ impl Group {
     async fn go_on(&self) -> Result<(Standing, Option<Ended>), ExchangeError> {
         let next = succession::next(&self.source)?.map(|next| next.id());
         let keys = self.keys();
-        let present = succession::present(&self.source).ok();
+        let present = succession::present(&self.source);
         // Also after the end of an exchange, while the key waits to be put in its place: it is in no other file.
         let is_lost = |keys: &&RootKeys| {
-            let elsewhere = present.as_ref().is_some_and(|present| *present != keys.current);
+            let elsewhere = present.as_ref().is_ok_and(|present| *present != keys.current);
             next.as_ref() != Some(&keys.current) && (keys.before.is_some() || elsewhere)
         };
         if let Some(keys) = keys.iter().find(is_lost) {
@@ -157,7 +157,7 @@ impl Group {
         if self.keys().iter().any(|keys| keys.before.is_some()) {
             return Err(KeystoreError::Refused("the outcome of the last write is not known".to_owned()).into());
         }
-        let moved = succession::present(&self.source)? != to;
+        let moved = present? != to;
         let in_place = succession::settle(&self.source, &to)?;
         let standing = if in_place { Standing::Settled } else { Standing::ByHand };
         // A copy of the present key that was left where the next one belongs is the end of nothing.

@@ -33,6 +33,14 @@ fn put_next(directory: &Path, seed: u8, mode: u32) -> String {
     RootKey::new(Zeroizing::new([seed; 32])).unwrap().id()
 }
 
+/// An exchange that was cut between its last transaction and the files; answers the ID of the key it went to.
+async fn cut_before_the_files(directory: &Path, group: &Group, seed: u8) -> String {
+    let next = put_next(directory, seed, 0o600);
+    group.turn().await.unwrap();
+    group.keystores[0].renew_seals().await.unwrap();
+    next
+}
+
 fn settled_under(id: &str) -> [RootKeys; 1] {
     [RootKeys { current: id.to_owned(), before: None }]
 }
@@ -69,10 +77,7 @@ async fn an_exchange_that_was_cut_is_carried_on_and_its_end_told_once() {
     let ended = Some(Ended { to: next, renewed: 1 });
     assert_eq!(group.go_on().await.unwrap(), (Standing::Settled, ended));
     assert_eq!(group.go_on().await.unwrap(), (Standing::Settled, None));
-    // Cut between the last transaction and the files.
-    let last = put_next(directory.path(), 8, 0o600);
-    group.turn().await.unwrap();
-    group.keystores[0].renew_seals().await.unwrap();
+    let last = cut_before_the_files(directory.path(), &group, 8).await;
     let ended = Some(Ended { to: last.clone(), renewed: 0 });
     assert_eq!(group.go_on().await.unwrap(), (Standing::Settled, ended));
     assert_eq!(group.keys(), settled_under(&last));
@@ -118,9 +123,7 @@ async fn a_next_key_that_is_taken_away_in_the_middle_is_asked_for() {
 async fn a_key_that_is_in_no_file_is_asked_for_and_no_exchange_begins_from_it() {
     let directory = tempfile::tempdir().unwrap();
     let group = group(directory.path()).await;
-    let next = put_next(directory.path(), 7, 0o600);
-    group.turn().await.unwrap();
-    group.keystores[0].renew_seals().await.unwrap();
+    let next = cut_before_the_files(directory.path(), &group, 7).await;
     assert_eq!(group.keys(), settled_under(&next));
     fs::remove_file(directory.path().join("root.key.next")).unwrap();
     assert!(group.has_begun());
